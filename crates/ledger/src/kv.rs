@@ -1,0 +1,167 @@
+//! What a transaction sees while it runs on the leader.
+
+use verify::{Digest, Seqno, TxId};
+
+use crate::tables::Table;
+use crate::write_set::WriteSet;
+
+/// The state that a transaction runs on: everything before it, committed or about to be.
+pub trait State {
+    /// The value under `key`, for tables that are kept by value.
+    fn value(&self, table: &Table, key: &[u8]) -> Option<Vec<u8>>;
+
+    /// All keys and values of a table that is kept by value, sorted by key.
+    fn values(&self, table: &Table) -> Vec<(Vec<u8>, Vec<u8>)>;
+}
+
+/// One request, to be run once, on the leader.
+///
+/// Followers never run it; they apply the write set that it leaves. So it may depend on anything
+/// that it carries, but not on a clock or on randomness that it draws itself.
+pub trait Transaction: Send {
+    /// Runs against `tx` and returns the digest of the claims that the receipt will prove;
+    /// [`Digest::ZERO`] for none.
+    ///
+    /// # Errors
+    /// The request is refused; nothing that it wrote is kept, and it gets no place in the ledger.
+    fn run(self: Box<Self>, tx: &mut Tx<'_>) -> Result<Digest, Rejection>;
+}
+
+impl<F> Transaction for F
+where
+    F: FnOnce(&mut Tx<'_>) -> Result<Digest, Rejection> + Send,
+{
+    fn run(self: Box<Self>, tx: &mut Tx<'_>) -> Result<Digest, Rejection> {
+        self(tx)
+    }
+}
+
+/// Why a transaction is refused. The requester is to blame, and nothing was recorded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// Use an existing collection, or ask the operator for a higher limit.
+    #[error("the ledger has {limit} collections, which is its limit")]
+    CollectionCapacityExceeded {
+        /// Collections that the ledger may have.
+        limit: u64,
+    },
+    /// Choose a shorter name.
+    #[error("the collection id of {length} bytes exceeds the limit of {limit} bytes")]
+    CollectionIdTooLong {
+        /// Bytes of the id.
+        length: usize,
+        /// Bytes that a new id may have.
+        limit: usize,
+    },
+    /// Split the entry, or store a digest of it.
+    #[error("Entry contents of {length} bytes exceed the limit of {limit} bytes.")]
+    EntrySizeCapacityExceeded {
+        /// Bytes of the contents.
+        length: usize,
+        /// Bytes that contents may have.
+        limit: usize,
+    },
+    /// Use an existing tag.
+    #[error("the ledger has {limit} tags, which is its limit")]
+    TagCapacityExceeded {
+        /// Tags that the ledger may have.
+        limit: u64,
+    },
+    /// Any other request that cannot be: the text says why.
+    #[error("{0}")]
+    InvalidInput(String),
+    /// The named thing does not exist.
+    #[error("{0}")]
+    NotFound(String),
+    /// The thing exists already, or is in a state that forbids the request.
+    #[error("{0}")]
+    Conflict(String),
+}
+
+/// A transaction under way: reads the state and its own writes.
+pub struct Tx<'a> {
+    state: &'a dyn State,
+    id: TxId,
+    claims_key: [u8; 32],
+    writes: WriteSet,
+}
+
+impl<'a> Tx<'a> {
+    /// A transaction that will be `id` if it is not refused.
+    pub fn new(state: &'a dyn State, id: TxId, claims_key: [u8; 32]) -> Self {
+        Self { state, id, claims_key, writes: WriteSet::default() }
+    }
+
+    /// The transaction id it will have if it is not refused.
+    pub const fn id(&self) -> TxId {
+        self.id
+    }
+
+    /// Its place in the ledger.
+    pub const fn seqno(&self) -> Seqno {
+        self.id.seqno
+    }
+
+    /// The key that blinds this transaction's claims ([`crate::LedgerSecret::claims_key`]).
+    pub const fn claims_key(&self) -> &[u8; 32] {
+        &self.claims_key
+    }
+
+    /// The value under `key`, this transaction's own writes included.
+    pub fn value(&self, table: &Table, key: &[u8]) -> Option<Vec<u8>> {
+        match self.writes.written(table, key) {
+            Some(written) => written.map(<[u8]>::to_vec),
+            None => self.state.value(table, key),
+        }
+    }
+
+    /// All keys and values of a table as they were before this transaction, sorted by key.
+    pub fn values_before(&self, table: &Table) -> Vec<(Vec<u8>, Vec<u8>)> {
+        self.state.values(table)
+    }
+
+    /// Writes `value` under `key`.
+    pub fn put(&mut self, table: Table, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
+        self.writes.put(table, key, value);
+    }
+
+    /// Removes `key`.
+    pub fn remove(&mut self, table: Table, key: impl Into<Vec<u8>>) {
+        self.writes.remove(table, key);
+    }
+
+    /// What it leaves.
+    pub fn into_writes(self) -> WriteSet {
+        self.writes
+    }
+}
+
+/// A state in memory, for tests of rules.
+#[derive(Debug, Default, Clone)]
+pub struct MemoryState {
+    tables: std::collections::BTreeMap<Table, std::collections::BTreeMap<Vec<u8>, Vec<u8>>>,
+}
+
+impl MemoryState {
+    /// Takes over the writes of a transaction that was accepted.
+    pub fn apply(&mut self, writes: &WriteSet) {
+        for write in writes.iter() {
+            let table = self.tables.entry(write.table.clone()).or_default();
+            match &write.value {
+                Some(value) => table.insert(write.key.clone(), value.clone()),
+                None => table.remove(&write.key),
+            };
+        }
+    }
+}
+
+impl State for MemoryState {
+    fn value(&self, table: &Table, key: &[u8]) -> Option<Vec<u8>> {
+        self.tables.get(table)?.get(key).cloned()
+    }
+
+    fn values(&self, table: &Table) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let table = self.tables.get(table);
+        table.into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+}

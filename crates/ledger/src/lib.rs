@@ -1,0 +1,30 @@
+//! Rule: the ledger is a function. Nothing in here reads a clock, draws a random number, starts a
+//! thread or touches a file, so every replica and every auditor gets the same answer.
+//!
+//! - [`write_set`]: keys and values that a transaction leaves, and their bytes.
+//! - [`entry`]: one transaction as it stands in the ledger: encoded, sealed, hashed.
+//! - [`chunk`]: how entries lie in a ledger file.
+//! - [`secret`]: the ledger secret and what is derived from it.
+//! - [`tables`]: the names of all tables, who sees them and how they are kept.
+//! - [`kv`]: what a transaction sees while it runs.
+//! - [`signature`]: the entry that closes a batch, signed.
+//! - [`entries`], [`users`], [`roles`], [`service`]: the rules of the ledger's own tables.
+
+pub mod chunk;
+pub mod entries;
+pub mod entry;
+pub mod kv;
+pub mod limits;
+pub mod roles;
+pub mod secret;
+pub mod service;
+pub mod signature;
+pub mod tables;
+pub mod users;
+pub mod write_set;
+
+pub use entry::Entry;
+pub use kv::{Rejection, State, Transaction, Tx};
+pub use secret::LedgerSecret;
+pub use tables::Table;
+pub use write_set::WriteSet;

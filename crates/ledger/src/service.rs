@@ -1,0 +1,203 @@
+//! The first entries of a ledger, and the rows that say who runs and governs it.
+//!
+//! Rows under `public:ccf.gov.*` have CCF's names and JSON, because CCF's ledger reader checks the
+//! service's status, the nodes' status and their certificates while it walks the ledger.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use verify::Digest;
+
+use crate::entries::Visibility;
+use crate::kv::{Rejection, State, Transaction, Tx};
+use crate::tables::{
+    CONSTITUTION, GENESIS, MEMBER_CERTS, MEMBER_INFO, NODE_CERTS, NODES, SERVICE, SINGLETON,
+};
+
+/// What is fixed for ever when a ledger is created.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Genesis {
+    /// Whether the contents of entries are sealed.
+    pub visibility: Visibility,
+    /// When, seconds since 1970, by the creator's clock.
+    pub created_at: u64,
+}
+
+/// A node as the ledger knows it.
+#[derive(Debug, Clone)]
+pub struct NodeRow {
+    /// Hex digest of its public key.
+    pub id: String,
+    /// Its certificate, endorsed by the service, PEM.
+    pub cert: String,
+    /// The platform it says it runs on: `Virtual` means no protection by hardware.
+    pub platform: &'static str,
+    /// Where clients reach it, `host:port`.
+    pub address: String,
+}
+
+/// The service as the ledger knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceRow {
+    /// The service's certificate, PEM: the trust anchor of every receipt.
+    pub cert: String,
+    /// `Opening`, then `Open`.
+    pub status: String,
+    /// The transaction that created this identity of the service.
+    pub current_service_create_txid: String,
+    /// How many times the service was recovered.
+    pub recovery_count: u64,
+}
+
+/// Creates a ledger: its first entry.
+#[derive(Debug, Clone)]
+pub struct Create {
+    /// What stays fixed.
+    pub genesis: Genesis,
+    /// The service's certificate, PEM.
+    pub service_cert: String,
+    /// The founding node.
+    pub node: NodeRow,
+    /// Certificates of the founding members, PEM, each with its id.
+    pub members: Vec<(String, String)>,
+    /// The rules in words.
+    pub constitution: String,
+}
+
+impl Transaction for Create {
+    fn run(self: Box<Self>, tx: &mut Tx<'_>) -> Result<Digest, Rejection> {
+        tx.put(GENESIS, SINGLETON, json_bytes(&self.genesis));
+        tx.put(CONSTITUTION, SINGLETON, json_bytes(&self.constitution));
+        for (id, cert) in &self.members {
+            tx.put(MEMBER_CERTS, id.as_bytes(), cert.as_bytes());
+            tx.put(MEMBER_INFO, id.as_bytes(), json_bytes(&json!({"status": "Active"})));
+        }
+        put_node(tx, &self.node);
+        let service = ServiceRow {
+            cert: self.service_cert,
+            status: "Opening".to_owned(),
+            current_service_create_txid: tx.id().to_string(),
+            recovery_count: 0,
+        };
+        tx.put(SERVICE, SINGLETON, json_bytes(&service));
+        Ok(Digest::ZERO)
+    }
+}
+
+/// Opens the service to its users: the second entry.
+#[derive(Debug, Clone, Copy)]
+pub struct Open;
+
+impl Transaction for Open {
+    fn run(self: Box<Self>, tx: &mut Tx<'_>) -> Result<Digest, Rejection> {
+        let row = tx.value(&SERVICE, &SINGLETON).and_then(|row| serde_json::from_slice(&row).ok());
+        let Some(service) = row else {
+            return Err(Rejection::Conflict("there is no service to open".to_owned()));
+        };
+        let service = ServiceRow { status: "Open".to_owned(), ..service };
+        tx.put(SERVICE, SINGLETON, json_bytes(&service));
+        Ok(Digest::ZERO)
+    }
+}
+
+/// Records that a node's certificate or address is another one from now on.
+#[derive(Debug, Clone)]
+pub struct RenewNode {
+    /// The node as it is now.
+    pub node: NodeRow,
+}
+
+impl Transaction for RenewNode {
+    fn run(self: Box<Self>, tx: &mut Tx<'_>) -> Result<Digest, Rejection> {
+        put_node(tx, &self.node);
+        Ok(Digest::ZERO)
+    }
+}
+
+fn put_node(tx: &mut Tx<'_>, node: &NodeRow) {
+    let row = json!({
+        "status": "Trusted",
+        "quote_info": { "format": node.platform, "quote": "", "endorsements": "" },
+        "rpc_interfaces": { "primary_rpc_interface": { "published_address": node.address } },
+    });
+    tx.put(NODES, node.id.as_bytes(), json_bytes(&row));
+    tx.put(NODE_CERTS, node.id.as_bytes(), node.cert.as_bytes());
+}
+
+/// What was fixed at the creation; `None` before it.
+pub fn genesis(state: &dyn State) -> Option<Genesis> {
+    row(state, &GENESIS)
+}
+
+/// The service's row; `None` before the creation.
+pub fn service(state: &dyn State) -> Option<ServiceRow> {
+    row(state, &SERVICE)
+}
+
+/// The constitution's text; `None` before the creation.
+pub fn constitution(state: &dyn State) -> Option<String> {
+    row(state, &CONSTITUTION)
+}
+
+/// Members: id and certificate, PEM, sorted by id.
+pub fn members(state: &dyn State) -> Vec<(String, String)> {
+    texts(state, &MEMBER_CERTS)
+}
+
+/// Nodes: id and endorsed certificate, PEM, sorted by id.
+pub fn node_certs(state: &dyn State) -> Vec<(String, String)> {
+    texts(state, &NODE_CERTS)
+}
+
+fn row<T: serde::de::DeserializeOwned>(state: &dyn State, table: &crate::Table) -> Option<T> {
+    serde_json::from_slice(&state.value(table, &SINGLETON)?).ok()
+}
+
+fn texts(state: &dyn State, table: &crate::Table) -> Vec<(String, String)> {
+    let rows = state.values(table).into_iter();
+    rows.filter_map(|(id, text)| {
+        Some((String::from_utf8(id).ok()?, String::from_utf8(text).ok()?))
+    })
+    .collect()
+}
+
+fn json_bytes(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("strings and numbers are JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use verify::{Seqno, TxId, View};
+
+    use super::*;
+    use crate::kv::MemoryState;
+
+    #[test]
+    fn a_ledger_is_created_opening_and_then_opened() {
+        let node = NodeRow {
+            id: "ab".repeat(32),
+            cert: "node cert".to_owned(),
+            platform: "Virtual",
+            address: "127.0.0.1:1".to_owned(),
+        };
+        let create = Create {
+            genesis: Genesis { visibility: Visibility::Private, created_at: 1 },
+            service_cert: "service cert".to_owned(),
+            node,
+            members: vec![("m".to_owned(), "member cert".to_owned())],
+            constitution: "one member, one ballot".to_owned(),
+        };
+        let mut state = MemoryState::default();
+        let mut status = Vec::new();
+        for transaction in [Box::new(create) as Box<dyn Transaction>, Box::new(Open)] {
+            let mut tx = Tx::new(&state, TxId::new(View(2), Seqno(1)), [0; 32]);
+            transaction.run(&mut tx).unwrap();
+            let writes = tx.into_writes();
+            state.apply(&writes);
+            status.push(service(&state).unwrap().status);
+        }
+        assert_eq!(status, ["Opening", "Open"]);
+        assert_eq!(members(&state).len(), 1);
+        assert_eq!(constitution(&state).unwrap(), "one member, one ballot");
+        assert_eq!(genesis(&state).unwrap().visibility, Visibility::Private);
+    }
+}

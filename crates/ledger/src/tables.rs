@@ -1,0 +1,156 @@
+//! The names of all tables: who can read them, and how a node keeps them.
+//!
+//! `public:` in front of a name means: in clear in the ledger file. Names under `ccf.` are CCF's,
+//! with CCF's keys and values, because CCF's tools read them; names under `counterfoil.` are ours.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::write_set::Domain;
+
+/// The name of a table.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Table(Cow<'static, str>);
+
+/// How a node keeps a table's current content, beside the ledger file itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// The latest value of each key is looked up in the state store.
+    Value,
+    /// The state store knows at which seqnos each key was written; the values stay in the ledger.
+    Stream,
+    /// Only in the ledger: found by seqno.
+    InLedger,
+}
+
+/// The key of a table that has only one.
+pub const SINGLETON: [u8; 8] = [0; 8];
+
+/// Entries of a private ledger: collection id -> contents.
+pub const PRIVATE_ENTRIES: Table = Table::named("counterfoil.entries");
+/// Entries of a public ledger: collection id -> contents.
+pub const PUBLIC_ENTRIES: Table = Table::named("public:counterfoil.entries");
+/// Tagged entries of a public ledger: collection id, NUL, tag -> nothing.
+pub const TAGGED: Table = Table::named("public:counterfoil.tagged");
+/// Collections of a private ledger: collection id -> nothing; [`SINGLETON`] -> their number.
+pub const PRIVATE_COLLECTIONS: Table = Table::named("counterfoil.collections");
+/// Collections of a public ledger, likewise.
+pub const PUBLIC_COLLECTIONS: Table = Table::named("public:counterfoil.collections");
+/// Tags in use: collection id, NUL, tag -> nothing; [`SINGLETON`] -> their number.
+pub const TAGS: Table = Table::named("public:counterfoil.tags");
+
+/// Users: user id -> [`crate::users::User`] as JSON.
+pub const USERS: Table = Table::named("public:counterfoil.gov.users");
+/// Custom roles: role name -> [`crate::roles::Role`] as JSON.
+pub const ROLES: Table = Table::named("public:counterfoil.gov.roles");
+/// What was fixed when the ledger was created: singleton -> [`crate::service::Genesis`] as JSON.
+pub const GENESIS: Table = Table::named("public:counterfoil.gov.genesis");
+
+/// The constitution's text: singleton -> JSON string.
+pub const CONSTITUTION: Table = Table::named("public:ccf.gov.constitution");
+/// Members: member id -> certificate, PEM.
+pub const MEMBER_CERTS: Table = Table::named("public:ccf.gov.members.certs");
+/// Members: member id -> JSON with their status.
+pub const MEMBER_INFO: Table = Table::named("public:ccf.gov.members.info");
+/// Nodes: node id -> JSON with status and evidence.
+pub const NODES: Table = Table::named("public:ccf.gov.nodes.info");
+/// Nodes: node id -> certificate endorsed by the service, PEM.
+pub const NODE_CERTS: Table = Table::named("public:ccf.gov.nodes.endorsed_certificates");
+/// The service: singleton -> JSON with certificate and status.
+pub const SERVICE: Table = Table::named("public:ccf.gov.service.info");
+/// Signed roots: singleton -> JSON ([`crate::signature`]).
+pub const SIGNATURES: Table = Table::named("public:ccf.internal.signatures");
+/// Signed roots: singleton -> JSON string, base64 of a COSE_Sign1.
+pub const COSE_SIGNATURES: Table = Table::named("public:ccf.internal.cose_signatures");
+/// The tree under a signed root: singleton -> its serialised frontier.
+pub const TREE: Table = Table::named("public:ccf.internal.tree");
+
+impl Table {
+    /// A table whose name stands in the code.
+    pub const fn named(name: &'static str) -> Self {
+        Self(Cow::Borrowed(name))
+    }
+
+    /// A table whose name was read from somewhere. Well-known names are not copied.
+    pub fn from_name(name: &str) -> Self {
+        WELL_KNOWN
+            .iter()
+            .find(|table| table.name() == name)
+            .cloned()
+            .unwrap_or_else(|| Self(Cow::Owned(name.to_owned())))
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+
+    /// Public tables are in clear in the ledger, all others are sealed.
+    pub fn domain(&self) -> Domain {
+        if self.0.starts_with("public:") { Domain::Public } else { Domain::Private }
+    }
+
+    /// How a node keeps it.
+    pub fn kept(&self) -> Kept {
+        match self {
+            table if [PRIVATE_ENTRIES, PUBLIC_ENTRIES, TAGGED].contains(table) => Kept::Stream,
+            table if [SIGNATURES, COSE_SIGNATURES, TREE].contains(table) => Kept::InLedger,
+            _ => Kept::Value,
+        }
+    }
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Most frequent first: looked up for every entry that is read.
+static WELL_KNOWN: [Table; 18] = [
+    PRIVATE_ENTRIES,
+    PUBLIC_ENTRIES,
+    TAGGED,
+    SIGNATURES,
+    COSE_SIGNATURES,
+    TREE,
+    PRIVATE_COLLECTIONS,
+    PUBLIC_COLLECTIONS,
+    TAGS,
+    USERS,
+    ROLES,
+    GENESIS,
+    CONSTITUTION,
+    MEMBER_CERTS,
+    MEMBER_INFO,
+    NODES,
+    NODE_CERTS,
+    SERVICE,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_public_if_its_name_says_so() {
+        assert_eq!(PUBLIC_ENTRIES.domain(), Domain::Public);
+        assert_eq!(PRIVATE_ENTRIES.domain(), Domain::Private);
+    }
+
+    #[test]
+    fn a_name_read_from_a_file_is_the_same_table() {
+        for table in &WELL_KNOWN {
+            let read = Table::from_name(table.name());
+            assert_eq!(&read, table);
+            assert!(matches!(read.0, Cow::Borrowed(_)));
+        }
+        assert_eq!(Table::from_name("mine").name(), "mine");
+    }
+}
