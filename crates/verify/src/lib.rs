@@ -1,0 +1,16 @@
+//! Reach: everything that a holder of a receipt needs to check it, and nothing else.
+//!
+//! Pure functions from bytes and a trust anchor to a verdict: no I/O, no clock, no randomness, no
+//! async. Servers, clients, auditors and browsers link this same crate, so a rule about proofs
+//! stands in one place.
+//!
+//! It is not: a parser of ledger files (crate `ledger`), nor of hardware evidence (crate `attest`).
+
+pub mod digest;
+pub mod limits;
+pub mod merkle;
+pub mod tx_id;
+
+pub use digest::Digest;
+pub use merkle::{Frontier, InclusionProof, Step, TreeNode, nodes_in, peaks_of, prove};
+pub use tx_id::{Seqno, TxId, TxStatus, View};
