@@ -23,16 +23,20 @@ pub struct Genesis {
 }
 
 /// A node as the ledger knows it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeRow {
     /// Hex digest of its public key.
     pub id: String,
     /// Its certificate, endorsed by the service, PEM.
     pub cert: String,
     /// The platform it says it runs on: `Virtual` means no protection by hardware.
-    pub platform: &'static str,
+    pub platform: String,
     /// Where clients reach it, `host:port`.
     pub address: String,
+    /// The names and addresses in its certificate.
+    pub subject_alt_names: Vec<String>,
+    /// When its certificate ends, seconds since 1970.
+    pub cert_ends_at: i64,
 }
 
 /// The service as the ledger knows it.
@@ -118,6 +122,10 @@ fn put_node(tx: &mut Tx<'_>, node: &NodeRow) {
         "status": "Trusted",
         "quote_info": { "format": node.platform, "quote": "", "endorsements": "" },
         "rpc_interfaces": { "primary_rpc_interface": { "published_address": node.address } },
+        "certificate": {
+            "subject_alt_names": node.subject_alt_names,
+            "ends_at": node.cert_ends_at,
+        },
     });
     tx.put(NODES, node.id.as_bytes(), json_bytes(&row));
     tx.put(NODE_CERTS, node.id.as_bytes(), node.cert.as_bytes());
@@ -141,6 +149,23 @@ pub fn constitution(state: &dyn State) -> Option<String> {
 /// Members: id and certificate, PEM, sorted by id.
 pub fn members(state: &dyn State) -> Vec<(String, String)> {
     texts(state, &MEMBER_CERTS)
+}
+
+/// A node's row as it was recorded, with its certificate; `None` where there is no such node.
+pub fn node(state: &dyn State, id: &str) -> Option<NodeRow> {
+    let row: serde_json::Value =
+        serde_json::from_slice(&state.value(&NODES, id.as_bytes())?).ok()?;
+    let cert = String::from_utf8(state.value(&NODE_CERTS, id.as_bytes())?).ok()?;
+    let names = row["certificate"]["subject_alt_names"].as_array()?;
+    let address = &row["rpc_interfaces"]["primary_rpc_interface"]["published_address"];
+    Some(NodeRow {
+        id: id.to_owned(),
+        cert,
+        platform: row["quote_info"]["format"].as_str()?.to_owned(),
+        address: address.as_str()?.to_owned(),
+        subject_alt_names: names.iter().filter_map(|name| Some(name.as_str()?.to_owned())).collect(),
+        cert_ends_at: row["certificate"]["ends_at"].as_i64()?,
+    })
 }
 
 /// Nodes: id and endorsed certificate, PEM, sorted by id.
@@ -176,8 +201,10 @@ mod tests {
         let node = NodeRow {
             id: "ab".repeat(32),
             cert: "node cert".to_owned(),
-            platform: "Virtual",
+            platform: "Virtual".to_owned(),
             address: "127.0.0.1:1".to_owned(),
+            subject_alt_names: vec!["localhost".to_owned()],
+            cert_ends_at: 17,
         };
         let create = Create {
             genesis: Genesis { visibility: Visibility::Private, created_at: 1 },
@@ -186,6 +213,7 @@ mod tests {
             members: vec![("m".to_owned(), "member cert".to_owned())],
             constitution: "one member, one ballot".to_owned(),
         };
+        let node = create.node.clone();
         let mut state = MemoryState::default();
         let mut status = Vec::new();
         for transaction in [Box::new(create) as Box<dyn Transaction>, Box::new(Open)] {
@@ -196,6 +224,7 @@ mod tests {
             status.push(service(&state).unwrap().status);
         }
         assert_eq!(status, ["Opening", "Open"]);
+        assert_eq!(super::node(&state, &node.id), Some(node));
         assert_eq!(members(&state).len(), 1);
         assert_eq!(constitution(&state).unwrap(), "one member, one ballot");
         assert_eq!(genesis(&state).unwrap().visibility, Visibility::Private);

@@ -1,0 +1,50 @@
+//! What the operator of one node decides. What members must agree on is in the ledger instead.
+
+use std::path::PathBuf;
+
+use ledger::entries::{EntryLimits, Visibility};
+use ledger::users::UserId;
+
+/// Submissions that may wait for the executor before clients are asked to come back later. At the
+/// rate of one core this is less than a second of work.
+pub const QUEUE_ENTRIES_DEFAULT: usize = 16_384;
+
+/// Bytes after which a ledger file is closed. CCF's default.
+pub const CHUNK_BYTES_DEFAULT: u64 = 5_000_000;
+
+/// How a node starts.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// The folder that holds everything of this node. Created if missing.
+    pub dir: PathBuf,
+    /// Whether contents are sealed. Only asked when a ledger is created; fixed from then on.
+    pub visibility: Visibility,
+    /// Names and addresses under which clients reach this node: they go into its certificate.
+    pub subject_alt_names: Vec<String>,
+    /// Where clients reach this node, `host:port`; other nodes and tools read it in the ledger.
+    pub published_address: String,
+    /// What the ledger takes of entries.
+    pub limits: EntryLimits,
+    /// Entries that may wait for the executor; more are refused with "busy", unrecorded.
+    pub queue_entries: usize,
+    /// Bytes after which a ledger file is closed.
+    pub chunk_bytes: u64,
+    /// Users who are Administrators of a new ledger.
+    pub administrators: Vec<UserId>,
+}
+
+impl NodeConfig {
+    /// A private ledger in `dir`, reached on this machine only.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            visibility: Visibility::Private,
+            subject_alt_names: vec!["localhost".into(), "127.0.0.1".into(), "::1".into()],
+            published_address: "localhost".into(),
+            limits: EntryLimits::default(),
+            queue_entries: QUEUE_ENTRIES_DEFAULT,
+            chunk_bytes: CHUNK_BYTES_DEFAULT,
+            administrators: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The executor: one thread that runs all writes, one after the other, and closes batches.
+//!
+//! A batch is closed as soon as the log is free. At low load that is at once, so a write waits for
+//! nobody; under load everything that came during the last sync becomes one batch, so batches grow
+//! by themselves.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::Instant;
+
+use ledger::{LedgerSecret, Transaction, Tx, WriteSet, entry};
+use store::{Batch, BatchEntry};
+use verify::merkle::Frontier;
+use verify::{Digest, Seqno, TxId, View};
+
+use crate::committer::Closed;
+use crate::metrics::Metrics;
+use crate::signer::Signer;
+use crate::speculative::Speculative;
+use crate::submit::{Answer, Input, Queue, Reply, Submission, Wait};
+
+/// A batch takes no further submission beyond this; it bounds the memory of the two batches under
+/// way and the time that one sync takes.
+const BATCH_BYTES_MAX: usize = 8 << 20;
+
+pub(crate) struct Executor {
+    pub(crate) view: View,
+    pub(crate) secret: Arc<LedgerSecret>,
+    pub(crate) state: Speculative,
+    /// The tree ahead of the commit. Its frontier is all that is needed to sign.
+    pub(crate) tree: Frontier,
+    pub(crate) signer: Signer,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) inputs: mpsc::Receiver<Input>,
+    pub(crate) log: mpsc::Sender<Closed>,
+    /// The last seqno that was given out, for transaction status.
+    pub(crate) executed: Arc<AtomicU64>,
+    pub(crate) metrics: Metrics,
+}
+
+/// The batch that is being filled.
+struct Filling {
+    batch: Batch,
+    waiting: Vec<(Reply, Vec<Answer>)>,
+}
+
+impl Filling {
+    fn has_room(&self) -> bool {
+        self.batch.bytes.len() < BATCH_BYTES_MAX
+    }
+
+    fn is_empty(&self) -> bool {
+        self.batch.entries.is_empty()
+    }
+}
+
+impl Executor {
+    /// Runs until it is told to stop and everything before that is handed to the log.
+    pub(crate) fn run(mut self) {
+        let mut filling = self.batch_from(Seqno(self.tree.size()));
+        // Taken out of the channel while the batch was full. Still counted by the queue, so bounded.
+        let mut backlog = VecDeque::new();
+        let mut log_free = true;
+        let mut stopping = false;
+        loop {
+            while filling.has_room()
+                && let Some(submission) = backlog.pop_front()
+            {
+                self.execute(submission, &mut filling);
+            }
+            let next = if log_free && !filling.has_room() {
+                None
+            } else {
+                self.inputs.try_recv().ok()
+            };
+            let input = match next {
+                Some(input) => input,
+                None if log_free && !filling.is_empty() => {
+                    // A committer that is gone has ended the process, or is about to.
+                    let Ok(()) = self.log.send(self.close(&mut filling)) else { return };
+                    log_free = false;
+                    continue;
+                }
+                None if stopping && filling.is_empty() => return,
+                None => {
+                    let Ok(input) = self.inputs.recv() else { return };
+                    input
+                }
+            };
+            match input {
+                // Dropping the reply tells the caller that nothing was recorded.
+                Input::Submission(submission) if stopping => {
+                    self.queue.release(submission.transactions.len());
+                }
+                Input::Submission(submission) => backlog.push_back(submission),
+                Input::LogFree => log_free = true,
+                Input::Stop => stopping = true,
+            }
+        }
+    }
+
+    fn execute(&mut self, submission: Submission, filling: &mut Filling) {
+        let Submission { transactions, wait, reply } = submission;
+        self.queue.release(transactions.len());
+        self.metrics.queued.set(i64::try_from(self.queue.waiting()).unwrap_or(i64::MAX));
+        let answers: Vec<Answer> = transactions
+            .into_iter()
+            .map(|transaction| self.run_one(transaction, &mut filling.batch))
+            .collect();
+        let nothing_recorded = answers.iter().all(Result::is_err);
+        if wait == Wait::Executed || nothing_recorded {
+            reply.send(answers);
+        } else {
+            filling.waiting.push((reply, answers));
+        }
+    }
+
+    fn run_one(&mut self, transaction: Box<dyn Transaction>, batch: &mut Batch) -> Answer {
+        let id = TxId::new(self.view, Seqno(self.tree.size()));
+        let mut tx = Tx::new(&self.state, id, self.secret.claims_key(id));
+        let claims = match transaction.run(&mut tx) {
+            Ok(claims) => claims,
+            Err(rejection) => {
+                self.metrics.rejected.inc();
+                return Err(rejection);
+            }
+        };
+        let writes = tx.into_writes();
+        self.state.apply(id.seqno, &writes);
+        self.append(batch, id, writes, claims);
+        self.executed.store(id.seqno.0, Ordering::Release);
+        Ok(id)
+    }
+
+    fn append(&mut self, batch: &mut Batch, id: TxId, writes: WriteSet, claims: Digest) {
+        let start = batch.bytes.len();
+        let components = entry::encode(&mut batch.bytes, id, &writes, claims, &self.secret);
+        let leaf = components.leaf();
+        let length = u32::try_from(batch.bytes.len() - start).expect("entries are under 64 MiB");
+        self.tree.append(leaf, |_, _| {});
+        batch.entries.push(BatchEntry { length, leaf });
+        batch.writes.push(writes);
+    }
+
+    /// Ends the batch with its signature entry, and begins the next one.
+    fn close(&mut self, filling: &mut Filling) -> Closed {
+        let began = Instant::now();
+        let id = TxId::new(self.view, Seqno(self.tree.size()));
+        let next = self.batch_from(id.seqno.next());
+        let Filling { mut batch, waiting } = std::mem::replace(filling, next);
+        let signed = self.signer.sign(id, &self.tree);
+        self.metrics.sign_seconds.observe(began.elapsed().as_secs_f64());
+        self.append(&mut batch, id, signed.to_writes(), Digest::ZERO);
+        self.executed.store(id.seqno.0, Ordering::Release);
+        Closed { batch, waiting }
+    }
+
+    fn batch_from(&self, first: Seqno) -> Filling {
+        let batch = Batch {
+            first,
+            view: self.view,
+            bytes: Vec::new(),
+            entries: Vec::new(),
+            writes: Vec::new(),
+        };
+        Filling { batch, waiting: Vec::new() }
+    }
+}

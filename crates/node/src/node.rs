@@ -1,0 +1,212 @@
+//! The handle of a running node.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use ledger::entries::{EntryLimits, Visibility};
+use ledger::{LedgerSecret, Rejection, State, Transaction};
+use store::Reader;
+use tokio::sync::{oneshot, watch};
+use verify::{Seqno, TxId, View};
+use zeroize::Zeroizing;
+
+use crate::config::NodeConfig;
+use crate::metrics::Metrics;
+use crate::platform;
+use crate::receipts::SignedRoots;
+use crate::start::{StartError, start};
+use crate::submit::{Queue, Reply, Submission, SubmitError, Wait};
+
+/// A running node. Shared as `Arc<Node>`; dropping the last one stops it like [`Node::stop`].
+pub struct Node {
+    pub(crate) id: String,
+    pub(crate) view: View,
+    pub(crate) visibility: Visibility,
+    pub(crate) limits: EntryLimits,
+    pub(crate) service_cert: String,
+    pub(crate) node_cert: String,
+    pub(crate) tls_key: Zeroizing<Vec<u8>>,
+    pub(crate) secret: Arc<LedgerSecret>,
+    pub(crate) reader: Arc<Reader>,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) committed: watch::Receiver<TxId>,
+    pub(crate) executed: Arc<AtomicU64>,
+    pub(crate) access_version: Arc<AtomicU64>,
+    pub(crate) signed_roots: SignedRoots,
+    pub(crate) metrics: Metrics,
+    pub(crate) threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Node {
+    /// Creates a ledger in an empty folder, or goes on with the one that is there.
+    ///
+    /// Blocks while files are read and recovered: that takes as long as the tail of the ledger, not
+    /// as its whole.
+    ///
+    /// # Errors
+    /// See [`StartError`]. A damaged ledger is refused, never repaired by guessing.
+    pub fn start(config: NodeConfig) -> Result<Arc<Self>, StartError> {
+        start(config).map(Arc::new)
+    }
+
+    /// Stops: what was submitted before is committed and answered, what comes later is refused, and
+    /// the files are left ready for a quick start.
+    pub async fn stop(self: &Arc<Self>) {
+        let node = Arc::clone(self);
+        tokio::task::spawn_blocking(move || node.stop_and_wait())
+            .await
+            .expect("joining threads does not panic");
+    }
+
+    fn stop_and_wait(&self) {
+        self.queue.stop();
+        let threads = std::mem::take(
+            &mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner),
+        );
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the node panicked while it stopped");
+            }
+        }
+    }
+
+    /// Runs a transaction and waits as asked.
+    ///
+    /// The inner result is the ledger's answer: a place, or a rejection, in which case nothing was
+    /// recorded. With [`Wait::Committed`] a place means: durable, and covered by a signed root.
+    ///
+    /// # Errors
+    /// Nothing was recorded: see [`SubmitError`].
+    pub async fn submit(
+        &self,
+        transaction: Box<dyn Transaction>,
+        wait: Wait,
+    ) -> Result<Result<TxId, Rejection>, SubmitError> {
+        let (sender, answer) = oneshot::channel();
+        let transactions = vec![transaction];
+        self.queue.submit(Submission { transactions, wait, reply: Reply::One(sender) })?;
+        answer.await.map_err(|_| SubmitError::Stopping)
+    }
+
+    /// Runs transactions in this order, each accepted or refused by itself. They stand next to each
+    /// other in the ledger, and are committed together.
+    ///
+    /// # Errors
+    /// Nothing was recorded: see [`SubmitError`].
+    pub async fn submit_many(
+        &self,
+        transactions: Vec<Box<dyn Transaction>>,
+        wait: Wait,
+    ) -> Result<Vec<Result<TxId, Rejection>>, SubmitError> {
+        if transactions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (sender, answers) = oneshot::channel();
+        self.queue.submit(Submission { transactions, wait, reply: Reply::Many(sender) })?;
+        answers.await.map_err(|_| SubmitError::Stopping)
+    }
+
+    /// Hex digest of the node's public key.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The view of all that this process executes.
+    pub const fn view(&self) -> View {
+        self.view
+    }
+
+    /// Whether contents are sealed.
+    pub const fn visibility(&self) -> Visibility {
+        self.visibility
+    }
+
+    /// What the ledger takes of entries.
+    pub const fn limits(&self) -> EntryLimits {
+        self.limits
+    }
+
+    /// The platform that protects this node; `Virtual` means none.
+    pub const fn platform(&self) -> &'static str {
+        platform::VIRTUAL
+    }
+
+    /// The service's certificate, PEM: the trust anchor of TLS and receipts.
+    pub fn service_cert(&self) -> &str {
+        &self.service_cert
+    }
+
+    /// The node's certificate, PEM, endorsed by the service.
+    pub fn node_cert(&self) -> &str {
+        &self.node_cert
+    }
+
+    /// The private key of [`Node::node_cert`], PKCS#8 DER.
+    pub fn tls_key_pkcs8(&self) -> &[u8] {
+        &self.tls_key
+    }
+
+    /// What is committed, table by table.
+    pub fn state(&self) -> &dyn State {
+        &*self.reader
+    }
+
+    /// Changes whenever a commit changed users or roles.
+    pub fn access_version(&self) -> u64 {
+        self.access_version.load(Ordering::Acquire)
+    }
+
+    /// The last committed transaction: always a signature entry.
+    pub fn committed(&self) -> TxId {
+        *self.committed.borrow()
+    }
+
+    /// Tells of every commit.
+    pub fn committed_changes(&self) -> watch::Receiver<TxId> {
+        self.committed.clone()
+    }
+
+    /// The last signature entry that is committed.
+    pub fn last_signed(&self) -> Seqno {
+        self.committed().seqno
+    }
+
+    /// Where each view began.
+    pub fn view_history(&self) -> Vec<(View, Seqno)> {
+        self.reader.view_history()
+    }
+
+    /// Counters and histograms.
+    pub const fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    pub(crate) fn executed(&self) -> Seqno {
+        Seqno(self.executed.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    pub(crate) fn secret(&self) -> &LedgerSecret {
+        &self.secret
+    }
+
+    pub(crate) const fn signed_roots(&self) -> &SignedRoots {
+        &self.signed_roots
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.stop_and_wait();
+    }
+}
+
+/// The file in a node's folder that holds the service's certificate, for clients to be given.
+pub fn service_cert_file(dir: &Path) -> std::path::PathBuf {
+    dir.join("service_cert.pem")
+}
