@@ -1,0 +1,22 @@
+//! `cargo xtask bench`: what the work costs, beside what it is compared with.
+
+use anyhow::Result;
+
+use crate::run::{cargo, run};
+use crate::test::release_binary;
+
+/// Builds the release binary and runs the benches in `e2e/benches` against it.
+///
+/// # Errors
+/// When something cannot be built, or a bench fails.
+pub(crate) fn bench(args: &[&str]) -> Result<()> {
+    run(&mut cargo(&[
+        "build",
+        "--locked",
+        "--release",
+        "-p",
+        "counterfoil",
+    ]))?;
+    let mut command = cargo(&["bench", "--locked", "-p", "e2e", "--benches", "--"]);
+    run(command.args(args).env("COUNTERFOIL_BIN", release_binary()?))
+}

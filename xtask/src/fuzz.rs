@@ -1,0 +1,47 @@
+//! `cargo xtask fuzz`: every parser of outside bytes, each for a while.
+
+use anyhow::{Result, bail};
+
+use crate::cache;
+use crate::run::{files, run};
+use crate::tools::FUZZ;
+
+/// Runs each target in `fuzz/fuzz_targets`, or the named one, for so many seconds.
+///
+/// The sanitizers and coverage that fuzzing needs are unstable in the compiler; the stable one is
+/// told to allow them, for the fuzz targets only.
+///
+/// # Errors
+/// When a target finds something, or cannot be built.
+pub(crate) fn fuzz(args: &[&str]) -> Result<()> {
+    let seconds: u32 = match args.first() {
+        Some(seconds) => seconds.parse()?,
+        None => 60,
+    };
+    let all = targets()?;
+    let chosen = match args.get(1) {
+        Some(name) if all.iter().any(|target| target == name) => vec![(*name).to_owned()],
+        Some(name) => bail!(
+            "there is no fuzz target {name:?}; there are {}",
+            all.join(", ")
+        ),
+        None => all,
+    };
+    for target in chosen {
+        eprintln!("\n== {target}, {seconds} s");
+        let mut command = FUZZ.command()?;
+        command.args(["run", &target, "--", &format!("-max_total_time={seconds}")]);
+        run(command.env("RUSTC_BOOTSTRAP", "1"))?;
+    }
+    Ok(())
+}
+
+fn targets() -> Result<Vec<String>> {
+    let files = files(&cache::root().join("fuzz/fuzz_targets"))?;
+    let names = files
+        .iter()
+        .filter(|path| path.extension().is_some_and(|ext| ext == "rs"));
+    Ok(names
+        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
+        .collect())
+}

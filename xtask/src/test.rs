@@ -1,0 +1,138 @@
+//! `cargo xtask test`: every test there is, the light crates first.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use cargo_metadata::{CrateType, MetadataCommand, Package};
+
+use crate::cache;
+use crate::clients;
+use crate::run::{cargo, run, tee};
+use crate::tally::Tally;
+use crate::tools::NEXTEST;
+
+type Part = (&'static str, fn() -> Result<Tally>);
+
+/// In the order in which they run.
+const PARTS: [Part; 4] = [("light", light), ("rest", rest), ("doc", doc), ("e2e", e2e)];
+
+/// Runs all tests, or one part of them, and ends with the line `N passed, N failed`.
+///
+/// A part that cannot be run counts as one failure, and the parts after it run all the same.
+pub(crate) fn test(only: Option<&str>) -> ExitCode {
+    let mut tally = Tally::default();
+    if let Some(part) = only.filter(|only| PARTS.iter().all(|(name, _)| name != only)) {
+        eprintln!("error: there is no part {part:?}; there are light, rest, doc and e2e");
+        tally.failed += 1;
+    }
+    for (name, part) in PARTS
+        .iter()
+        .filter(|(name, _)| only.is_none_or(|only| only == *name))
+    {
+        eprintln!("\n== {name}");
+        tally += part().unwrap_or_else(|error| {
+            eprintln!("error: {error:#}");
+            Tally {
+                passed: 0,
+                failed: 1,
+            }
+        });
+    }
+    println!("{tally}");
+    if tally.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// The default members: what an edit is tested with.
+fn light() -> Result<Tally> {
+    nextest(&[], &[])
+}
+
+/// The other members, but for the tests that need the release binary.
+fn rest() -> Result<Tally> {
+    let metadata = MetadataCommand::new()
+        .current_dir(cache::root())
+        .no_deps()
+        .exec()?;
+    let light = metadata.workspace_default_packages();
+    let rest: Vec<&str> = metadata
+        .packages
+        .iter()
+        .filter(|package| package.name != "e2e" && !light.contains(package))
+        .flat_map(|package| ["-p", package.name.as_str()])
+        .collect();
+    if rest.is_empty() {
+        Ok(Tally::default())
+    } else {
+        nextest(&rest, &[])
+    }
+}
+
+/// Examples in the documentation, which nextest does not run.
+fn doc() -> Result<Tally> {
+    let metadata = MetadataCommand::new()
+        .current_dir(cache::root())
+        .no_deps()
+        .exec()?;
+    let libraries: Vec<&str> = metadata
+        .packages
+        .iter()
+        .filter(|package| package.name != "e2e" && is_library(package))
+        .flat_map(|package| ["-p", package.name.as_str()])
+        .collect();
+    let mut command = cargo(&["test", "--locked", "--doc", "--no-fail-fast"]);
+    let (_, said) = tee(command.args(libraries))?;
+    Tally::of_cargo_test(&said).context("the examples could not be run: see above")
+}
+
+/// The release binary, real TLS, foreign clients.
+fn e2e() -> Result<Tally> {
+    clients::install()?;
+    run(&mut cargo(&[
+        "build",
+        "--locked",
+        "--release",
+        "-p",
+        "counterfoil",
+    ]))?;
+    nextest(&["-p", "e2e"], &[("COUNTERFOIL_BIN", release_binary()?)])
+}
+
+/// Where `cargo build --release` leaves the program.
+///
+/// # Errors
+/// When cargo cannot say.
+pub(crate) fn release_binary() -> Result<String> {
+    let metadata = MetadataCommand::new()
+        .current_dir(cache::root())
+        .no_deps()
+        .exec()?;
+    Ok(metadata
+        .target_directory
+        .join("release/counterfoil")
+        .into_string())
+}
+
+fn nextest(packages: &[&str], env: &[(&str, String)]) -> Result<Tally> {
+    let mut command = NEXTEST.command()?;
+    command
+        .args(["run", "--locked", "--no-fail-fast"])
+        .args(packages);
+    command.envs(env.iter().map(|(name, value)| (name, value)));
+    let (status, said) = tee(&mut command)?;
+    let tally = Tally::of_nextest(&said).context("the tests could not be run: see above")?;
+    if tally.failed == 0 && !status.success() {
+        bail!("the test runner failed ({status}) although no test did");
+    }
+    Ok(tally)
+}
+
+fn is_library(package: &Package) -> bool {
+    package
+        .targets
+        .iter()
+        .any(|target| target.crate_types.contains(&CrateType::Lib))
+}
