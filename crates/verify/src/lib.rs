@@ -6,11 +6,19 @@
 //!
 //! It is not: a parser of ledger files (crate `ledger`), nor of hardware evidence (crate `attest`).
 
+pub mod cert;
+pub mod claims;
 pub mod digest;
+pub mod evidence;
+pub mod key;
 pub mod limits;
 pub mod merkle;
 pub mod tx_id;
 
+pub use cert::{Cert, CertError};
+pub use claims::{Claim, claims_digest, ledger_entry_claims_digest};
 pub use digest::Digest;
+pub use evidence::evidence_tx_id;
+pub use key::{CoseAlgorithm, PublicKey};
 pub use merkle::{Frontier, InclusionProof, Step, TreeNode, nodes_in, peaks_of, prove};
 pub use tx_id::{Seqno, TxId, TxStatus, View};
