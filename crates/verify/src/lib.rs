@@ -9,16 +9,22 @@
 pub mod cert;
 pub mod claims;
 pub mod digest;
+pub mod error;
 pub mod evidence;
 pub mod key;
 pub mod limits;
 pub mod merkle;
+pub mod receipt;
 pub mod tx_id;
+pub mod verifier;
 
 pub use cert::{Cert, CertError};
 pub use claims::{Claim, claims_digest, ledger_entry_claims_digest};
 pub use digest::Digest;
+pub use error::ReceiptError;
 pub use evidence::evidence_tx_id;
 pub use key::{CoseAlgorithm, PublicKey};
 pub use merkle::{Frontier, InclusionProof, Step, TreeNode, nodes_in, peaks_of, prove};
+pub use receipt::{Covered, LeafComponents, Receipt, ReceiptDocument};
 pub use tx_id::{Seqno, TxId, TxStatus, View};
+pub use verifier::{ServiceIdentity, Verified, Verifier};
