@@ -8,6 +8,7 @@
 
 pub mod cert;
 pub mod claims;
+pub mod cose;
 pub mod digest;
 pub mod error;
 pub mod evidence;
@@ -20,6 +21,7 @@ pub mod verifier;
 
 pub use cert::{Cert, CertError};
 pub use claims::{Claim, claims_digest, ledger_entry_claims_digest};
+pub use cose::CoseReceipt;
 pub use digest::Digest;
 pub use error::ReceiptError;
 pub use evidence::evidence_tx_id;
