@@ -1,0 +1,39 @@
+//! Rule: nothing that was acknowledged is lost, and nothing that was changed is served.
+//!
+//! Files in a folder, one writer, any number of readers; synchronous.
+//!
+//! ```text
+//! DIR/ledger/            the ledger, in CCF's format: all that an auditor needs to copy
+//! DIR/index/hashes       digests of the Merkle tree      } derived from the ledger files,
+//! DIR/index/seqnos       where each entry lies           } written without a sync,
+//! DIR/state/             what is looked up by key        } rebuilt where they are missing
+//! DIR/index/checkpoint   how far the three are synced
+//! DIR/lock               held by the process that has the folder open
+//! ```
+//!
+//! Only the ledger files are synced for each batch. Everything after the last checkpoint is read
+//! from them again when the folder is opened, so a restart costs time in proportion to the tail.
+//!
+//! - [`Store`]: append, apply, checkpoint; what happens at power loss.
+//! - [`Reader`]: entries, proofs, streams and values, as committed.
+//! - [`durable`]: replacing a small file.
+//!
+//! It is not: a judge of what may be written (crate `ledger`), nor of when (crate `node`).
+
+pub mod durable;
+
+mod checkpoint;
+mod chunks;
+mod error;
+mod index;
+mod lock;
+mod reader;
+mod recovery;
+mod replay;
+mod state;
+mod store;
+mod trust;
+
+pub use error::{OpenError, ReadError, StoreError};
+pub use reader::Reader;
+pub use store::{BATCH_BYTES_MAX, Batch, BatchEntry, CHUNK_BYTES_MAX, Store, StoreOptions};

@@ -1,0 +1,530 @@
+//! Opening a folder: what an earlier process left is checked, completed or refused.
+//!
+//! The ledger files are the truth. Whatever follows the last checkpoint is read from them again.
+//! What tells a torn write, which nobody was told of, from damage, which took something that was
+//! acknowledged: the files derived from the ledger are written only after the ledger is synced, so
+//! an entry that one of them knows was committed.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ledger::chunk::{CHUNK_HEADER_LEN, ChunkName};
+use ledger::{Entry, LedgerSecret, WriteSet};
+use verify::{Frontier, Seqno, TreeNode, View};
+
+use crate::checkpoint::CheckpointFile;
+use crate::chunks::{self, OpenChunk};
+use crate::durable::{create_folder, sync_folder};
+use crate::error::{OpenError, REBUILD, RESTORE, StoreError};
+use crate::index::{HashFile, PlaceFile};
+use crate::lock::FolderLock;
+use crate::reader::Reader;
+use crate::replay::{
+    FoundBatch, batch_at, entries_end, entry_at, positions_match, signed_roots_in,
+};
+use crate::state::StateStore;
+use crate::store::{Batch, Folders, Store, StoreOptions, index_and_apply};
+use crate::trust::Trust;
+
+pub(crate) fn open(
+    folders: Folders,
+    secret: Arc<LedgerSecret>,
+    options: StoreOptions,
+) -> Result<Store, OpenError> {
+    for folder in [&folders.dir, &folders.ledger, &folders.index] {
+        create_folder(folder).map_err(OpenError::io("create the folder", folder))?;
+    }
+    let lock = FolderLock::take(&folders.dir)?;
+    // A process that was killed may have left names that are not synced.
+    sync_folder(&folders.ledger).map_err(OpenError::io("sync", &folders.ledger))?;
+
+    let names = chunks::list(&folders.ledger)?;
+    let checkpoint = CheckpointFile::new(folders.index.join("checkpoint"));
+    let noted = checkpoint.read()?;
+    let path = folders.index.join("hashes");
+    let hashes = HashFile::open(path.clone()).map_err(OpenError::io("open", &path))?;
+    let leaves = hashes.leaves().map_err(OpenError::io("read", &path))?;
+    let path = folders.index.join("seqnos");
+    let places = PlaceFile::open(path.clone()).map_err(OpenError::io("open", &path))?;
+    let placed = places.last().map_err(OpenError::io("read", &path))?;
+
+    let state = open_state(&folders.state, &secret, options)?;
+    let state_failed = |source| OpenError::State {
+        path: folders.state.clone(),
+        source,
+    };
+    let applied = state.applied().map_err(state_failed)?;
+    let known = noted.max(placed).max(applied).max(Seqno(leaves - 1));
+    let complete = applied >= noted && placed >= noted && leaves > noted.0;
+    let from = if complete { noted } else { Seqno::ZERO };
+    if !complete {
+        tracing::warn!(
+            noted = noted.0,
+            "index or state are incomplete: reading the whole ledger"
+        );
+        // As long as the rebuild lasts, the length of this file keeps what is known.
+        places
+            .resize(known)
+            .map_err(OpenError::io("extend", places.path()))?;
+    }
+    let mut views = state.views().map_err(state_failed)?;
+    views.retain(|(_, first)| *first <= from);
+
+    let reader = Reader::new(folders.ledger.clone(), hashes, places, state, views);
+    let mut recovery = Recovery {
+        reader: Arc::new(reader),
+        secret,
+        known,
+        frontier: Frontier::new(),
+        view: View::default(),
+        trust: Trust::default(),
+        ready: None,
+        replayed: false,
+    };
+    let chunk = recovery.run(&names, from)?;
+    let Recovery {
+        reader,
+        frontier,
+        replayed,
+        ..
+    } = recovery;
+    let mut store = Store::recovered(reader, frontier, chunk.open, checkpoint, options, lock);
+    if chunk.close {
+        store.roll().map_err(wrapped)?;
+    } else if replayed {
+        store.checkpoint().map_err(wrapped)?;
+    }
+    Ok(store)
+}
+
+/// Opens the state store; one that power loss left unreadable is begun anew.
+fn open_state(
+    path: &Path,
+    secret: &Arc<LedgerSecret>,
+    options: StoreOptions,
+) -> Result<StateStore, OpenError> {
+    let open = || StateStore::open(path, Arc::clone(secret), options.cache_bytes);
+    let failed = |source| OpenError::State {
+        path: path.to_owned(),
+        source,
+    };
+    match open() {
+        Err(error) if !matches!(error, fjall::Error::Io(_) | fjall::Error::Locked) => {
+            tracing::warn!(%error, "the state store is damaged: it is rebuilt from the ledger");
+            std::fs::remove_dir_all(path).map_err(OpenError::io("remove", path))?;
+            open().map_err(failed)
+        }
+        result => result.map_err(failed),
+    }
+}
+
+/// The chunk to go on with.
+#[derive(Default)]
+struct Resumed {
+    open: Option<OpenChunk>,
+    /// It is complete, only its last rename is missing.
+    close: bool,
+}
+
+/// A batch that is right as far as the tree goes, in the file it was found in.
+struct Ready {
+    batch: FoundBatch,
+    bytes: Arc<Vec<u8>>,
+}
+
+struct Recovery {
+    reader: Arc<Reader>,
+    secret: Arc<LedgerSecret>,
+    /// The last entry that is known to have been committed.
+    known: Seqno,
+    /// The tree over all batches found so far, `ready` included.
+    frontier: Frontier,
+    view: View,
+    trust: Trust,
+    /// The last batch found. The next one's root covers it; only the very last one's signature has
+    /// to be checked, because it covers everything.
+    ready: Option<Ready>,
+    replayed: bool,
+}
+
+impl Recovery {
+    fn run(&mut self, names: &[ChunkName], from: Seqno) -> Result<Resumed, OpenError> {
+        for &name in names {
+            let bytes = self.plausible(name)?;
+            self.reader.add_chunk(name);
+            self.reader.add_bytes(bytes);
+        }
+        let mut start = CHUNK_HEADER_LEN;
+        let mut remaining = names;
+        if from > Seqno::ZERO {
+            let after = names.partition_point(|name| name.first <= from);
+            let place = after
+                .checked_sub(1)
+                .filter(|&place| names[place].last.is_none_or(|last| last >= from));
+            let Some(place) = place else {
+                return Err(self.entries_missing(names));
+            };
+            remaining = &names[place..];
+            start = self.anchor(names[place], from)?;
+        }
+        let mut resumed = Resumed::default();
+        for &name in remaining {
+            resumed = self.replay(name, std::mem::replace(&mut start, CHUNK_HEADER_LEN))?;
+        }
+        // The last chunk is closed: its last batch is still unchecked.
+        if let Some(ready) = self.ready.take() {
+            self.trust.verify(&ready.batch.signed).map_err(|error| {
+                let last = names
+                    .last()
+                    .copied()
+                    .unwrap_or(ChunkName::open(Seqno::FIRST));
+                self.damaged(last, Seqno(ready.batch.first.0 - 1), error.to_string())
+            })?;
+            self.take_over(ready)?;
+        }
+        if self.reader.committed_seqno() < self.known {
+            return Err(self.entries_missing(names));
+        }
+        let Reader { hashes, places, .. } = &*self.reader;
+        hashes
+            .cut(self.frontier.size())
+            .map_err(OpenError::io("cut", hashes.path()))?;
+        let last = self.reader.committed_seqno();
+        places
+            .resize(last)
+            .map_err(OpenError::io("cut", places.path()))?;
+        Ok(resumed)
+    }
+
+    /// Takes up the tree at the checkpoint `from`, and makes sure that the hash file and the ledger
+    /// agree there. Returns where the next entry begins.
+    fn anchor(&mut self, name: ChunkName, from: Seqno) -> Result<usize, OpenError> {
+        let trusted = Trust::of_state(&*self.reader);
+        self.trust = trusted.map_err(|error| OpenError::DamagedIndex {
+            file: self.reader.ledger_dir().with_file_name("state"),
+            why: error.to_string(),
+            remedy: REBUILD,
+        })?;
+        let (bytes, end) = self.read(name)?;
+        let found = (|| {
+            let start = offset_of(&bytes[..end], name, from)?;
+            let slice = entry_at(&bytes[..end], start)?;
+            let entry = Entry::parse(slice).map_err(|error| error.to_string())?;
+            let writes = entry.public_writes().map_err(|error| error.to_string())?;
+            let signed = ledger::signature::SignedRoot::from_writes(&writes)
+                .map_err(|error| error.to_string())?
+                .ok_or("it is no signature")?;
+            if signed.id != entry.id || entry.id.seqno != from {
+                return Err("it is the signature of another entry".to_owned());
+            }
+            self.trust
+                .verify(&signed)
+                .map_err(|error| error.to_string())?;
+            Ok((start + slice.len(), signed, entry.leaf()))
+        })();
+        let (next, signed, leaf) = match found {
+            Ok(found) => found,
+            Err(why) => {
+                let truth_ends = self.truth_within(name, &bytes[..end]);
+                return Err(self.damaged(name, truth_ends, format!("entry {from}: {why}")));
+            }
+        };
+        let hashes = &self.reader.hashes;
+        let read = OpenError::io("read", hashes.path());
+        let mut frontier = hashes.frontier(from.0).map_err(read)?;
+        let mut agrees = frontier.root() == signed.root;
+        frontier.append(leaf, |node: TreeNode, digest| {
+            agrees &= hashes.node(node).is_ok_and(|found| found == digest);
+        });
+        if !agrees {
+            return Err(OpenError::DamagedIndex {
+                file: hashes.path().to_owned(),
+                why: format!("it does not lead to the root signed at seqno {from}"),
+                remedy: REBUILD,
+            });
+        }
+        self.frontier = frontier;
+        self.view = signed.id.view;
+        self.reader.publish(from, signed.id.view, from);
+        Ok(next)
+    }
+
+    /// Reads the batches of one chunk from `start` on.
+    fn replay(&mut self, name: ChunkName, start: usize) -> Result<Resumed, OpenError> {
+        let (bytes, end) = self.read(name)?;
+        let bytes = Arc::new(bytes);
+        let mut at = start;
+        let mut broken = None;
+        while at < end {
+            match batch_at(&bytes[..end], at, &self.frontier, self.view) {
+                Ok(batch) => {
+                    at = batch.end;
+                    self.next(Ready {
+                        batch,
+                        bytes: Arc::clone(&bytes),
+                    })?;
+                }
+                Err(why) => {
+                    broken = Some(why);
+                    break;
+                }
+            }
+        }
+        if let Some(last) = name.last {
+            let found = Seqno(self.frontier.size() - 1);
+            return match broken {
+                None if found == last => Ok(Resumed::default()),
+                None => Err(self.damaged(name, found, format!("it ends at entry {found}"))),
+                Some(why) => Err(self.damaged(name, found, why)),
+            };
+        }
+        self.resume(name, &bytes, end, at, broken)
+    }
+
+    /// Goes on with the open chunk, all of whose bytes up to `at` are batches.
+    fn resume(
+        &mut self,
+        name: ChunkName,
+        bytes: &[u8],
+        end: usize,
+        mut at: usize,
+        mut broken: Option<String>,
+    ) -> Result<Resumed, OpenError> {
+        if let Some(ready) = self.ready.take() {
+            match self.trust.verify(&ready.batch.signed) {
+                Ok(()) => self.take_over(ready)?,
+                Err(error) if ready.batch.first >= name.first => {
+                    at = ready.batch.start;
+                    broken = Some(error.to_string());
+                }
+                Err(error) => {
+                    let truth_ends = Seqno(ready.batch.first.0 - 1);
+                    return Err(self.damaged(name, truth_ends, error.to_string()));
+                }
+            }
+        }
+        let last = self.reader.committed_seqno();
+        let offsets = offsets_in(&bytes[..at]);
+        let closed = end < bytes.len();
+        if let Some(why) = broken {
+            if last < self.known || closed || self.more_was_signed(&bytes[at..end]) {
+                return Err(self.damaged(name, last, why));
+            }
+            self.cut(name, at, end - at, &why)?;
+        } else if closed && !positions_match(bytes, end, &offsets) {
+            return Err(self.damaged(name, last, "its positions are wrong".to_owned()));
+        }
+        let path = self.path(name);
+        self.frontier = match last {
+            Seqno::ZERO => Frontier::new(),
+            last => self
+                .reader
+                .hashes
+                .frontier(last.0 + 1)
+                .map_err(OpenError::io("read", self.reader.hashes.path()))?,
+        };
+        let open = OpenChunk::resume(
+            self.reader.ledger_dir(),
+            name.first,
+            at.max(8) as u64,
+            offsets,
+        )
+        .map_err(OpenError::io("open", &path))?;
+        Ok(Resumed {
+            open: Some(open),
+            close: closed,
+        })
+    }
+
+    /// Whether the tail shows more than one write that was torn: then it is damage.
+    fn more_was_signed(&mut self, tail: &[u8]) -> bool {
+        let mut seqnos: Vec<Seqno> = signed_roots_in(tail, 64)
+            .into_iter()
+            .filter(|signed| self.trust.verify(signed).is_ok())
+            .map(|signed| signed.id.seqno)
+            .collect();
+        seqnos.sort_unstable();
+        seqnos.dedup();
+        seqnos.len() > 1
+    }
+
+    /// Removes a torn write that nobody was told of.
+    fn cut(&self, name: ChunkName, at: usize, lost: usize, why: &str) -> Result<(), OpenError> {
+        let path = self.path(name);
+        tracing::warn!(
+            file = %path.display(),
+            after = self.reader.committed_seqno().0,
+            bytes = lost,
+            why,
+            "a torn write at the end of the ledger is cut; nobody was told that it is committed"
+        );
+        let cut = || -> io::Result<()> {
+            let file = OpenOptions::new().write(true).open(&path)?;
+            file.set_len(at as u64)?;
+            file.sync_all()
+        };
+        cut().map_err(OpenError::io("cut", &path))
+    }
+
+    /// A batch follows on the last one, whose root it therefore covers.
+    fn next(&mut self, found: Ready) -> Result<(), OpenError> {
+        if let Some(before) = self.ready.take() {
+            self.take_over(before)?;
+        }
+        self.frontier = found.batch.frontier.clone();
+        self.view = found.batch.view;
+        for writes in &found.batch.public {
+            if let Err(error) = self.trust.observe(writes) {
+                let name = ChunkName::open(found.batch.first);
+                return Err(self.damaged(name, Seqno(found.batch.first.0 - 1), error.to_string()));
+            }
+        }
+        self.ready = Some(found);
+        Ok(())
+    }
+
+    /// Writes what is derived from a batch.
+    fn take_over(&mut self, Ready { batch, bytes }: Ready) -> Result<(), OpenError> {
+        let mut writes = Vec::with_capacity(batch.entries.len());
+        for (slice, public) in batch.slices(&bytes).zip(&batch.public) {
+            writes.push(self.all_writes(slice, public)?);
+        }
+        let offset = u32::try_from(batch.start).expect("a chunk is below 4 GiB");
+        let nodes = batch.nodes;
+        let batch = Batch {
+            first: batch.first,
+            view: batch.view,
+            bytes: Vec::new(),
+            entries: batch.entries,
+            writes,
+        };
+        self.replayed = true;
+        index_and_apply(&self.reader, &batch, offset, &nodes).map_err(wrapped)
+    }
+
+    fn all_writes(&self, slice: &[u8], public: &WriteSet) -> Result<WriteSet, OpenError> {
+        let entry = Entry::parse(slice).expect("the batch was read from it");
+        if !entry.has_private_part() {
+            return Ok(public.clone());
+        }
+        // What a trusted node signed is not damaged, so this is another secret.
+        entry
+            .writes(&self.secret)
+            .map_err(|_| OpenError::WrongSecret {
+                seqno: entry.id.seqno,
+            })
+    }
+
+    /// The last batch that can be believed in a damaged chunk before the checkpoint.
+    fn truth_within(&mut self, name: ChunkName, bytes: &[u8]) -> Seqno {
+        let mut truth = Seqno(name.first.0 - 1);
+        let Ok(mut frontier) = self.reader.hashes.frontier(name.first.0) else {
+            return truth;
+        };
+        let mut at = CHUNK_HEADER_LEN;
+        while let Ok(batch) = batch_at(bytes, at, &frontier, View::default()) {
+            if self.trust.verify(&batch.signed).is_err() {
+                break;
+            }
+            truth = batch.last();
+            (at, frontier) = (batch.end, batch.frontier);
+        }
+        truth
+    }
+
+    /// Reads a chunk, and makes sure that an open one is on the disk: a process that was killed may
+    /// have written more than it synced, and what is applied must survive power loss.
+    fn read(&self, name: ChunkName) -> Result<(Vec<u8>, usize), OpenError> {
+        let path = self.path(name);
+        if name.last.is_none() {
+            let sync = || -> io::Result<()> {
+                let file = OpenOptions::new().write(true).open(&path)?;
+                if file.metadata()?.len() < CHUNK_HEADER_LEN as u64 {
+                    file.set_len(0)?;
+                    file.set_len(CHUNK_HEADER_LEN as u64)?;
+                }
+                file.sync_all()
+            };
+            sync().map_err(OpenError::io("sync", &path))?;
+        }
+        let bytes = std::fs::read(&path).map_err(OpenError::io("read", &path))?;
+        match entries_end(name, &bytes) {
+            Ok(end) => Ok((bytes, end)),
+            Err(why) => Err(self.damaged(name, Seqno(name.first.0 - 1), why)),
+        }
+    }
+
+    /// Looks at the ends of a chunk only. Returns its length.
+    fn plausible(&self, name: ChunkName) -> Result<u64, OpenError> {
+        use std::os::unix::fs::FileExt;
+        let path = self.path(name);
+        let io = || OpenError::io("read", &path);
+        let file = std::fs::File::open(&path).map_err(io())?;
+        let length = file.metadata().map_err(io())?.len();
+        if let Some(last) = name.last {
+            let mut header = [0; CHUNK_HEADER_LEN];
+            let positions = 4 * (last.0 - name.first.0 + 1);
+            let read = file.read_exact_at(&mut header, 0);
+            let end = u64::from_le_bytes(header);
+            if read.is_err() || end.checked_add(positions) != Some(length) {
+                let why = "its header, its positions and its length do not fit".to_owned();
+                return Err(self.damaged(name, Seqno(name.first.0 - 1), why));
+            }
+        }
+        Ok(length)
+    }
+
+    fn path(&self, name: ChunkName) -> PathBuf {
+        self.reader.ledger_dir().join(name.to_string())
+    }
+
+    fn damaged(&self, name: ChunkName, truth_ends: Seqno, why: String) -> OpenError {
+        OpenError::Damaged {
+            file: self.path(name),
+            truth_ends,
+            known: self.known,
+            why,
+            remedy: RESTORE,
+        }
+    }
+
+    fn entries_missing(&self, names: &[ChunkName]) -> OpenError {
+        let last = match names.last() {
+            None => Seqno::ZERO,
+            Some(ChunkName {
+                last: Some(last), ..
+            }) => *last,
+            Some(_) => self.reader.committed_seqno(),
+        };
+        OpenError::MissingChunk {
+            dir: self.reader.ledger_dir().to_owned(),
+            from: last.next(),
+            to: self.known,
+        }
+    }
+}
+
+/// Where the entry `seqno` begins in the chunk `name`.
+fn offset_of(bytes: &[u8], name: ChunkName, seqno: Seqno) -> Result<usize, String> {
+    let mut at = CHUNK_HEADER_LEN;
+    for _ in name.first.0..seqno.0 {
+        at += entry_at(bytes, at)?.len();
+    }
+    Ok(at)
+}
+
+fn offsets_in(bytes: &[u8]) -> Vec<u32> {
+    let mut offsets = Vec::new();
+    let mut at = CHUNK_HEADER_LEN;
+    while let Ok(entry) = entry_at(bytes, at) {
+        offsets.push(at as u32);
+        at += entry.len();
+    }
+    offsets
+}
+
+fn wrapped(error: StoreError) -> OpenError {
+    OpenError::Write(error)
+}

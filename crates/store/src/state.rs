@@ -1,0 +1,518 @@
+//! The state store: what must be looked up by key, in an LSM tree on disk.
+//!
+//! ```text
+//! values    \0applied                   seqno of the last batch, u64 BE
+//!           \0view VIEW(u64 BE)         first seqno of the view, u64 BE
+//!           TABLE \0 KEY                value, for public tables
+//!           TABLE \0 NAME(16)           sealed key and value, for private tables
+//! streams   NAME(16) FIRST(u64 BE)      which seqnos of the batch that starts with FIRST wrote the
+//!                                       key: varints, each the distance from the one before
+//! ```
+//! NAME is a keyed hash of table and key, so that a thief of the disk learns no key of a private
+//! table. Everything here follows from the ledger files; nothing is synced but at checkpoints, and
+//! writing a batch again changes nothing.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::hmac::{Context, HMAC_SHA256, Key};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use ledger::secret::TAG_LEN;
+use ledger::tables::Kept;
+use ledger::write_set::Domain;
+use ledger::{LedgerSecret, Table, WriteSet};
+use verify::{Seqno, View};
+
+const APPLIED: &[u8] = b"\0applied";
+const VIEW: &[u8] = b"\0view";
+const NAME_LEN: usize = 16;
+/// View, seqno and index in front of a sealed value.
+const SEALED_HEAD_LEN: usize = 8 + 8 + 4;
+
+/// Memory for writes that are not in a table file yet: two of these can exist at a time, one being
+/// written. Large enough that table files are not tiny, small enough not to matter.
+const MEMTABLE_BYTES: u64 = 8 << 20;
+/// The smallest that fjall takes: bounds what is replayed from its journal at a start.
+const JOURNAL_BYTES: u64 = 64 << 20;
+
+type Name = [u8; NAME_LEN];
+
+/// The state store. Cheap to clone; clones share everything.
+#[derive(Clone)]
+pub(crate) struct StateStore {
+    database: Database,
+    values: Keyspace,
+    streams: Keyspace,
+    secret: Arc<LedgerSecret>,
+    names: Key,
+}
+
+impl StateStore {
+    pub(crate) fn open(
+        path: &Path,
+        secret: Arc<LedgerSecret>,
+        cache_bytes: u64,
+    ) -> fjall::Result<Self> {
+        let database = Database::builder(path)
+            .cache_size(cache_bytes)
+            .worker_threads(2)
+            .max_journaling_size(JOURNAL_BYTES)
+            .open()?;
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+        let values = database.keyspace("values", options)?;
+        let streams = database.keyspace("streams", options)?;
+        let names = Key::new(HMAC_SHA256, &*secret.derive(b"counterfoil state names"));
+        Ok(Self {
+            database,
+            values,
+            streams,
+            secret,
+            names,
+        })
+    }
+
+    /// The last seqno whose batch is in here; zero for none.
+    pub(crate) fn applied(&self) -> fjall::Result<Seqno> {
+        let seqno = self.values.get(APPLIED)?;
+        Ok(Seqno(seqno.and_then(|bytes| number(&bytes)).unwrap_or(0)))
+    }
+
+    /// Every view with its first seqno.
+    pub(crate) fn views(&self) -> fjall::Result<Vec<(View, Seqno)>> {
+        let mut views = Vec::new();
+        for row in self.values.prefix(VIEW) {
+            let (key, value) = row.into_inner()?;
+            let view = key.strip_prefix(VIEW).and_then(number);
+            views.extend(
+                view.zip(number(&value))
+                    .map(|(view, first)| (View(view), Seqno(first))),
+            );
+        }
+        Ok(views)
+    }
+
+    /// Takes over the writes of a batch, all or nothing: `writes[i]` belongs to `first + i`.
+    /// `new_view` says that the batch is the first of its view.
+    pub(crate) fn apply(
+        &self,
+        first: Seqno,
+        view: View,
+        new_view: bool,
+        writes: &[WriteSet],
+    ) -> fjall::Result<()> {
+        let mut batch = self.database.batch();
+        let mut streams = Streams::default();
+        let mut key = None;
+        for (seqno, writes) in (first.0..).zip(writes) {
+            for (index, write) in (0u32..).zip(writes.iter()) {
+                match write.table.kept() {
+                    Kept::InLedger => {}
+                    Kept::Stream => streams.add(&write.table, &write.key, seqno),
+                    Kept::Value => {
+                        let place = self.value_key(&write.table, &write.key);
+                        let Some(value) = &write.value else {
+                            batch.remove(&self.values, place);
+                            continue;
+                        };
+                        if write.table.domain() == Domain::Public {
+                            batch.insert(&self.values, place, value.as_slice());
+                        } else {
+                            let key = key.get_or_insert_with(|| self.sealing_key(view.0));
+                            let sealed =
+                                seal(key, &write.table, [view.0, seqno], index, &write.key, value);
+                            batch.insert(&self.values, place, sealed);
+                        }
+                    }
+                }
+            }
+        }
+        for (stream, seqnos) in streams.lists {
+            let mut key = [0; NAME_LEN + 8];
+            key[..NAME_LEN].copy_from_slice(&self.stream_name(stream.0, stream.1));
+            key[NAME_LEN..].copy_from_slice(&first.0.to_be_bytes());
+            batch.insert(&self.streams, key, deltas(first.0, &seqnos));
+        }
+        if new_view {
+            let key = [VIEW, &view.0.to_be_bytes()].concat();
+            batch.insert(&self.values, key, first.0.to_be_bytes());
+        }
+        let applied = first.0 + writes.len() as u64 - 1;
+        batch.insert(&self.values, APPLIED, applied.to_be_bytes());
+        batch.commit()
+    }
+
+    /// Makes everything applied so far survive power loss.
+    pub(crate) fn sync(&self) -> fjall::Result<()> {
+        self.database.persist(PersistMode::SyncAll)
+    }
+
+    pub(crate) fn value(&self, table: &Table, key: &[u8]) -> Result<Option<Vec<u8>>, Broken> {
+        let Some(bytes) = self.values.get(self.value_key(table, key))? else {
+            return Ok(None);
+        };
+        if table.domain() == Domain::Public {
+            return Ok(Some(bytes.to_vec()));
+        }
+        let (found, value) = self.unseal(table, &bytes).ok_or(Broken::Sealed)?;
+        // A keyed hash of 128 bits does not collide; a row moved by somebody would get here.
+        if found == key {
+            Ok(Some(value))
+        } else {
+            Err(Broken::Sealed)
+        }
+    }
+
+    pub(crate) fn values(&self, table: &Table) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Broken> {
+        let prefix = [table.name().as_bytes(), b"\0"].concat();
+        let mut found = Vec::new();
+        for row in self.values.prefix(&prefix) {
+            let (key, value) = row.into_inner()?;
+            found.push(match table.domain() {
+                Domain::Public => (key[prefix.len()..].to_vec(), value.to_vec()),
+                Domain::Private => self.unseal(table, &value).ok_or(Broken::Sealed)?,
+            });
+        }
+        if table.domain() == Domain::Private {
+            found.sort_unstable();
+        }
+        Ok(found)
+    }
+
+    /// Seqnos from `from` to `to` that wrote the key, ascending, at most `limit`.
+    pub(crate) fn stream(
+        &self,
+        table: &Table,
+        key: &[u8],
+        from: Seqno,
+        to: Seqno,
+        limit: usize,
+    ) -> fjall::Result<Vec<Seqno>> {
+        let mut found = Vec::new();
+        if from > to || limit == 0 {
+            return Ok(found);
+        }
+        let row = StreamRows::of(self.stream_name(table, key));
+        // The batch that `from` lies in may have started before it.
+        let before = self.streams.range(row.at(0)..=row.at(from.0)).next_back();
+        let start = match before {
+            Some(guard) => number(&guard.key()?[NAME_LEN..]).unwrap_or(0),
+            None => from.0,
+        };
+        for guard in self.streams.range(row.at(start)..=row.at(to.0)) {
+            let (key, list) = guard.into_inner()?;
+            let first = number(&key[NAME_LEN..]).unwrap_or(0);
+            for seqno in seqnos(first, &list) {
+                if seqno > to.0 || found.len() == limit {
+                    return Ok(found);
+                }
+                if seqno >= from.0 {
+                    found.push(Seqno(seqno));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The last seqno up to `up_to` that wrote the key.
+    pub(crate) fn latest(
+        &self,
+        table: &Table,
+        key: &[u8],
+        up_to: Seqno,
+    ) -> fjall::Result<Option<Seqno>> {
+        let row = StreamRows::of(self.stream_name(table, key));
+        for guard in self.streams.range(row.at(0)..=row.at(up_to.0)).rev() {
+            let (key, list) = guard.into_inner()?;
+            let first = number(&key[NAME_LEN..]).unwrap_or(0);
+            let last = seqnos(first, &list)
+                .take_while(|seqno| *seqno <= up_to.0)
+                .last();
+            if let Some(last) = last {
+                return Ok(Some(Seqno(last)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn value_key(&self, table: &Table, key: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(table.name().len() + 1 + key.len().max(NAME_LEN));
+        bytes.extend_from_slice(table.name().as_bytes());
+        bytes.push(0);
+        match table.domain() {
+            Domain::Public => bytes.extend_from_slice(key),
+            Domain::Private => bytes.extend_from_slice(&self.name(b"v", table, key)),
+        }
+        bytes
+    }
+
+    fn stream_name(&self, table: &Table, key: &[u8]) -> Name {
+        self.name(b"s", table, key)
+    }
+
+    fn name(&self, purpose: &[u8], table: &Table, key: &[u8]) -> Name {
+        let mut context = Context::with_key(&self.names);
+        context.update(purpose);
+        context.update(table.name().as_bytes());
+        context.update(b"\0");
+        context.update(key);
+        let tag = context.sign();
+        *tag.as_ref()
+            .first_chunk()
+            .expect("HMAC-SHA256 has 32 bytes")
+    }
+
+    /// One key for each view: a seqno can come again in another view after a disaster, and a nonce
+    /// must never come again under one key.
+    fn sealing_key(&self, view: u64) -> LessSafeKey {
+        let mut label = b"counterfoil state ".to_vec();
+        label.extend_from_slice(&view.to_le_bytes());
+        let key = self.secret.derive(&label);
+        LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &*key).expect("32 bytes are a key"))
+    }
+
+    fn unseal(&self, table: &Table, bytes: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+        let (head, sealed) = bytes.split_first_chunk::<SEALED_HEAD_LEN>()?;
+        let view = u64::from_le_bytes(*head.first_chunk()?);
+        let nonce: [u8; 12] = *head.last_chunk()?;
+        let mut bytes = sealed.to_vec();
+        let plain = self
+            .sealing_key(view)
+            .open_in_place(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(table.name().as_bytes()),
+                &mut bytes,
+            )
+            .ok()?;
+        let (length, rest) = plain.split_first_chunk::<4>()?;
+        let (key, value) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        Some((key.to_vec(), value.to_vec()))
+    }
+}
+
+/// Why a value cannot be read: the state store is broken, and the process must end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Broken {
+    #[error("the state store failed")]
+    Store(#[from] fjall::Error),
+    #[error("a sealed value in the state store does not open")]
+    Sealed,
+}
+
+/// Seals key and value; the result begins with what is needed to open it.
+fn seal(
+    sealing_key: &LessSafeKey,
+    table: &Table,
+    [view, seqno]: [u64; 2],
+    index: u32,
+    key: &[u8],
+    value: &[u8],
+) -> Vec<u8> {
+    let plain = 4 + key.len() + value.len();
+    let mut bytes = Vec::with_capacity(SEALED_HEAD_LEN + plain + TAG_LEN);
+    bytes.extend_from_slice(&view.to_le_bytes());
+    let mut nonce = [0; 12];
+    nonce[..8].copy_from_slice(&seqno.to_le_bytes());
+    nonce[8..].copy_from_slice(&index.to_le_bytes());
+    bytes.extend_from_slice(&nonce);
+    let key_length = u32::try_from(key.len()).expect("a key is far below 4 GiB");
+    bytes.extend_from_slice(&key_length.to_le_bytes());
+    bytes.extend_from_slice(key);
+    bytes.extend_from_slice(value);
+    let tag = sealing_key
+        .seal_in_place_separate_tag(
+            Nonce::assume_unique_for_key(nonce),
+            Aad::from(table.name().as_bytes()),
+            &mut bytes[SEALED_HEAD_LEN..],
+        )
+        .expect("a value is far shorter than AES-GCM's limit");
+    bytes.extend_from_slice(tag.as_ref());
+    bytes
+}
+
+/// The streams that one batch writes, each with its seqnos.
+#[derive(Default)]
+struct Streams<'a> {
+    lists: Vec<((&'a Table, &'a [u8]), Vec<u64>)>,
+    places: HashMap<(&'a Table, &'a [u8]), usize>,
+    last: usize,
+}
+
+impl<'a> Streams<'a> {
+    fn add(&mut self, table: &'a Table, key: &'a [u8], seqno: u64) {
+        // Most batches write one stream only: no need to hash.
+        let is_last = self
+            .lists
+            .get(self.last)
+            .is_some_and(|(stream, _)| *stream == (table, key));
+        if !is_last {
+            let next = self.lists.len();
+            self.last = *self.places.entry((table, key)).or_insert(next);
+            if self.last == next {
+                self.lists.push(((table, key), Vec::new()));
+            }
+        }
+        self.lists[self.last].1.push(seqno);
+    }
+}
+
+/// The keys of one stream's rows.
+struct StreamRows([u8; NAME_LEN + 8]);
+
+impl StreamRows {
+    fn of(name: Name) -> Self {
+        let mut key = [0; NAME_LEN + 8];
+        key[..NAME_LEN].copy_from_slice(&name);
+        Self(key)
+    }
+
+    fn at(&self, first: u64) -> [u8; NAME_LEN + 8] {
+        let mut key = self.0;
+        key[NAME_LEN..].copy_from_slice(&first.to_be_bytes());
+        key
+    }
+}
+
+fn deltas(first: u64, seqnos: &[u64]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(seqnos.len() + 2);
+    let mut before = first;
+    for &seqno in seqnos {
+        let mut delta = seqno - before;
+        before = seqno;
+        while delta >= 0x80 {
+            bytes.push((delta & 0x7f) as u8 | 0x80);
+            delta >>= 7;
+        }
+        bytes.push(delta as u8);
+    }
+    bytes
+}
+
+fn seqnos(first: u64, deltas: &[u8]) -> impl Iterator<Item = u64> {
+    let mut bytes = deltas.iter();
+    let mut seqno = first;
+    std::iter::from_fn(move || {
+        let mut delta = 0u64;
+        let mut shift = 0;
+        loop {
+            let byte = *bytes.next()?;
+            delta |= u64::from(byte & 0x7f).checked_shl(shift)?;
+            if byte < 0x80 {
+                break;
+            }
+            shift += 7;
+        }
+        seqno = seqno.checked_add(delta)?;
+        Some(seqno)
+    })
+}
+
+fn number(bytes: &[u8]) -> Option<u64> {
+    bytes.try_into().ok().map(u64::from_be_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger::tables::{PRIVATE_COLLECTIONS, PRIVATE_ENTRIES, USERS};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, StateStore) {
+        let dir = tempfile::tempdir().unwrap();
+        let secret = Arc::new(LedgerSecret::new([7; 32]));
+        let store = StateStore::open(&dir.path().join("state"), secret, 1 << 20).unwrap();
+        (dir, store)
+    }
+
+    fn writes(table: &Table, key: &[u8], value: Option<&[u8]>) -> WriteSet {
+        let mut writes = WriteSet::default();
+        match value {
+            Some(value) => writes.put(table.clone(), key, value),
+            None => writes.remove(table.clone(), key),
+        }
+        writes
+    }
+
+    #[test]
+    fn public_and_private_values_are_found_listed_and_removed() {
+        let (_dir, store) = store();
+        for table in [USERS, PRIVATE_COLLECTIONS] {
+            let batch = [
+                writes(&table, b"b", Some(b"2")),
+                writes(&table, b"a", Some(b"1")),
+                writes(&table, b"c", Some(b"3")),
+                writes(&table, b"c", None),
+            ];
+            store.apply(Seqno(1), View(2), true, &batch).unwrap();
+            assert_eq!(store.value(&table, b"a").unwrap().unwrap(), b"1");
+            assert_eq!(store.value(&table, b"c").unwrap(), None);
+            let all = [
+                (b"a".to_vec(), b"1".to_vec()),
+                (b"b".to_vec(), b"2".to_vec()),
+            ];
+            assert_eq!(store.values(&table).unwrap(), all);
+        }
+        assert_eq!(store.applied().unwrap(), Seqno(4));
+        assert_eq!(store.views().unwrap(), [(View(2), Seqno(1))]);
+    }
+
+    #[test]
+    fn writing_a_batch_again_changes_nothing() {
+        let (_dir, store) = store();
+        let batch = [writes(&PRIVATE_ENTRIES, b"a", Some(b"1"))];
+        for _ in 0..2 {
+            store.apply(Seqno(1), View(2), true, &batch).unwrap();
+        }
+        let found = store
+            .stream(&PRIVATE_ENTRIES, b"a", Seqno(1), Seqno(9), 9)
+            .unwrap();
+        assert_eq!(found, [Seqno(1)]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+        #[test]
+        fn streams_answer_like_a_list(
+            batches in prop::collection::vec(prop::collection::vec(0u8..3, 1..300), 1..6),
+            asked in prop::collection::vec((0u8..3, 0u64..900, 0u64..900, 0usize..50), 20),
+        ) {
+            let (_dir, store) = store();
+            let mut lists = vec![Vec::new(); 3];
+            let mut next = 1;
+            for batch in batches {
+                let sets: Vec<WriteSet> =
+                    batch.iter().map(|key| writes(&PRIVATE_ENTRIES, &[*key], Some(b"v"))).collect();
+                store.apply(Seqno(next), View(2), false, &sets).unwrap();
+                for key in batch {
+                    lists[usize::from(key)].push(Seqno(next));
+                    next += 1;
+                }
+            }
+            for (key, from, to, limit) in asked {
+                let list = lists[usize::from(key)].iter().copied();
+                let (from, to) = (Seqno(from), Seqno(to));
+                let expected: Vec<Seqno> =
+                    list.clone().filter(|seqno| (from..=to).contains(seqno)).take(limit).collect();
+                let found = store.stream(&PRIVATE_ENTRIES, &[key], from, to, limit).unwrap();
+                prop_assert_eq!(found, expected);
+                let latest = list.filter(|seqno| *seqno <= to).last();
+                prop_assert_eq!(store.latest(&PRIVATE_ENTRIES, &[key], to).unwrap(), latest);
+            }
+        }
+
+        #[test]
+        fn distances_are_read_as_they_were_written(
+            first in 1u64..1 << 40, steps in prop::collection::vec(0u64..1 << 20, 0..50),
+        ) {
+            let mut list = Vec::new();
+            let mut at = first;
+            for step in steps {
+                at += step;
+                list.push(at);
+            }
+            prop_assert_eq!(seqnos(first, &deltas(first, &list)).collect::<Vec<_>>(), list);
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Whose signature over a root counts: what the public tables say about service and nodes.
+
+use std::collections::{HashMap, HashSet};
+
+use ledger::service::ServiceRow;
+use ledger::signature::SignedRoot;
+use ledger::tables::{NODES, SERVICE, SINGLETON};
+use ledger::{State, WriteSet};
+use verify::cert::Cert;
+use verify::key::PublicKey;
+
+/// Why a signed root, or a row about who may sign, does not count.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Untrusted {
+    #[error("no entry before it says who the service is")]
+    NoService,
+    #[error("the row of the service is not readable")]
+    ServiceRow,
+    #[error("the service changed its certificate")]
+    OtherService,
+    #[error("the service went from {from} to {to}")]
+    Status { from: String, to: String },
+    #[error("the row of node {0} is not readable")]
+    NodeRow(String),
+    #[error("it is signed by {0}, which is no trusted node of the service")]
+    UnknownNode(String),
+    #[error("the certificate of node {0} is not one, or has another key")]
+    NodeCert(String),
+    #[error("the certificate of node {0} is not endorsed by the service")]
+    NotEndorsed(String),
+    #[error("its signature is not by the key of node {0}")]
+    Signature(String),
+}
+
+/// What the entries so far say about service and nodes.
+#[derive(Debug, Default)]
+pub(crate) struct Trust {
+    service: Option<Service>,
+    nodes: HashSet<String>,
+    /// The last certificate of each node that was found good, with its key.
+    keys: HashMap<String, (String, PublicKey)>,
+}
+
+#[derive(Debug)]
+struct Service {
+    row: ServiceRow,
+    cert: Cert,
+}
+
+#[derive(serde::Deserialize)]
+struct NodeStatus {
+    status: String,
+}
+
+impl Trust {
+    /// What a state says that was reached by entries which were checked before.
+    pub(crate) fn of_state(state: &dyn State) -> Result<Self, Untrusted> {
+        let mut trust = Self::default();
+        for (id, row) in state.values(&NODES) {
+            trust.node(&id, Some(&row))?;
+        }
+        if let Some(row) = state.value(&SERVICE, &SINGLETON) {
+            trust.service(&row)?;
+        }
+        Ok(trust)
+    }
+
+    /// Takes over what an entry says.
+    pub(crate) fn observe(&mut self, writes: &WriteSet) -> Result<(), Untrusted> {
+        for write in writes.iter() {
+            if write.table == NODES {
+                self.node(&write.key, write.value.as_deref())?;
+            } else if write.table == SERVICE {
+                self.service(write.value.as_deref().ok_or(Untrusted::ServiceRow)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The service's certificate, once an entry said what it is.
+    pub(crate) fn service_cert(&self) -> Option<&Cert> {
+        self.service.as_ref().map(|service| &service.cert)
+    }
+
+    /// Checks the node's signature over the root, and that the service stands behind the node.
+    pub(crate) fn verify(&mut self, signed: &SignedRoot) -> Result<(), Untrusted> {
+        let node = || signed.node.clone();
+        if !self.nodes.contains(&signed.node) {
+            return Err(Untrusted::UnknownNode(node()));
+        }
+        let known = self
+            .keys
+            .get(&signed.node)
+            .filter(|(cert, _)| *cert == signed.cert);
+        let key = match known {
+            Some((_, key)) => key.clone(),
+            None => {
+                let key = self.endorsed_key(signed)?;
+                self.keys.insert(node(), (signed.cert.clone(), key.clone()));
+                key
+            }
+        };
+        key.verify_prehashed(&signed.root, &signed.signature)
+            .map_err(|_| Untrusted::Signature(node()))
+    }
+
+    fn endorsed_key(&self, signed: &SignedRoot) -> Result<PublicKey, Untrusted> {
+        let service = self.service_cert().ok_or(Untrusted::NoService)?;
+        let cert = Cert::from_pem(&signed.cert)
+            .ok()
+            .filter(|cert| cert.key_digest().to_string() == signed.node)
+            .ok_or_else(|| Untrusted::NodeCert(signed.node.clone()))?;
+        if cert.is_signed_by(service) {
+            Ok(cert.public_key())
+        } else {
+            Err(Untrusted::NotEndorsed(signed.node.clone()))
+        }
+    }
+
+    fn node(&mut self, id: &[u8], row: Option<&[u8]>) -> Result<(), Untrusted> {
+        let id = String::from_utf8_lossy(id).into_owned();
+        let Some(row) = row else {
+            self.nodes.remove(&id);
+            return Ok(());
+        };
+        let row: NodeStatus =
+            serde_json::from_slice(row).map_err(|_| Untrusted::NodeRow(id.clone()))?;
+        if row.status == "Trusted" {
+            self.nodes.insert(id);
+        } else {
+            self.nodes.remove(&id);
+        }
+        Ok(())
+    }
+
+    fn service(&mut self, row: &[u8]) -> Result<(), Untrusted> {
+        let row: ServiceRow = serde_json::from_slice(row).map_err(|_| Untrusted::ServiceRow)?;
+        let cert = Cert::from_pem(&row.cert).map_err(|_| Untrusted::ServiceRow)?;
+        if let Some(before) = &self.service {
+            if before.cert != cert {
+                return Err(Untrusted::OtherService);
+            }
+            let (from, to) = (&before.row.status, &row.status);
+            if !matches!(
+                (from.as_str(), to.as_str()),
+                ("Opening", "Opening" | "Open") | ("Open", "Open")
+            ) {
+                return Err(Untrusted::Status {
+                    from: from.clone(),
+                    to: to.clone(),
+                });
+            }
+        }
+        self.service = Some(Service { row, cert });
+        Ok(())
+    }
+}
