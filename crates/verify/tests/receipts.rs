@@ -1,6 +1,11 @@
 //! Receipts of real services, receipts of services made here, and what becomes of both when
 //! somebody touches them.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail as tests do: by panicking"
+)]
+
 use aws_lc_rs::digest::{Digest as ProviderDigest, SHA256, SHA384};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair,
