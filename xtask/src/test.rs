@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every test there is, the light crates first.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
@@ -98,7 +99,12 @@ fn e2e() -> Result<Tally> {
         "-p",
         "counterfoil",
     ]))?;
-    nextest(&["-p", "e2e"], &[("COUNTERFOIL_BIN", release_binary()?)])
+    let cache = cache::folder()?.into_os_string();
+    let binary = release_binary()?.into();
+    nextest(
+        &["-p", "e2e"],
+        &[("COUNTERFOIL_BIN", binary), ("COUNTERFOIL_CACHE", cache)],
+    )
 }
 
 /// Where `cargo build --release` leaves the program.
@@ -116,7 +122,7 @@ pub(crate) fn release_binary() -> Result<String> {
         .into_string())
 }
 
-fn nextest(packages: &[&str], env: &[(&str, String)]) -> Result<Tally> {
+fn nextest(packages: &[&str], env: &[(&str, OsString)]) -> Result<Tally> {
     let mut command = NEXTEST.command()?;
     command
         .args(["run", "--locked", "--no-fail-fast"])

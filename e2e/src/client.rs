@@ -1,0 +1,121 @@
+//! Other people's clients, as scripts in `e2e/python` and `e2e/js`.
+
+use std::env;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::server::{self, Ledger};
+
+/// A script that takes longer hangs.
+const SCRIPT_WITHIN: Duration = Duration::from_secs(240);
+
+/// What runs a script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Client {
+    /// Python with the packages of `e2e/python/requirements-NAME.txt`, for scripts beside that.
+    Python(&'static str),
+    /// Node.js, for scripts of `e2e/js`.
+    Node,
+}
+
+impl Client {
+    /// Runs a script against a ledger. The script learns from `E2E_*` variables where the ledger
+    /// is, ends with 0 when all is well, and says what it did.
+    ///
+    /// # Errors
+    /// When the client is not installed, or the script fails or hangs; with all that it said.
+    pub fn run(self, script: &str, args: &[&str], ledger: &Ledger) -> Result<()> {
+        let scratch = ledger.scratch()?;
+        let said = scratch.join(format!("{script}.out"));
+        let output = File::create(&said).context("keeping what a script says")?;
+        let ready = ledger.ready();
+        let mut command = self.command(script)?;
+        command
+            .args(args)
+            .env("E2E_URL", &ready.url)
+            .env("E2E_SERVICE_CERT", &ready.service_cert)
+            .env("E2E_TOKEN", &ready.token)
+            .env("E2E_DATA", ledger.folder())
+            .env("E2E_SCRATCH", &scratch)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output);
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("starting {script}"))?;
+        let ended = server::wait(&mut child, SCRIPT_WITHIN)?;
+        if ended.is_none() {
+            child.kill().context("ending a script that hangs")?;
+            child.wait()?;
+        }
+        let said = fs::read_to_string(said).unwrap_or_default();
+        match ended {
+            Some(status) if status.success() => {
+                eprintln!("{self:?} {script} {args:?}\n{said}");
+                Ok(())
+            }
+            Some(status) => bail!(
+                "{self:?} {script} {args:?}: {status}\n{said}\n{}",
+                ledger.log()
+            ),
+            None => bail!("{self:?} {script} {args:?} hangs\n{said}\n{}", ledger.log()),
+        }
+    }
+
+    fn command(self, script: &str) -> Result<Command> {
+        let scripts = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let cache = cache()?;
+        let (program, script, packages) = match self {
+            Self::Python(environment) => {
+                let folder = cache.join("python").join(environment);
+                (
+                    folder.join("bin/python"),
+                    scripts.join("python").join(script),
+                    folder,
+                )
+            }
+            Self::Node => (
+                "node".into(),
+                scripts.join("js").join(script),
+                cache.join("js"),
+            ),
+        };
+        if !packages.join("installed.txt").is_file() {
+            bail!(
+                "{self:?} is not installed in {}: run `cargo xtask test e2e`",
+                packages.display()
+            );
+        }
+        let mut command = server::without_settings(&program);
+        command.arg(script).env("E2E_PACKAGES", packages);
+        // Bytecode would be written beside the scripts.
+        command
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("PYTHONUNBUFFERED", "1");
+        Ok(command)
+    }
+}
+
+/// Where `cargo xtask test` installs the clients.
+fn cache() -> Result<PathBuf> {
+    if let Some(folder) = env::var_os("COUNTERFOIL_CACHE") {
+        return Ok(folder.into());
+    }
+    let home = env::home_dir().context("no home folder: set COUNTERFOIL_CACHE to a folder")?;
+    Ok(home.join(".cache/counterfoil"))
+}
+
+/// Makes a self-signed client certificate with its key, as one PEM file.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn client_certificate(file: &Path) -> Result<()> {
+    let made =
+        rcgen::generate_simple_self_signed(["client".to_owned()]).context("a certificate")?;
+    let pem = made.cert.pem() + &made.signing_key.serialize_pem();
+    fs::write(file, pem).with_context(|| format!("writing {}", file.display()))
+}

@@ -1,0 +1,11 @@
+//! Reach: the release binary as its users meet it. Starts it on a free port of the loopback
+//! interface and runs other people's clients against it.
+//!
+//! `cargo xtask test` builds the binary and installs the clients; run by hand, these tests expect
+//! `target/release/counterfoil`, or the binary that `COUNTERFOIL_BIN` names.
+
+mod client;
+mod server;
+
+pub use client::{Client, client_certificate};
+pub use server::{Ledger, Ready};
