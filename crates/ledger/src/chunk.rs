@@ -32,7 +32,10 @@ impl ChunkName {
 
     /// The name of a closed chunk, all of whose entries are committed.
     pub const fn committed(entries: RangeInclusive<Seqno>) -> Self {
-        Self { first: *entries.start(), last: Some(*entries.end()) }
+        Self {
+            first: *entries.start(),
+            last: Some(*entries.end()),
+        }
     }
 
     /// Reads `ledger_FIRST` or `ledger_FIRST-LAST.committed`; `None` for any other file name.
@@ -42,7 +45,10 @@ impl ChunkName {
             None => Self::open(seqno(range)?),
             Some(range) => {
                 let (first, last) = range.split_once('-')?;
-                Self { first: seqno(first)?, last: Some(seqno(last)?) }
+                Self {
+                    first: seqno(first)?,
+                    last: Some(seqno(last)?),
+                }
             }
         };
         (parsed.to_string() == name && parsed.last.is_none_or(|last| last >= parsed.first))
@@ -65,13 +71,21 @@ fn seqno(text: &str) -> Option<Seqno> {
 
 /// The positions table of a chunk: appended when it is closed.
 pub fn encode_positions(offsets: &[u32]) -> Vec<u8> {
-    offsets.iter().flat_map(|offset| offset.to_le_bytes()).collect()
+    offsets
+        .iter()
+        .flat_map(|offset| offset.to_le_bytes())
+        .collect()
 }
 
 /// Reads a positions table; `None` if it is not a whole number of positions.
 pub fn decode_positions(bytes: &[u8]) -> Option<Vec<u32>> {
     let (positions, rest) = bytes.as_chunks::<4>();
-    rest.is_empty().then(|| positions.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect())
+    rest.is_empty().then(|| {
+        positions
+            .iter()
+            .map(|bytes| u32::from_le_bytes(*bytes))
+            .collect()
+    })
 }
 
 #[cfg(test)]
@@ -80,23 +94,39 @@ mod tests {
 
     #[test]
     fn a_chunk_name_is_read_as_it_is_written() {
-        for name in ["ledger_1", "ledger_1-17.committed", "ledger_18-18.committed"] {
+        for name in [
+            "ledger_1",
+            "ledger_1-17.committed",
+            "ledger_18-18.committed",
+        ] {
             assert_eq!(ChunkName::parse(name).unwrap().to_string(), name);
         }
     }
 
     #[test]
     fn other_names_are_not_chunks() {
-        for name in ["", "ledger_", "ledger_0", "ledger_01", "ledger_1-", "ledger_1-2",
-            "ledger_2-1.committed", "ledger_1.committed", "ledger_1-2.recovery", "snapshot_1_2"]
-        {
+        for name in [
+            "",
+            "ledger_",
+            "ledger_0",
+            "ledger_01",
+            "ledger_1-",
+            "ledger_1-2",
+            "ledger_2-1.committed",
+            "ledger_1.committed",
+            "ledger_1-2.recovery",
+            "snapshot_1_2",
+        ] {
             assert_eq!(ChunkName::parse(name), None, "{name}");
         }
     }
 
     #[test]
     fn positions_are_read_as_they_are_written() {
-        assert_eq!(decode_positions(&encode_positions(&[8, 300])), Some(vec![8, 300]));
+        assert_eq!(
+            decode_positions(&encode_positions(&[8, 300])),
+            Some(vec![8, 300])
+        );
         assert_eq!(decode_positions(&[0; 5]), None);
     }
 }

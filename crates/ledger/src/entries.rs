@@ -94,23 +94,37 @@ impl AppendEntry {
             return Err(Rejection::EntrySizeCapacityExceeded { length, limit });
         }
         if collection.is_empty() || collection.chars().any(char::is_control) {
-            return Err(invalid("a collection id is not empty and has no control characters"));
+            return Err(invalid(
+                "a collection id is not empty and has no control characters",
+            ));
         }
         if !tags.is_empty() && visibility == Visibility::Private {
-            return Err(invalid("tags are for public ledgers only; this ledger is private"));
+            return Err(invalid(
+                "tags are for public ledgers only; this ledger is private",
+            ));
         }
         if tags.len() > TAGS_PER_ENTRY_MAX {
-            return Err(invalid(format!("an entry has {TAGS_PER_ENTRY_MAX} tags at the most")));
+            return Err(invalid(format!(
+                "an entry has {TAGS_PER_ENTRY_MAX} tags at the most"
+            )));
         }
         for tag in &tags {
             if tag.is_empty() || tag.chars().count() > TAG_CHARS_MAX {
-                return Err(invalid(format!("a tag has 1 to {TAG_CHARS_MAX} characters")));
+                return Err(invalid(format!(
+                    "a tag has 1 to {TAG_CHARS_MAX} characters"
+                )));
             }
             if tag.chars().any(char::is_control) {
                 return Err(invalid("a tag has no control characters"));
             }
         }
-        Ok(Self { collection, contents, tags, visibility, limits })
+        Ok(Self {
+            collection,
+            contents,
+            tags,
+            visibility,
+            limits,
+        })
     }
 
     /// The collection it goes to.
@@ -163,9 +177,9 @@ impl Transaction for AppendEntry {
 
 /// Counts one more in `table`, whose singleton key holds the number; `None` at the limit.
 fn count_one_more(tx: &mut Tx<'_>, table: &Table, limit: u64) -> Option<()> {
-    let count = tx
-        .value(table, &SINGLETON)
-        .map_or(0, |bytes| u64::from_le_bytes(bytes.try_into().expect("a count has 8 bytes")));
+    let count = tx.value(table, &SINGLETON).map_or(0, |bytes| {
+        u64::from_le_bytes(bytes.try_into().expect("a count has 8 bytes"))
+    });
     if count >= limit {
         return None;
     }
@@ -261,7 +275,10 @@ mod tests {
     #[test]
     fn at_the_limit_no_collection_begins_but_existing_ones_go_on() {
         let mut state = MemoryState::default();
-        let limits = EntryLimits { collections: 1, ..EntryLimits::default() };
+        let limits = EntryLimits {
+            collections: 1,
+            ..EntryLimits::default()
+        };
         let private = Visibility::Private;
         append(&mut state, private, limits, Some("a"), &[]).unwrap();
         append(&mut state, private, limits, None, &[]).unwrap();
@@ -275,7 +292,10 @@ mod tests {
     #[test]
     fn a_tag_counts_once_for_each_collection() {
         let mut state = MemoryState::default();
-        let limits = EntryLimits { tags: 2, ..EntryLimits::default() };
+        let limits = EntryLimits {
+            tags: 2,
+            ..EntryLimits::default()
+        };
         let public = Visibility::Public;
         append(&mut state, public, limits, Some("a"), &["x"]).unwrap();
         append(&mut state, public, limits, Some("a"), &["x"]).unwrap();
@@ -289,10 +309,19 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_refused_before_it_runs() {
-        let limits = EntryLimits { contents_bytes: 3, ..EntryLimits::default() };
+        let limits = EntryLimits {
+            contents_bytes: 3,
+            ..EntryLimits::default()
+        };
         let new = |visibility, collection: &str, contents: &str, tags: &[&str]| {
             let tags = tags.iter().map(|&tag| tag.to_owned()).collect();
-            AppendEntry::new(visibility, limits, Some(collection.into()), contents.into(), tags)
+            AppendEntry::new(
+                visibility,
+                limits,
+                Some(collection.into()),
+                contents.into(),
+                tags,
+            )
         };
         let (private, public) = (Visibility::Private, Visibility::Public);
         assert!(new(public, "a", "abc", &["x"]).is_ok());
@@ -317,7 +346,10 @@ mod tests {
         let longer = "c".repeat(257);
         assert_eq!(
             append(&mut state, private, limits, Some(&longer), &[]),
-            Err(Rejection::CollectionIdTooLong { length: 257, limit: 256 })
+            Err(Rejection::CollectionIdTooLong {
+                length: 257,
+                limit: 256
+            })
         );
     }
 }

@@ -82,7 +82,11 @@ pub fn encode(
     entry[HEADER_LEN + TAG_LEN..HEADER_LEN + GCM_LEN].copy_from_slice(&iv(id));
     let public_length = (private_at - start - PUBLIC_AT) as u64;
     entry[HEADER_LEN + GCM_LEN..PUBLIC_AT].copy_from_slice(&public_length.to_le_bytes());
-    LeafComponents { write_set_digest: Digest::of(entry), commit_evidence_digest, claims_digest }
+    LeafComponents {
+        write_set_digest: Digest::of(entry),
+        commit_evidence_digest,
+        claims_digest,
+    }
 }
 
 fn header(rest: usize) -> [u8; HEADER_LEN] {
@@ -166,8 +170,13 @@ impl<'a> Entry<'a> {
     /// # Errors
     /// See [`DamagedEntry`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, DamagedEntry> {
-        let cut = |said| DamagedEntry::Cut { said, found: bytes.len() };
-        let header = *bytes.first_chunk::<HEADER_LEN>().ok_or_else(|| cut(HEADER_LEN))?;
+        let cut = |said| DamagedEntry::Cut {
+            said,
+            found: bytes.len(),
+        };
+        let header = *bytes
+            .first_chunk::<HEADER_LEN>()
+            .ok_or_else(|| cut(HEADER_LEN))?;
         let length = length_of(header)?;
         if length != bytes.len() {
             return Err(cut(length));

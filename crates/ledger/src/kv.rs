@@ -89,7 +89,12 @@ pub struct Tx<'a> {
 impl<'a> Tx<'a> {
     /// A transaction that will be `id` if it is not refused.
     pub fn new(state: &'a dyn State, id: TxId, claims_key: [u8; 32]) -> Self {
-        Self { state, id, claims_key, writes: WriteSet::default() }
+        Self {
+            state,
+            id,
+            claims_key,
+            writes: WriteSet::default(),
+        }
     }
 
     /// The transaction id it will have if it is not refused.
@@ -162,6 +167,10 @@ impl State for MemoryState {
 
     fn values(&self, table: &Table) -> Vec<(Vec<u8>, Vec<u8>)> {
         let table = self.tables.get(table);
-        table.into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect()
+        table
+            .into_iter()
+            .flatten()
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
     }
 }

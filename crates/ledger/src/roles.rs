@@ -44,8 +44,13 @@ impl Action {
     /// provider (`Microsoft.ConfidentialLedger/ledger/users/write`). `None` for texts that mean
     /// something to others only.
     pub fn parse(text: &str) -> Option<Self> {
-        let path = text.strip_prefix("Microsoft.ConfidentialLedger/ledger").unwrap_or(text);
-        Self::ALL.iter().find(|(_, name)| *name == path).map(|&(action, _)| action)
+        let path = text
+            .strip_prefix("Microsoft.ConfidentialLedger/ledger")
+            .unwrap_or(text);
+        Self::ALL
+            .iter()
+            .find(|(_, name)| *name == path)
+            .map(|&(action, _)| action)
     }
 }
 
@@ -70,7 +75,10 @@ pub fn permissions<'a>(
     state: &dyn State,
     roles: impl IntoIterator<Item = &'a String>,
 ) -> BTreeSet<Action> {
-    roles.into_iter().flat_map(|role| actions_of(state, role)).collect()
+    roles
+        .into_iter()
+        .flat_map(|role| actions_of(state, role))
+        .collect()
 }
 
 fn actions_of(state: &dyn State, role: &str) -> Vec<Action> {
@@ -80,7 +88,12 @@ fn actions_of(state: &dyn State, role: &str) -> Vec<Action> {
         CONTRIBUTOR => [&reader[..], &[Action::WriteContent]].concat(),
         ADMINISTRATOR => Action::ALL.iter().map(|&(action, _)| action).collect(),
         custom => read(state, custom)
-            .map(|role| role.actions.iter().filter_map(|text| Action::parse(text)).collect())
+            .map(|role| {
+                role.actions
+                    .iter()
+                    .filter_map(|text| Action::parse(text))
+                    .collect()
+            })
             .unwrap_or_default(),
     }
 }
@@ -92,7 +105,9 @@ pub fn exists(tx: &Tx<'_>, name: &str) -> bool {
 
 /// A custom role; `None` where there is none of that name.
 pub fn read(state: &dyn State, name: &str) -> Option<Role> {
-    state.value(&ROLES, name.as_bytes()).map(|bytes| decode(&bytes))
+    state
+        .value(&ROLES, name.as_bytes())
+        .map(|bytes| decode(&bytes))
 }
 
 /// What to do with the roles in a request.
@@ -117,7 +132,9 @@ impl Transaction for ChangeRoles {
     fn run(self: Box<Self>, tx: &mut Tx<'_>) -> Result<Digest, Rejection> {
         for (name, actions) in &self.roles {
             check_name(name)?;
-            let before = tx.value(&ROLES, name.as_bytes()).map(|bytes| decode(&bytes));
+            let before = tx
+                .value(&ROLES, name.as_bytes())
+                .map(|bytes| decode(&bytes));
             let mut role = match self.change {
                 RoleChange::Define => Role::default(),
                 RoleChange::AddActions => before.ok_or_else(|| no_such(name))?,
@@ -127,7 +144,9 @@ impl Transaction for ChangeRoles {
             tx.put(ROLES, name.as_bytes(), encode(&role));
         }
         if tx.values_before(&ROLES).len() + self.roles.len() > ROLES_MAX {
-            return Err(Rejection::InvalidInput(format!("a ledger has {ROLES_MAX} custom roles at the most")));
+            return Err(Rejection::InvalidInput(format!(
+                "a ledger has {ROLES_MAX} custom roles at the most"
+            )));
         }
         Ok(Digest::ZERO)
     }
@@ -164,7 +183,10 @@ fn check_name(name: &str) -> Result<(), Rejection> {
 }
 
 fn check_actions(role: &Role) -> Result<(), Rejection> {
-    let too_long = role.actions.iter().any(|action| action.len() > ROLE_NAME_BYTES_MAX);
+    let too_long = role
+        .actions
+        .iter()
+        .any(|action| action.len() > ROLE_NAME_BYTES_MAX);
     if role.actions.len() > ROLE_ACTIONS_MAX || too_long {
         return Err(Rejection::InvalidInput(format!(
             "a role has {ROLE_ACTIONS_MAX} actions of {ROLE_NAME_BYTES_MAX} bytes at the most"
@@ -202,7 +224,10 @@ mod tests {
 
     fn define(change: RoleChange, name: &str, actions: &[&str]) -> ChangeRoles {
         let actions = actions.iter().map(|&action| action.to_owned()).collect();
-        ChangeRoles { change, roles: vec![(name.to_owned(), actions)] }
+        ChangeRoles {
+            change,
+            roles: vec![(name.to_owned(), actions)],
+        }
     }
 
     fn allowed(state: &MemoryState, role: &str) -> Vec<Action> {
@@ -222,25 +247,51 @@ mod tests {
     #[test]
     fn a_custom_role_allows_what_its_actions_name() {
         let mut state = MemoryState::default();
-        run(&mut state, define(RoleChange::Define, "clerk", &["/content/read", "/mine"])).unwrap();
+        run(
+            &mut state,
+            define(RoleChange::Define, "clerk", &["/content/read", "/mine"]),
+        )
+        .unwrap();
         assert_eq!(allowed(&state, "clerk"), [Action::ReadContent]);
         let azure = "Microsoft.ConfidentialLedger/ledger/users/write";
-        run(&mut state, define(RoleChange::AddActions, "clerk", &[azure])).unwrap();
-        assert_eq!(allowed(&state, "clerk"), [Action::ReadContent, Action::WriteUsers]);
-        run(&mut state, RemoveRole { name: "clerk".to_owned() }).unwrap();
+        run(
+            &mut state,
+            define(RoleChange::AddActions, "clerk", &[azure]),
+        )
+        .unwrap();
+        assert_eq!(
+            allowed(&state, "clerk"),
+            [Action::ReadContent, Action::WriteUsers]
+        );
+        run(
+            &mut state,
+            RemoveRole {
+                name: "clerk".to_owned(),
+            },
+        )
+        .unwrap();
         assert_eq!(allowed(&state, "clerk"), []);
     }
 
     #[test]
     fn built_in_roles_cannot_be_redefined() {
         let mut state = MemoryState::default();
-        assert!(run(&mut state, define(RoleChange::Define, READER, &["/users/write"])).is_err());
+        assert!(
+            run(
+                &mut state,
+                define(RoleChange::Define, READER, &["/users/write"])
+            )
+            .is_err()
+        );
     }
 
     #[test]
     fn actions_are_added_to_existing_roles_only() {
         let mut state = MemoryState::default();
         let change = define(RoleChange::AddActions, "clerk", &["/content/read"]);
-        assert!(matches!(run(&mut state, change), Err(Rejection::NotFound(_))));
+        assert!(matches!(
+            run(&mut state, change),
+            Err(Rejection::NotFound(_))
+        ));
     }
 }

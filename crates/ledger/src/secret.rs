@@ -61,7 +61,9 @@ impl LedgerSecret {
             .entries
             .seal_in_place_separate_tag(nonce, Aad::from(public), plaintext)
             .expect("an entry is far shorter than AES-GCM's limit of 64 GiB");
-        tag.as_ref().try_into().expect("AES-256-GCM has tags of 16 bytes")
+        tag.as_ref()
+            .try_into()
+            .expect("AES-256-GCM has tags of 16 bytes")
     }
 
     /// Opens what [`LedgerSecret::seal`] sealed.
@@ -164,12 +166,19 @@ mod tests {
         let mut bytes = b"for us alone".to_vec();
         let tag = secret.seal(ID, b"public", &mut bytes);
         assert_ne!(bytes, b"for us alone");
-        assert_eq!(&**secret.open(ID, &tag, b"public", &bytes).unwrap(), b"for us alone");
+        assert_eq!(
+            &**secret.open(ID, &tag, b"public", &bytes).unwrap(),
+            b"for us alone"
+        );
 
         let elsewhere = TxId::new(View(3), Seqno(17));
         assert!(secret.open(elsewhere, &tag, b"public", &bytes).is_err());
         assert!(secret.open(ID, &tag, b"Public", &bytes).is_err());
-        assert!(LedgerSecret::new([8; 32]).open(ID, &tag, b"public", &bytes).is_err());
+        assert!(
+            LedgerSecret::new([8; 32])
+                .open(ID, &tag, b"public", &bytes)
+                .is_err()
+        );
         bytes[0] ^= 1;
         assert!(secret.open(ID, &tag, b"public", &bytes).is_err());
     }
@@ -194,6 +203,9 @@ mod tests {
 
     #[test]
     fn the_secret_is_not_printed() {
-        assert_eq!(format!("{:?}", LedgerSecret::new([7; 32])), "LedgerSecret(..)");
+        assert_eq!(
+            format!("{:?}", LedgerSecret::new([7; 32])),
+            "LedgerSecret(..)"
+        );
     }
 }

@@ -73,7 +73,11 @@ impl Transaction for Create {
         tx.put(CONSTITUTION, SINGLETON, json_bytes(&self.constitution));
         for (id, cert) in &self.members {
             tx.put(MEMBER_CERTS, id.as_bytes(), cert.as_bytes());
-            tx.put(MEMBER_INFO, id.as_bytes(), json_bytes(&json!({"status": "Active"})));
+            tx.put(
+                MEMBER_INFO,
+                id.as_bytes(),
+                json_bytes(&json!({"status": "Active"})),
+            );
         }
         put_node(tx, &self.node);
         let service = ServiceRow {
@@ -93,11 +97,18 @@ pub struct Open;
 
 impl Transaction for Open {
     fn run(self: Box<Self>, tx: &mut Tx<'_>) -> Result<Digest, Rejection> {
-        let row = tx.value(&SERVICE, &SINGLETON).and_then(|row| serde_json::from_slice(&row).ok());
+        let row = tx
+            .value(&SERVICE, &SINGLETON)
+            .and_then(|row| serde_json::from_slice(&row).ok());
         let Some(service) = row else {
-            return Err(Rejection::Conflict("there is no service to open".to_owned()));
+            return Err(Rejection::Conflict(
+                "there is no service to open".to_owned(),
+            ));
         };
-        let service = ServiceRow { status: "Open".to_owned(), ..service };
+        let service = ServiceRow {
+            status: "Open".to_owned(),
+            ..service
+        };
         tx.put(SERVICE, SINGLETON, json_bytes(&service));
         Ok(Digest::ZERO)
     }
@@ -163,7 +174,10 @@ pub fn node(state: &dyn State, id: &str) -> Option<NodeRow> {
         cert,
         platform: row["quote_info"]["format"].as_str()?.to_owned(),
         address: address.as_str()?.to_owned(),
-        subject_alt_names: names.iter().filter_map(|name| Some(name.as_str()?.to_owned())).collect(),
+        subject_alt_names: names
+            .iter()
+            .filter_map(|name| Some(name.as_str()?.to_owned()))
+            .collect(),
         cert_ends_at: row["certificate"]["ends_at"].as_i64()?,
     })
 }
@@ -179,10 +193,8 @@ fn row<T: serde::de::DeserializeOwned>(state: &dyn State, table: &crate::Table) 
 
 fn texts(state: &dyn State, table: &crate::Table) -> Vec<(String, String)> {
     let rows = state.values(table).into_iter();
-    rows.filter_map(|(id, text)| {
-        Some((String::from_utf8(id).ok()?, String::from_utf8(text).ok()?))
-    })
-    .collect()
+    rows.filter_map(|(id, text)| Some((String::from_utf8(id).ok()?, String::from_utf8(text).ok()?)))
+        .collect()
 }
 
 fn json_bytes(value: &impl Serialize) -> Vec<u8> {
@@ -207,7 +219,10 @@ mod tests {
             cert_ends_at: 17,
         };
         let create = Create {
-            genesis: Genesis { visibility: Visibility::Private, created_at: 1 },
+            genesis: Genesis {
+                visibility: Visibility::Private,
+                created_at: 1,
+            },
             service_cert: "service cert".to_owned(),
             node,
             members: vec![("m".to_owned(), "member cert".to_owned())],

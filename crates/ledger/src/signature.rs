@@ -84,7 +84,10 @@ impl SignedRoot {
         let signature = STANDARD
             .decode(&row.sig)
             .map_err(|_| DamagedSignature("its signature is not base64"))?;
-        let cose = writes.written(&COSE_SIGNATURES, &SINGLETON).flatten().unwrap_or(b"\"\"");
+        let cose = writes
+            .written(&COSE_SIGNATURES, &SINGLETON)
+            .flatten()
+            .unwrap_or(b"\"\"");
         let cose: String = serde_json::from_slice(cose)
             .map_err(|_| DamagedSignature("its COSE signature is not a JSON string"))?;
         let cose = STANDARD
@@ -125,7 +128,10 @@ mod tests {
             cose: vec![4, 5],
             frontier: vec![Digest::of(b"small"), Digest::of(b"large")],
         };
-        assert_eq!(SignedRoot::from_writes(&signed.to_writes()), Ok(Some(signed)));
+        assert_eq!(
+            SignedRoot::from_writes(&signed.to_writes()),
+            Ok(Some(signed))
+        );
     }
 
     #[test]

@@ -87,7 +87,11 @@ impl Table {
 
     /// Public tables are in clear in the ledger, all others are sealed.
     pub fn domain(&self) -> Domain {
-        if self.0.starts_with("public:") { Domain::Public } else { Domain::Private }
+        if self.0.starts_with("public:") {
+            Domain::Public
+        } else {
+            Domain::Private
+        }
     }
 
     /// How a node keeps it.

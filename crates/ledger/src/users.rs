@@ -29,7 +29,11 @@ impl UserId {
                     .to_owned(),
             ));
         }
-        let id = if is_fingerprint(text) { text.to_ascii_uppercase() } else { text.to_owned() };
+        let id = if is_fingerprint(text) {
+            text.to_ascii_uppercase()
+        } else {
+            text.to_owned()
+        };
         Ok(Self(id))
     }
 
@@ -41,9 +45,9 @@ impl UserId {
 
 fn is_fingerprint(text: &str) -> bool {
     text.len() == 95
-        && text.split(':').all(|byte| {
-            byte.len() == 2 && byte.bytes().all(|digit| digit.is_ascii_hexdigit())
-        })
+        && text
+            .split(':')
+            .all(|byte| byte.len() == 2 && byte.bytes().all(|digit| digit.is_ascii_hexdigit()))
 }
 
 impl fmt::Display for UserId {
@@ -61,13 +65,17 @@ pub struct User {
 
 /// A user; `None` where there is none.
 pub fn read(state: &dyn State, id: &UserId) -> Option<User> {
-    state.value(&USERS, id.as_str().as_bytes()).map(|bytes| decode(&bytes))
+    state
+        .value(&USERS, id.as_str().as_bytes())
+        .map(|bytes| decode(&bytes))
 }
 
 /// All users, sorted by id.
 pub fn all(state: &dyn State) -> Vec<(UserId, User)> {
     let users = state.values(&USERS).into_iter();
-    users.filter_map(|(id, user)| Some((UserId(String::from_utf8(id).ok()?), decode(&user)))).collect()
+    users
+        .filter_map(|(id, user)| Some((UserId(String::from_utf8(id).ok()?), decode(&user))))
+        .collect()
 }
 
 /// How roles are given to a user.
@@ -93,7 +101,9 @@ pub struct AssignRoles {
 impl Transaction for AssignRoles {
     fn run(self: Box<Self>, tx: &mut Tx<'_>) -> Result<Digest, Rejection> {
         if let Some(unknown) = self.roles.iter().find(|role| !roles::exists(tx, role)) {
-            return Err(Rejection::InvalidInput(format!("there is no role {unknown:?}")));
+            return Err(Rejection::InvalidInput(format!(
+                "there is no role {unknown:?}"
+            )));
         }
         if self.roles.is_empty() {
             return Err(Rejection::InvalidInput("no role is named".to_owned()));
@@ -107,7 +117,11 @@ impl Transaction for AssignRoles {
         if !user.roles.contains(ADMINISTRATOR) {
             keep_one_administrator(tx, &self.user)?;
         }
-        tx.put(USERS, key, serde_json::to_vec(&user).expect("strings are JSON"));
+        tx.put(
+            USERS,
+            key,
+            serde_json::to_vec(&user).expect("strings are JSON"),
+        );
         Ok(Digest::ZERO)
     }
 }
@@ -131,9 +145,10 @@ impl Transaction for RemoveUser {
 
 /// Refuses a change after which nobody could manage users any more.
 fn keep_one_administrator(tx: &Tx<'_>, leaving: &UserId) -> Result<(), Rejection> {
-    let mut administrators = tx.values_before(&USERS).into_iter().filter(|(_, user)| {
-        decode(user).roles.contains(ADMINISTRATOR)
-    });
+    let mut administrators = tx
+        .values_before(&USERS)
+        .into_iter()
+        .filter(|(_, user)| decode(user).roles.contains(ADMINISTRATOR));
     let only = administrators.next();
     match (only, administrators.next()) {
         (Some((id, _)), None) if id == leaving.as_str().as_bytes() => Err(Rejection::Conflict(
@@ -164,19 +179,30 @@ mod tests {
 
     fn give(user: &str, role: &str, assign: Assign) -> AssignRoles {
         let roles = BTreeSet::from([role.to_owned()]);
-        AssignRoles { user: UserId::parse(user).unwrap(), roles, assign }
+        AssignRoles {
+            user: UserId::parse(user).unwrap(),
+            roles,
+            assign,
+        }
     }
 
     fn roles_of(state: &MemoryState, user: &str) -> Vec<String> {
         let user = read(state, &UserId::parse(user).unwrap());
-        user.map(|user| user.roles.into_iter().collect()).unwrap_or_default()
+        user.map(|user| user.roles.into_iter().collect())
+            .unwrap_or_default()
     }
 
     #[test]
     fn a_fingerprint_is_one_user_in_either_case() {
         let lower = vec!["ab"; 32].join(":");
-        assert_eq!(UserId::parse(&lower).unwrap().as_str(), lower.to_uppercase());
-        assert_eq!(UserId::parse("some-Object-id").unwrap().as_str(), "some-Object-id");
+        assert_eq!(
+            UserId::parse(&lower).unwrap().as_str(),
+            lower.to_uppercase()
+        );
+        assert_eq!(
+            UserId::parse("some-Object-id").unwrap().as_str(),
+            "some-Object-id"
+        );
     }
 
     #[test]
@@ -206,8 +232,13 @@ mod tests {
     fn the_last_administrator_can_neither_leave_nor_be_demoted() {
         let mut state = MemoryState::default();
         run(&mut state, give("a", ADMINISTRATOR, Assign::Add)).unwrap();
-        let leave = || RemoveUser { user: UserId::parse("a").unwrap() };
-        assert!(matches!(run(&mut state, leave()), Err(Rejection::Conflict(_))));
+        let leave = || RemoveUser {
+            user: UserId::parse("a").unwrap(),
+        };
+        assert!(matches!(
+            run(&mut state, leave()),
+            Err(Rejection::Conflict(_))
+        ));
         assert!(run(&mut state, give("a", "Reader", Assign::Replace)).is_err());
         run(&mut state, give("b", ADMINISTRATOR, Assign::Add)).unwrap();
         run(&mut state, leave()).unwrap();

@@ -84,14 +84,20 @@ impl WriteSet {
             put_bytes(out, writes[0].table.name().as_bytes());
             put_u64(out, 0); // read version: reserved
             put_u64(out, 0); // read count: reads are not recorded
-            put_u64(out, count(writes.iter().filter(|write| write.value.is_some()).count()));
+            put_u64(
+                out,
+                count(writes.iter().filter(|write| write.value.is_some()).count()),
+            );
             for write in writes {
                 if let Some(value) = &write.value {
                     put_bytes(out, &write.key);
                     put_bytes(out, value);
                 }
             }
-            put_u64(out, count(writes.iter().filter(|write| write.value.is_none()).count()));
+            put_u64(
+                out,
+                count(writes.iter().filter(|write| write.value.is_none()).count()),
+            );
             for write in writes.iter().filter(|write| write.value.is_none()) {
                 put_bytes(out, &write.key);
             }
@@ -133,7 +139,10 @@ impl WriteSet {
 
     fn find(&self, table: &Table, key: &[u8]) -> Result<usize, usize> {
         self.writes.binary_search_by(|write| {
-            write.table.cmp(table).then_with(|| write.key.as_slice().cmp(key))
+            write
+                .table
+                .cmp(table)
+                .then_with(|| write.key.as_slice().cmp(key))
         })
     }
 }
@@ -208,7 +217,10 @@ mod tests {
         let mut writes = WriteSet::default();
         writes.put(tables::CONSTITUTION, b"k", b"one");
         writes.put(tables::CONSTITUTION, b"k", b"two");
-        assert_eq!(writes.written(&tables::CONSTITUTION, b"k"), Some(Some(&b"two"[..])));
+        assert_eq!(
+            writes.written(&tables::CONSTITUTION, b"k"),
+            Some(Some(&b"two"[..]))
+        );
         writes.remove(tables::CONSTITUTION, b"k");
         assert_eq!(writes.written(&tables::CONSTITUTION, b"k"), Some(None));
         assert_eq!(writes.iter().count(), 1);
@@ -223,7 +235,11 @@ mod tests {
         writes.encode(Domain::Public, &mut public);
         assert!(public.windows(5).any(|window| window == b"clear"));
         assert!(!public.windows(6).any(|window| window == b"hidden"));
-        assert!(WriteSet::default().decode(Domain::Private, &public).is_err());
+        assert!(
+            WriteSet::default()
+                .decode(Domain::Private, &public)
+                .is_err()
+        );
     }
 
     proptest! {

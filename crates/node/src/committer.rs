@@ -48,7 +48,9 @@ impl Committer {
         if let Err(error) = self.store.append(&batch) {
             fail_stop("the ledger cannot be written", &error);
         }
-        self.metrics.sync_seconds.observe(began.elapsed().as_secs_f64());
+        self.metrics
+            .sync_seconds
+            .observe(began.elapsed().as_secs_f64());
         // From here on the batch survives; the next one may be signed while this one is applied.
         let _ = self.executor.send(Input::LogFree);
         if let Err(error) = self.store.apply(&batch) {
@@ -64,7 +66,12 @@ impl Committer {
         let entries = batch.entries.len() as u64;
         let last = TxId::new(batch.view, Seqno(batch.first.0 + entries - 1));
         let changes_access = |table: &ledger::Table| *table == USERS || *table == ROLES;
-        if batch.writes.iter().flat_map(|writes| writes.iter()).any(|w| changes_access(&w.table)) {
+        if batch
+            .writes
+            .iter()
+            .flat_map(|writes| writes.iter())
+            .any(|w| changes_access(&w.table))
+        {
             self.access_version.fetch_add(1, Ordering::Release);
         }
         self.committed.send_replace(last);
@@ -72,8 +79,12 @@ impl Committer {
         metrics.entries.inc_by(entries - 1);
         metrics.batches.inc();
         metrics.batch_entries.observe(entries as f64);
-        metrics.committed_seqno.set(i64::try_from(last.seqno.0).unwrap_or(i64::MAX));
+        metrics
+            .committed_seqno
+            .set(i64::try_from(last.seqno.0).unwrap_or(i64::MAX));
         let bytes = self.store.reader().ledger_bytes();
-        metrics.ledger_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        metrics
+            .ledger_bytes
+            .set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 }

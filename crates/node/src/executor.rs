@@ -12,8 +12,7 @@ use std::time::Instant;
 
 use ledger::{LedgerSecret, Transaction, Tx, WriteSet, entry};
 use store::{Batch, BatchEntry};
-use verify::merkle::Frontier;
-use verify::{Digest, Seqno, TxId, View};
+use verify::{Digest, Frontier, Seqno, TxId, View};
 
 use crate::committer::Closed;
 use crate::metrics::Metrics;
@@ -78,14 +77,19 @@ impl Executor {
             let input = match next {
                 Some(input) => input,
                 None if log_free && !filling.is_empty() => {
+                    let closed = self.close(&mut filling);
                     // A committer that is gone has ended the process, or is about to.
-                    let Ok(()) = self.log.send(self.close(&mut filling)) else { return };
+                    let Ok(()) = self.log.send(closed) else {
+                        return;
+                    };
                     log_free = false;
                     continue;
                 }
                 None if stopping && filling.is_empty() => return,
                 None => {
-                    let Ok(input) = self.inputs.recv() else { return };
+                    let Ok(input) = self.inputs.recv() else {
+                        return;
+                    };
                     input
                 }
             };
@@ -102,9 +106,15 @@ impl Executor {
     }
 
     fn execute(&mut self, submission: Submission, filling: &mut Filling) {
-        let Submission { transactions, wait, reply } = submission;
+        let Submission {
+            transactions,
+            wait,
+            reply,
+        } = submission;
         self.queue.release(transactions.len());
-        self.metrics.queued.set(i64::try_from(self.queue.waiting()).unwrap_or(i64::MAX));
+        self.metrics
+            .queued
+            .set(i64::try_from(self.queue.waiting()).unwrap_or(i64::MAX));
         let answers: Vec<Answer> = transactions
             .into_iter()
             .map(|transaction| self.run_one(transaction, &mut filling.batch))
@@ -151,7 +161,9 @@ impl Executor {
         let next = self.batch_from(id.seqno.next());
         let Filling { mut batch, waiting } = std::mem::replace(filling, next);
         let signed = self.signer.sign(id, &self.tree);
-        self.metrics.sign_seconds.observe(began.elapsed().as_secs_f64());
+        self.metrics
+            .sign_seconds
+            .observe(began.elapsed().as_secs_f64());
         self.append(&mut batch, id, signed.to_writes(), Digest::ZERO);
         self.executed.store(id.seqno.0, Ordering::Release);
         Closed { batch, waiting }
@@ -165,6 +177,9 @@ impl Executor {
             entries: Vec::new(),
             writes: Vec::new(),
         };
-        Filling { batch, waiting: Vec::new() }
+        Filling {
+            batch,
+            waiting: Vec::new(),
+        }
     }
 }

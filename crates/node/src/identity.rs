@@ -56,8 +56,14 @@ pub enum IdentityError {
 /// No random numbers.
 pub fn draw_secrets() -> Result<Secrets, IdentityError> {
     let mut ledger_secret = Zeroizing::new([0; 32]);
-    SystemRandom::new().fill(&mut *ledger_secret).map_err(|_| IdentityError::Random)?;
-    Ok(Secrets { ledger_secret, service_key: draw_key()?, node_key: draw_key()? })
+    SystemRandom::new()
+        .fill(&mut *ledger_secret)
+        .map_err(|_| IdentityError::Random)?;
+    Ok(Secrets {
+        ledger_secret,
+        service_key: draw_key()?,
+        node_key: draw_key()?,
+    })
 }
 
 /// A new P-384 private key, PKCS#8 DER.
@@ -65,8 +71,7 @@ pub fn draw_secrets() -> Result<Secrets, IdentityError> {
 /// # Errors
 /// No random numbers.
 pub fn draw_key() -> Result<Zeroizing<Vec<u8>>, IdentityError> {
-    let key =
-        KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).map_err(|_| IdentityError::Random)?;
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).map_err(|_| IdentityError::Random)?;
     Ok(Zeroizing::new(key.serialize_der()))
 }
 
@@ -81,7 +86,10 @@ pub fn service_cert(service_key: &[u8], now: OffsetDateTime) -> Result<String, I
     params.not_after = now + SERVICE_VALIDITY;
     let cert = params
         .self_signed(&key)
-        .map_err(|source| IdentityError::Certificate { what: "service", source })?;
+        .map_err(|source| IdentityError::Certificate {
+            what: "service",
+            source,
+        })?;
     Ok(cert.pem())
 }
 
@@ -94,14 +102,21 @@ pub fn node_cert(
     subject_alt_names: &[String],
     now: OffsetDateTime,
 ) -> Result<String, IdentityError> {
-    let failed = |source| IdentityError::Certificate { what: "node", source };
+    let failed = |source| IdentityError::Certificate {
+        what: "node",
+        source,
+    };
     let issuer = Issuer::new(service_params(), key_pair(&secrets.service_key, "service")?);
     let mut params = CertificateParams::new(subject_alt_names).map_err(failed)?;
-    params.distinguished_name.push(DnType::CommonName, "CCF Node");
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "CCF Node");
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages =
-        vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    params.extended_key_usages = vec![
+        ExtendedKeyUsagePurpose::ServerAuth,
+        ExtendedKeyUsagePurpose::ClientAuth,
+    ];
     params.use_authority_key_identifier_extension = true;
     params.not_before = now - BACKDATED;
     params.not_after = now + NODE_VALIDITY;
@@ -114,23 +129,29 @@ pub fn node_cert(
 /// # Errors
 /// No random numbers.
 pub fn draw_member(now: OffsetDateTime) -> Result<(String, Zeroizing<String>), IdentityError> {
-    let key =
-        KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).map_err(|_| IdentityError::Random)?;
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).map_err(|_| IdentityError::Random)?;
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, "Founding member");
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "Founding member");
     params.not_before = now - BACKDATED;
     params.not_after = now + SERVICE_VALIDITY;
     let cert = params
         .self_signed(&key)
-        .map_err(|source| IdentityError::Certificate { what: "member", source })?;
+        .map_err(|source| IdentityError::Certificate {
+            what: "member",
+            source,
+        })?;
     Ok((cert.pem(), Zeroizing::new(key.serialize_pem())))
 }
 
 fn service_params() -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, "CCF Network");
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "CCF Network");
     // One step below it: nodes, and services that were endorsed after a recovery.
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
     params.key_usages = vec![
@@ -164,7 +185,10 @@ impl NodeSigner {
     pub fn sign_root(&self, root: &Digest) -> Vec<u8> {
         let prehashed = Sha384::import_less_safe(&prehashed_for_p384(root), &SHA384)
             .expect("48 bytes are as long as a SHA-384 digest");
-        let signature = self.0.sign_digest(&prehashed).expect("a P-384 key signs a digest");
+        let signature = self
+            .0
+            .sign_digest(&prehashed)
+            .expect("a P-384 key signs a digest");
         signature.as_ref().to_vec()
     }
 }
@@ -183,12 +207,18 @@ impl ServiceSigner {
     pub fn new(service_key: &[u8]) -> Result<Self, IdentityError> {
         let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, service_key)
             .map_err(|_| IdentityError::Key { what: "service" })?;
-        Ok(Self { key, random: SystemRandom::new() })
+        Ok(Self {
+            key,
+            random: SystemRandom::new(),
+        })
     }
 
     /// ES384 over `message`: 96 bytes, r and s.
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
-        let signature = self.key.sign(&self.random, message).expect("a P-384 key signs bytes");
+        let signature = self
+            .key
+            .sign(&self.random, message)
+            .expect("a P-384 key signs bytes");
         signature.as_ref().to_vec()
     }
 }
@@ -211,8 +241,11 @@ mod tests {
 
         let root = Digest::of(b"root");
         let signature = NodeSigner::new(&secrets.node_key).unwrap().sign_root(&root);
-        let key = node.public_key().unwrap();
+        let key = node.public_key();
         assert!(key.verify_prehashed(&root, &signature).is_ok());
-        assert!(key.verify_prehashed(&Digest::of(b"other"), &signature).is_err());
+        assert!(
+            key.verify_prehashed(&Digest::of(b"other"), &signature)
+                .is_err()
+        );
     }
 }

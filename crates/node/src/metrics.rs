@@ -55,19 +55,47 @@ impl Metrics {
     pub fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("counterfoil");
         registry.register("entries", "Entries committed", self.entries.clone());
-        registry.register("rejected", "Requests refused by the rules", self.rejected.clone());
-        registry.register("busy", "Requests refused by a full queue", self.busy.clone());
+        registry.register(
+            "rejected",
+            "Requests refused by the rules",
+            self.rejected.clone(),
+        );
+        registry.register(
+            "busy",
+            "Requests refused by a full queue",
+            self.busy.clone(),
+        );
         registry.register("batches", "Batches committed", self.batches.clone());
-        registry.register("queued_entries", "Entries waiting to be executed", self.queued.clone());
-        registry.register("committed_seqno", "Last committed seqno", self.committed_seqno.clone());
-        registry.register("ledger_bytes", "Bytes of all ledger files", self.ledger_bytes.clone());
-        registry.register("batch_entries", "Entries in a batch", self.batch_entries.clone());
+        registry.register(
+            "queued_entries",
+            "Entries waiting to be executed",
+            self.queued.clone(),
+        );
+        registry.register(
+            "committed_seqno",
+            "Last committed seqno",
+            self.committed_seqno.clone(),
+        );
+        registry.register(
+            "ledger_bytes",
+            "Bytes of all ledger files",
+            self.ledger_bytes.clone(),
+        );
+        registry.register(
+            "batch_entries",
+            "Entries in a batch",
+            self.batch_entries.clone(),
+        );
         registry.register(
             "sync_seconds",
             "Seconds to write and sync a batch",
             self.sync_seconds.clone(),
         );
-        registry.register("sign_seconds", "Seconds to sign a root", self.sign_seconds.clone());
+        registry.register(
+            "sign_seconds",
+            "Seconds to sign a root",
+            self.sign_seconds.clone(),
+        );
         registry.register("receipts", "Receipts made", self.receipts.clone());
     }
 }

@@ -9,13 +9,12 @@ use ledger::entries::{EntryLimits, Visibility};
 use ledger::{LedgerSecret, Rejection, State, Transaction};
 use store::Reader;
 use tokio::sync::{oneshot, watch};
-use verify::{Seqno, TxId, View};
+use verify::{Cert, Seqno, TxId, View};
 use zeroize::Zeroizing;
 
 use crate::config::NodeConfig;
 use crate::metrics::Metrics;
 use crate::platform;
-use crate::receipts::SignedRoots;
 use crate::start::{StartError, start};
 use crate::submit::{Queue, Reply, Submission, SubmitError, Wait};
 
@@ -26,7 +25,8 @@ pub struct Node {
     pub(crate) visibility: Visibility,
     pub(crate) limits: EntryLimits,
     pub(crate) service_cert: String,
-    pub(crate) node_cert: String,
+    pub(crate) node_cert_pem: String,
+    pub(crate) node_cert: Cert,
     pub(crate) tls_key: Zeroizing<Vec<u8>>,
     pub(crate) secret: Arc<LedgerSecret>,
     pub(crate) reader: Arc<Reader>,
@@ -34,7 +34,6 @@ pub struct Node {
     pub(crate) committed: watch::Receiver<TxId>,
     pub(crate) executed: Arc<AtomicU64>,
     pub(crate) access_version: Arc<AtomicU64>,
-    pub(crate) signed_roots: SignedRoots,
     pub(crate) metrics: Metrics,
     pub(crate) threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -62,9 +61,8 @@ impl Node {
 
     fn stop_and_wait(&self) {
         self.queue.stop();
-        let threads = std::mem::take(
-            &mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner),
-        );
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
             if thread.join().is_err() {
                 tracing::error!("a thread of the node panicked while it stopped");
@@ -86,7 +84,11 @@ impl Node {
     ) -> Result<Result<TxId, Rejection>, SubmitError> {
         let (sender, answer) = oneshot::channel();
         let transactions = vec![transaction];
-        self.queue.submit(Submission { transactions, wait, reply: Reply::One(sender) })?;
+        self.queue.submit(Submission {
+            transactions,
+            wait,
+            reply: Reply::One(sender),
+        })?;
         answer.await.map_err(|_| SubmitError::Stopping)
     }
 
@@ -104,7 +106,11 @@ impl Node {
             return Ok(Vec::new());
         }
         let (sender, answers) = oneshot::channel();
-        self.queue.submit(Submission { transactions, wait, reply: Reply::Many(sender) })?;
+        self.queue.submit(Submission {
+            transactions,
+            wait,
+            reply: Reply::Many(sender),
+        })?;
         answers.await.map_err(|_| SubmitError::Stopping)
     }
 
@@ -140,7 +146,7 @@ impl Node {
 
     /// The node's certificate, PEM, endorsed by the service.
     pub fn node_cert(&self) -> &str {
-        &self.node_cert
+        &self.node_cert_pem
     }
 
     /// The private key of [`Node::node_cert`], PKCS#8 DER.
@@ -193,10 +199,6 @@ impl Node {
 
     pub(crate) fn secret(&self) -> &LedgerSecret {
         &self.secret
-    }
-
-    pub(crate) const fn signed_roots(&self) -> &SignedRoots {
-        &self.signed_roots
     }
 }
 

@@ -87,14 +87,20 @@ pub fn load(dir: &Path) -> Result<Option<Secrets>, SecretsError> {
         Err(source) => return Err(SecretsError::Io { path, source }),
     };
     refuse_exposed(&path)?;
-    let damaged = |what| SecretsError::Damaged { path: path.clone(), what };
+    let damaged = |what| SecretsError::Damaged {
+        path: path.clone(),
+        what,
+    };
     let file: File = serde_json::from_slice(&bytes).map_err(|_| damaged("it is not our JSON"))?;
     if file.platform != VIRTUAL {
         return Err(damaged("it was sealed on another platform"));
     }
     let decode = |text: String, what| {
         let text = Zeroizing::new(text);
-        STANDARD.decode(text.as_bytes()).map(Zeroizing::new).map_err(|_| damaged(what))
+        STANDARD
+            .decode(text.as_bytes())
+            .map(Zeroizing::new)
+            .map_err(|_| damaged(what))
     };
     let secret = decode(file.ledger_secret, "the ledger secret is not base64")?;
     let secret: [u8; 32] = secret
@@ -128,11 +134,16 @@ pub fn save(dir: &Path, secrets: &Secrets) -> Result<(), SecretsError> {
 
 fn refuse_exposed(path: &Path) -> Result<(), SecretsError> {
     use std::os::unix::fs::PermissionsExt;
-    let metadata = std::fs::metadata(path)
-        .map_err(|source| SecretsError::Io { path: path.to_owned(), source })?;
+    let metadata = std::fs::metadata(path).map_err(|source| SecretsError::Io {
+        path: path.to_owned(),
+        source,
+    })?;
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(SecretsError::Exposed { path: path.to_owned(), mode });
+        return Err(SecretsError::Exposed {
+            path: path.to_owned(),
+            mode,
+        });
     }
     Ok(())
 }
@@ -161,9 +172,15 @@ mod tests {
         assert_eq!(*back.node_key, [3]);
 
         let path = dir.path().join(SECRETS_FILE);
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
-        assert!(matches!(load(dir.path()), Err(SecretsError::Exposed { mode: 0o640, .. })));
+        assert!(matches!(
+            load(dir.path()),
+            Err(SecretsError::Exposed { mode: 0o640, .. })
+        ));
     }
 
     #[test]
@@ -171,8 +188,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         save(dir.path(), &secrets()).unwrap();
         let path = dir.path().join(SECRETS_FILE);
-        let text = std::fs::read_to_string(&path).unwrap().replace("Virtual", "Other");
+        let text = std::fs::read_to_string(&path)
+            .unwrap()
+            .replace("Virtual", "Other");
         std::fs::write(&path, text).unwrap();
-        assert!(matches!(load(dir.path()), Err(SecretsError::Damaged { .. })));
+        assert!(matches!(
+            load(dir.path()),
+            Err(SecretsError::Damaged { .. })
+        ));
     }
 }

@@ -3,12 +3,11 @@
 //! Only committed entries are ever shown. Contents are read from the ledger files; nothing is
 //! fetched in the background, so there is no "loading".
 
+use ledger::Entry;
 use ledger::entries::{UserEntry, tag_key};
-use ledger::{Entry, State};
+use ledger::tables::{Kept, TAGGED, TAGS};
 use store::Reader;
 use verify::{Seqno, TxId, TxStatus};
-
-use ledger::tables::{Kept, TAGGED, TAGS};
 
 use crate::Node;
 
@@ -108,12 +107,20 @@ impl Node {
         let to = query.to.min(self.committed().seqno);
         let (table, key) = match &query.tag {
             Some(tag) => (TAGGED, tag_key(&query.collection, tag)),
-            None => (self.visibility().entries(), query.collection.clone().into_bytes()),
+            None => (
+                self.visibility().entries(),
+                query.collection.clone().into_bytes(),
+            ),
         };
         debug_assert_eq!(table.kept(), Kept::Stream);
         let mut seqnos =
-            self.reader().stream(&table, &key, query.from..=to, query.limit.saturating_add(1))?;
-        let next = if seqnos.len() > query.limit { seqnos.pop() } else { None };
+            self.reader()
+                .stream(&table, &key, query.from..=to, query.limit.saturating_add(1))?;
+        let next = if seqnos.len() > query.limit {
+            seqnos.pop()
+        } else {
+            None
+        };
         let entries = seqnos
             .into_iter()
             .map(|seqno| {
@@ -122,12 +129,18 @@ impl Node {
                 })
             })
             .collect::<Result<_, _>>()?;
-        Ok(EntryPage { entries, next: next.and_then(|seqno| self.tx_id_at(seqno)) })
+        Ok(EntryPage {
+            entries,
+            next: next.and_then(|seqno| self.tx_id_at(seqno)),
+        })
     }
 
     /// All collections that have an entry, sorted.
     pub fn collections(&self) -> Vec<String> {
-        let rows = self.state().values(&self.visibility().collections()).into_iter();
+        let rows = self
+            .state()
+            .values(&self.visibility().collections())
+            .into_iter();
         rows.filter(|(key, _)| *key != ledger::tables::SINGLETON)
             .filter_map(|(key, _)| String::from_utf8(key).ok())
             .collect()
@@ -172,11 +185,7 @@ impl Node {
         }
     }
 
-    fn latest_entry(
-        &self,
-        collection: &str,
-        up_to: Seqno,
-    ) -> Result<Placed<UserEntry>, ReadError> {
+    fn latest_entry(&self, collection: &str, up_to: Seqno) -> Result<Placed<UserEntry>, ReadError> {
         let none = || ReadError::NoSuchCollection(collection.to_owned());
         let table = self.visibility().entries();
         let seqno = self
@@ -192,17 +201,24 @@ impl Node {
         let entry = Entry::parse(&bytes).map_err(damaged)?;
         let writes = entry.writes(self.secret()).map_err(damaged)?;
         let value = UserEntry::from_writes(self.visibility(), writes);
-        Ok(value.map(|value| Placed { id: entry.id, value }))
+        Ok(value.map(|value| Placed {
+            id: entry.id,
+            value,
+        }))
     }
 
     pub(crate) fn tx_id_at(&self, seqno: Seqno) -> Option<TxId> {
-        self.reader().view_at(seqno).map(|view| TxId::new(view, seqno))
+        self.reader()
+            .view_at(seqno)
+            .map(|view| TxId::new(view, seqno))
     }
 }
 
 /// The bytes of a committed entry.
 pub(crate) fn entry_bytes(reader: &Reader, seqno: Seqno) -> Result<Vec<u8>, ReadError> {
     reader.entry(seqno)?.ok_or_else(|| {
-        ReadError::Damaged(format!("the entry at seqno {seqno} is committed, but not there"))
+        ReadError::Damaged(format!(
+            "the entry at seqno {seqno} is committed, but not there"
+        ))
     })
 }

@@ -3,32 +3,18 @@
 //! The root is the one signed at the end of the transaction's own batch. The proof is read from the
 //! hash file with O(log n) reads, and checked before it is handed out.
 
-use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use ledger::Entry;
 use ledger::entries::UserEntry;
 use ledger::signature::SignedRoot;
-use lru::LruCache;
-use verify::claims::Claim;
-use verify::merkle::InclusionProof;
-use verify::receipt::{LeafComponents, Receipt, ReceiptDocument};
-use verify::{Digest, Seqno, TxId, cose};
+use verify::{
+    Cert, Claim, Digest, InclusionProof, LeafComponents, Receipt, ReceiptDocument, Seqno, TxId,
+    cose,
+};
 
 use crate::Node;
 use crate::reads::{ReadError, entry_bytes};
-
-/// Signed roots kept in memory: neighbours of one receipt are often asked for next.
-const SIGNED_ROOTS_CACHED: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not 0");
-
-/// Signed roots that were read lately.
-pub(crate) struct SignedRoots(Mutex<LruCache<Seqno, Arc<SignedRoot>>>);
-
-impl Default for SignedRoots {
-    fn default() -> Self {
-        Self(Mutex::new(LruCache::new(SIGNED_ROOTS_CACHED)))
-    }
-}
 
 /// Everything that a receipt of one transaction is made of.
 struct Parts {
@@ -49,23 +35,29 @@ impl Node {
         let covering = self.covering(id.seqno)?;
         if covering == id.seqno {
             let signed = self.signed_root(covering)?;
-            let receipt = Receipt::of_signature(
-                signed.cert.clone(),
-                signed.node.clone(),
-                signed.root,
-                signed.signature.clone(),
-            );
-            return Ok(ReceiptDocument { transaction_id: Some(id), claims: None, receipt });
+            let cert = self.signing_cert(&signed)?;
+            let signature = signed.signature.clone();
+            let receipt = Receipt::of_root(cert, signed.root, signature, Vec::new());
+            return Ok(ReceiptDocument {
+                transaction_id: Some(id),
+                claims: None,
+                receipt,
+            });
         }
-        let Parts { signed, components, claims, proof } = self.parts(id, covering)?;
-        let receipt = Receipt::new(
-            signed.cert.clone(),
-            signed.node.clone(),
+        let Parts {
+            signed,
             components,
+            claims,
             proof,
-            signed.signature.clone(),
-        );
-        Ok(ReceiptDocument { transaction_id: Some(id), claims, receipt })
+        } = self.parts(id, covering)?;
+        let cert = self.signing_cert(&signed)?;
+        let signature = signed.signature.clone();
+        let receipt = Receipt::new(cert, components, proof, signature, Vec::new());
+        Ok(ReceiptDocument {
+            transaction_id: Some(id),
+            claims,
+            receipt,
+        })
     }
 
     /// The receipt of a committed transaction as COSE (RFC 9942, CCF profile).
@@ -79,7 +71,12 @@ impl Node {
         if covering == id.seqno {
             return Err(ReadError::NotAnEntry(id));
         }
-        let Parts { signed, components, proof, .. } = self.parts(id, covering)?;
+        let Parts {
+            signed,
+            components,
+            proof,
+            ..
+        } = self.parts(id, covering)?;
         cose::receipt(&signed.cose, &components, &proof)
             .map_err(|error| ReadError::Damaged(format!("signature {covering}: {error}")))
     }
@@ -92,7 +89,9 @@ impl Node {
         let proof = self.reader().prove(id.seqno, covering.0)?;
         let signed = self.signed_root(covering)?;
         if proof.root(leaf.leaf()) != signed.root {
-            return Err(ReadError::Damaged(format!("the proof of {id} does not lead to its root")));
+            return Err(ReadError::Damaged(format!(
+                "the proof of {id} does not lead to its root"
+            )));
         }
         let components = LeafComponents {
             write_set_digest: leaf.write_set_digest,
@@ -111,7 +110,12 @@ impl Node {
                 }]
             })
         };
-        Ok(Parts { signed, components, claims, proof })
+        Ok(Parts {
+            signed,
+            components,
+            claims,
+            proof,
+        })
     }
 
     /// The signature entry whose root covers `seqno`.
@@ -122,26 +126,21 @@ impl Node {
     }
 
     fn signed_root(&self, seqno: Seqno) -> Result<Arc<SignedRoot>, ReadError> {
-        let cache = &self.signed_roots().0;
-        // A panic elsewhere cannot leave a cache of immutable values half changed.
-        if let Some(found) = cache.lock().unwrap_or_else(PoisonError::into_inner).get(&seqno) {
-            return Ok(Arc::clone(found));
-        }
-        let signed = Arc::new(self.read_signed_root(seqno)?);
-        let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
-        cache.put(seqno, Arc::clone(&signed));
-        Ok(signed)
+        self.reader().signed_root(seqno)?.ok_or_else(|| {
+            ReadError::Damaged(format!("the signature entry at seqno {seqno} is not there"))
+        })
     }
 
-    fn read_signed_root(&self, seqno: Seqno) -> Result<SignedRoot, ReadError> {
-        let bytes = entry_bytes(self.reader(), seqno)?;
-        let damaged = |error: String| {
-            ReadError::Damaged(format!("the signature entry at seqno {seqno}: {error}"))
-        };
-        let entry = Entry::parse(&bytes).map_err(|error| damaged(error.to_string()))?;
-        let writes = entry.public_writes().map_err(|error| damaged(error.to_string()))?;
-        SignedRoot::from_writes(&writes)
-            .map_err(|error| damaged(error.to_string()))?
-            .ok_or_else(|| damaged("it has no signature".to_owned()))
+    /// The certificate of the node that signed: nearly always this node as it is now.
+    fn signing_cert(&self, signed: &SignedRoot) -> Result<Cert, ReadError> {
+        if signed.cert == self.node_cert() {
+            return Ok(self.node_cert.clone());
+        }
+        Cert::from_pem(&signed.cert).map_err(|error| {
+            ReadError::Damaged(format!(
+                "the certificate in signature {}: {error}",
+                signed.id
+            ))
+        })
     }
 }

@@ -2,8 +2,7 @@
 
 use ledger::signature::SignedRoot;
 use time::OffsetDateTime;
-use verify::merkle::Frontier;
-use verify::{TxId, cose};
+use verify::{Frontier, TxId, cose};
 
 use crate::identity::{NodeSigner, ServiceSigner};
 
@@ -30,8 +29,7 @@ impl Signer {
         debug_assert_eq!(tree.size(), id.seqno.0);
         let root = tree.root();
         let now = OffsetDateTime::now_utc().unix_timestamp();
-        let protected =
-            cose::protected_header(&self.service_id, ES384, now, ISSUER, SUBJECT, id);
+        let protected = cose::protected_header(&self.service_id, ES384, now, ISSUER, SUBJECT, id);
         let signature = self.service.sign(&cose::to_be_signed(&protected, &root));
         SignedRoot {
             node: self.node_id.clone(),

@@ -28,13 +28,23 @@ struct Cached {
 
 impl Speculative {
     pub(crate) fn new(reader: Arc<Reader>) -> Self {
-        Self { reader, cache: RefCell::default(), cached_keys: RefCell::new(0) }
+        Self {
+            reader,
+            cache: RefCell::default(),
+            cached_keys: RefCell::new(0),
+        }
     }
 
     /// Takes over what the transaction at `seqno` leaves.
     pub(crate) fn apply(&mut self, seqno: Seqno, writes: &WriteSet) {
-        for write in writes.iter().filter(|write| write.table.kept() == Kept::Value) {
-            let cached = Cached { value: write.value.clone(), written_at: seqno };
+        for write in writes
+            .iter()
+            .filter(|write| write.table.kept() == Kept::Value)
+        {
+            let cached = Cached {
+                value: write.value.clone(),
+                written_at: seqno,
+            };
             self.insert(&write.table, write.key.clone(), cached);
         }
         if *self.cached_keys.borrow() > CACHED_KEYS_MAX {
@@ -65,13 +75,21 @@ impl Speculative {
 
 impl State for Speculative {
     fn value(&self, table: &Table, key: &[u8]) -> Option<Vec<u8>> {
-        if let Some(cached) = self.cache.borrow().get(table).and_then(|keys| keys.get(key)) {
+        if let Some(cached) = self
+            .cache
+            .borrow()
+            .get(table)
+            .and_then(|keys| keys.get(key))
+        {
             return cached.value.clone();
         }
         let value = self.reader.value(table, key);
         // Absent keys are not remembered: a caller could fill the memory with names it makes up.
         if value.is_some() && *self.cached_keys.borrow() < CACHED_KEYS_MAX {
-            let cached = Cached { value: value.clone(), written_at: Seqno::ZERO };
+            let cached = Cached {
+                value: value.clone(),
+                written_at: Seqno::ZERO,
+            };
             self.insert(table, key.to_vec(), cached);
         }
         value

@@ -15,8 +15,7 @@ use store::durable::write_atomically;
 use store::{Store, StoreOptions};
 use time::{Duration, OffsetDateTime};
 use tokio::sync::watch;
-use verify::View;
-use verify::cert::Cert;
+use verify::{Cert, View};
 
 use crate::committer::Committer;
 use crate::config::NodeConfig;
@@ -25,7 +24,6 @@ use crate::identity::{self, IdentityError, NODE_VALIDITY, NodeSigner, ServiceSig
 use crate::metrics::Metrics;
 use crate::node::{Node, service_cert_file};
 use crate::platform::{self, Secrets, SecretsError};
-use crate::receipts::SignedRoots;
 use crate::signer::Signer;
 use crate::speculative::Speculative;
 use crate::submit::{Queue, Reply, Submission, Wait};
@@ -102,14 +100,22 @@ pub(crate) fn start(config: NodeConfig) -> Result<Node, StartError> {
     make_folder(&config.dir)?;
     let secrets = secrets(&config.dir)?;
     let secret = Arc::new(LedgerSecret::new(*secrets.ledger_secret));
-    let options = StoreOptions { chunk_bytes: config.chunk_bytes, ..StoreOptions::default() };
+    let options = StoreOptions {
+        chunk_bytes: config.chunk_bytes,
+        ..StoreOptions::default()
+    };
     let store = Store::open(&config.dir, Arc::clone(&secret), options)?;
     let reader = store.reader();
     let view = begin_view(&config.dir, reader.committed().view)?;
 
     let now = OffsetDateTime::now_utc();
     let node_id = node_id(&secrets, now)?;
-    let starting = Starting { config: &config, secrets: &secrets, node_id, now };
+    let starting = Starting {
+        config: &config,
+        secrets: &secrets,
+        node_id,
+        now,
+    };
     let plan = match service::service(&*reader) {
         Some(row) => starting.go_on(&*reader, row.cert)?,
         None if reader.committed().seqno.0 == 0 => starting.create()?,
@@ -153,16 +159,20 @@ impl Starting<'_> {
                 assign: Assign::Add,
             }));
         }
-        Ok(Plan { visibility: self.config.visibility, service_cert, node_cert, first_writes })
+        Ok(Plan {
+            visibility: self.config.visibility,
+            service_cert,
+            node_cert,
+            first_writes,
+        })
     }
 
     /// A restart: the same service, and a new node certificate only where it is needed.
     fn go_on(&self, state: &dyn ledger::State, service_cert: String) -> Result<Plan, StartError> {
         let dir = &self.config.dir;
-        let genesis =
-            service::genesis(state).ok_or_else(|| not_a_ledger(dir, "genesis row"))?;
-        let service = Cert::from_pem(&service_cert)
-            .map_err(|_| not_a_ledger(dir, "service certificate"))?;
+        let genesis = service::genesis(state).ok_or_else(|| not_a_ledger(dir, "genesis row"))?;
+        let service =
+            Cert::from_pem(&service_cert).map_err(|_| not_a_ledger(dir, "service certificate"))?;
         let own = identity::service_cert(&self.secrets.service_key, self.now)?;
         let own = Cert::from_pem(&own).map_err(|_| not_a_ledger(dir, "service key"))?;
         if own.key_digest() != service.key_digest() {
@@ -176,7 +186,12 @@ impl Starting<'_> {
                     (node.cert.clone(), vec![Box::new(RenewNode { node })])
                 }
             };
-        Ok(Plan { visibility: genesis.visibility, service_cert, node_cert, first_writes })
+        Ok(Plan {
+            visibility: genesis.visibility,
+            service_cert,
+            node_cert,
+            first_writes,
+        })
     }
 
     fn still_right(&self, row: &NodeRow) -> bool {
@@ -200,9 +215,10 @@ impl Starting<'_> {
     /// Draws the founding member's key, which stays with the operator, and returns id and certificate.
     fn founding_member(&self) -> Result<(String, String), StartError> {
         let (cert, key) = identity::draw_member(self.now)?;
-        for (name, text, mode) in
-            [("member0_privk.pem", &*key, 0o600), ("member0_cert.pem", &cert, 0o644)]
-        {
+        for (name, text, mode) in [
+            ("member0_privk.pem", &*key, 0o600),
+            ("member0_cert.pem", &cert, 0o644),
+        ] {
             let path = self.config.dir.join(name);
             write_atomically(&path, text.as_bytes(), mode)
                 .map_err(|source| StartError::Io { path, source })?;
@@ -223,8 +239,10 @@ fn set_going(
     plan: &Plan,
 ) -> Result<Node, StartError> {
     let dir = &starting.config.dir;
-    let service = Cert::from_pem(&plan.service_cert)
-        .map_err(|_| not_a_ledger(dir, "service certificate"))?;
+    let service =
+        Cert::from_pem(&plan.service_cert).map_err(|_| not_a_ledger(dir, "service certificate"))?;
+    let node_cert =
+        Cert::from_pem(&plan.node_cert).map_err(|_| not_a_ledger(dir, "node certificate"))?;
     let reader = store.reader();
     let metrics = Metrics::default();
     let (input_sender, inputs) = mpsc::channel();
@@ -270,7 +288,8 @@ fn set_going(
         visibility: plan.visibility,
         limits: starting.config.limits,
         service_cert: plan.service_cert.clone(),
-        node_cert: plan.node_cert.clone(),
+        node_cert_pem: plan.node_cert.clone(),
+        node_cert,
         tls_key: starting.secrets.node_key.clone(),
         secret,
         reader,
@@ -278,7 +297,6 @@ fn set_going(
         committed,
         executed,
         access_version,
-        signed_roots: SignedRoots::default(),
         metrics,
         threads: Mutex::new(threads),
     })
@@ -306,20 +324,24 @@ fn spawn(
     std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(work)
-        .map_err(|source| StartError::Io { path: dir.to_owned(), source })
+        .map_err(|source| StartError::Io {
+            path: dir.to_owned(),
+            source,
+        })
 }
 
-fn blocking_submit(
-    node: &Node,
-    transactions: Vec<Box<dyn Transaction>>,
-) -> Result<(), StartError> {
+fn blocking_submit(node: &Node, transactions: Vec<Box<dyn Transaction>>) -> Result<(), StartError> {
     if transactions.is_empty() {
         return Ok(());
     }
     let (sender, answers) = mpsc::channel();
     let reply = Reply::Blocking(sender);
     node.queue
-        .submit(Submission { transactions, wait: Wait::Committed, reply })
+        .submit(Submission {
+            transactions,
+            wait: Wait::Committed,
+            reply,
+        })
         .map_err(|_| StartError::Stopped)?;
     for answer in answers.recv().map_err(|_| StartError::Stopped)? {
         answer?;
@@ -333,7 +355,10 @@ fn make_folder(dir: &Path) -> Result<(), StartError> {
         .recursive(true)
         .mode(0o700)
         .create(dir)
-        .map_err(|source| StartError::Io { path: dir.to_owned(), source })
+        .map_err(|source| StartError::Io {
+            path: dir.to_owned(),
+            source,
+        })
 }
 
 fn secrets(dir: &Path) -> Result<Secrets, StartError> {
@@ -344,10 +369,17 @@ fn secrets(dir: &Path) -> Result<Secrets, StartError> {
     let holds_a_ledger = match std::fs::read_dir(&ledger) {
         Ok(mut files) => files.next().is_some(),
         Err(error) if error.kind() == ErrorKind::NotFound => false,
-        Err(source) => return Err(StartError::Io { path: ledger, source }),
+        Err(source) => {
+            return Err(StartError::Io {
+                path: ledger,
+                source,
+            });
+        }
     };
     if holds_a_ledger {
-        return Err(StartError::SecretsMissing { dir: dir.to_owned() });
+        return Err(StartError::SecretsMissing {
+            dir: dir.to_owned(),
+        });
     }
     let secrets = identity::draw_secrets()?;
     platform::save(dir, &secrets)?;
@@ -362,7 +394,10 @@ fn begin_view(dir: &Path, committed: View) -> Result<View, StartError> {
         Ok(text) => {
             let damaged = || std::io::Error::new(ErrorKind::InvalidData, "not a number");
             let view = text.trim().parse().map_err(|_| damaged());
-            View(view.map_err(|source| StartError::Io { path: path.clone(), source })?)
+            View(view.map_err(|source| StartError::Io {
+                path: path.clone(),
+                source,
+            })?)
         }
         Err(error) if error.kind() == ErrorKind::NotFound => View::default(),
         Err(source) => return Err(StartError::Io { path, source }),
@@ -386,5 +421,8 @@ fn write_service_cert(dir: &Path, cert: &str) -> Result<(), StartError> {
 }
 
 fn not_a_ledger(dir: &Path, what: &'static str) -> StartError {
-    StartError::NotALedger { dir: dir.to_owned(), what }
+    StartError::NotALedger {
+        dir: dir.to_owned(),
+        what,
+    }
 }

@@ -87,7 +87,12 @@ pub(crate) struct Queue {
 
 impl Queue {
     pub(crate) fn new(sender: mpsc::Sender<Input>, limit: usize, metrics: Metrics) -> Self {
-        Self { sender, waiting: AtomicUsize::new(0), limit, metrics }
+        Self {
+            sender,
+            waiting: AtomicUsize::new(0),
+            limit,
+            metrics,
+        }
     }
 
     /// Submits transactions together; each takes one place in the queue.
@@ -100,12 +105,16 @@ impl Queue {
         if before > 0 && before + places > self.limit {
             self.release(places);
             self.metrics.busy.inc_by(places as u64);
-            return Err(SubmitError::Busy { retry_after_secs: 1 });
+            return Err(SubmitError::Busy {
+                retry_after_secs: 1,
+            });
         }
-        self.sender.send(Input::Submission(submission)).map_err(|_| {
-            self.release(places);
-            SubmitError::Stopping
-        })
+        self.sender
+            .send(Input::Submission(submission))
+            .map_err(|_| {
+                self.release(places);
+                SubmitError::Stopping
+            })
     }
 
     /// The executor has taken `places` out of the queue.
@@ -135,7 +144,11 @@ mod tests {
         };
         let transactions = (0..places).map(|_| transaction()).collect();
         let (sender, _) = oneshot::channel();
-        Submission { transactions, wait: Wait::Committed, reply: Reply::Many(sender) }
+        Submission {
+            transactions,
+            wait: Wait::Committed,
+            reply: Reply::Many(sender),
+        }
     }
 
     #[test]
@@ -143,7 +156,10 @@ mod tests {
         let (sender, inputs) = mpsc::channel();
         let queue = Queue::new(sender, 3, Metrics::default());
         queue.submit(submission(2)).unwrap();
-        assert!(matches!(queue.submit(submission(2)), Err(SubmitError::Busy { .. })));
+        assert!(matches!(
+            queue.submit(submission(2)),
+            Err(SubmitError::Busy { .. })
+        ));
         queue.submit(submission(1)).unwrap();
         assert_eq!(inputs.try_iter().count(), 2);
         assert_eq!(queue.waiting(), 3);

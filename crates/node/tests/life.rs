@@ -7,9 +7,7 @@ use ledger::entries::{AppendEntry, DEFAULT_COLLECTION, EntryLimits, Visibility};
 use ledger::users::UserId;
 use ledger::{Rejection, Transaction};
 use node::{EntryQuery, Node, NodeConfig, ReadError, StartError, SubmitError, Wait};
-use verify::cert::Cert;
-use verify::verifier::Verifier;
-use verify::{Seqno, TxId, TxStatus, View};
+use verify::{Cert, CoseReceipt, Seqno, TxId, TxStatus, Verifier, View};
 
 fn config(dir: &Path) -> NodeConfig {
     NodeConfig {
@@ -20,23 +18,32 @@ fn config(dir: &Path) -> NodeConfig {
 
 fn append(node: &Node, collection: &str, contents: &str) -> Box<dyn Transaction> {
     let (collection, contents) = (Some(collection.to_owned()), contents.to_owned());
-    let entry =
-        AppendEntry::new(node.visibility(), node.limits(), collection, contents, Vec::new());
+    let entry = AppendEntry::new(
+        node.visibility(),
+        node.limits(),
+        collection,
+        contents,
+        Vec::new(),
+    );
     Box::new(entry.unwrap())
 }
 
 async fn write(node: &Node, collection: &str, contents: &str) -> TxId {
-    node.submit(append(node, collection, contents), Wait::Committed).await.unwrap().unwrap()
+    node.submit(append(node, collection, contents), Wait::Committed)
+        .await
+        .unwrap()
+        .unwrap()
 }
 
 fn verifier(node: &Node) -> Verifier {
-    Verifier::new(Cert::from_pem(node.service_cert()).unwrap()).unwrap()
+    Verifier::new(Cert::from_pem(node.service_cert()).unwrap())
 }
 
-fn verifies(verifier: &mut Verifier, node: &Node, id: TxId) {
-    let document = node.receipt(id).unwrap();
-    let verified = verifier.verify(&document.receipt, document.claims.as_deref()).unwrap();
-    assert_eq!(verified.tx_id, Some(id));
+fn verifies(verifier: &Verifier, node: &Node, id: TxId) {
+    let verified = verifier
+        .verify_document(&node.receipt(id).unwrap())
+        .unwrap();
+    assert_eq!(verified.tx_id, id);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,11 +61,14 @@ async fn what_is_written_can_be_read_and_proven() {
     assert_eq!(read.id, first);
     assert_eq!(node.current_entry("other").unwrap().value.contents, "two");
     assert_eq!(node.collections(), ["other", DEFAULT_COLLECTION]);
-    assert!(matches!(node.entry(first, Some("other")), Err(ReadError::NoSuchCollection(_))));
+    assert!(matches!(
+        node.entry(first, Some("other")),
+        Err(ReadError::NoSuchCollection(_))
+    ));
 
-    let mut verifier = verifier(&node);
+    let verifier = verifier(&node);
     for id in [first, second, TxId::new(View(2), Seqno(1))] {
-        verifies(&mut verifier, &node, id);
+        verifies(&verifier, &node, id);
     }
     node.stop().await;
 }
@@ -80,9 +90,9 @@ async fn a_restart_keeps_the_service_its_entries_and_its_receipts() {
     assert_eq!(node.receipt(id).unwrap().receipt, receipt.receipt);
     let later = write(&node, "c", "later").await;
     assert_eq!(later.view, View(3));
-    let mut verifier = verifier(&node);
-    verifies(&mut verifier, &node, id);
-    verifies(&mut verifier, &node, later);
+    let verifier = verifier(&node);
+    verifies(&verifier, &node, id);
+    verifies(&verifier, &node, later);
     assert_eq!(ledger::users::all(node.state()).len(), 1);
     node.stop().await;
 }
@@ -109,13 +119,13 @@ async fn every_receipt_of_a_busy_ledger_verifies_as_json_and_as_cose() {
     ids.dedup();
     assert_eq!(ids.len(), 320);
 
-    let mut verifier = verifier(&node);
-    let service = Cert::from_pem(node.service_cert()).unwrap().public_key().unwrap();
+    let verifier = verifier(&node);
+    let service = Cert::from_pem(node.service_cert()).unwrap().public_key();
     for &id in &ids {
-        verifies(&mut verifier, &node, id);
+        verifies(&verifier, &node, id);
         let document = node.receipt(id).unwrap();
-        let claims = document.receipt.leaf_components.unwrap().claims_digest;
-        let cose = verify::cose::CoseReceipt::parse(&node.cose_receipt(id).unwrap()).unwrap();
+        let claims = document.receipt.leaf_components().unwrap().claims_digest;
+        let cose = CoseReceipt::parse(&node.cose_receipt(id).unwrap()).unwrap();
         cose.verify(&service, Some(claims)).unwrap();
     }
     let query = EntryQuery {
@@ -126,8 +136,18 @@ async fn every_receipt_of_a_busy_ledger_verifies_as_json_and_as_cose() {
         limit: 200,
     };
     let first = node.entries(&query).unwrap();
-    let rest = node.entries(&EntryQuery { from: first.next.unwrap().seqno, ..query }).unwrap();
-    let read: Vec<_> = first.entries.iter().chain(&rest.entries).map(|entry| entry.id).collect();
+    let rest = node
+        .entries(&EntryQuery {
+            from: first.next.unwrap().seqno,
+            ..query
+        })
+        .unwrap();
+    let read: Vec<_> = first
+        .entries
+        .iter()
+        .chain(&rest.entries)
+        .map(|entry| entry.id)
+        .collect();
     assert_eq!(read, ids);
     assert_eq!(rest.next, None);
     node.stop().await;
@@ -136,13 +156,33 @@ async fn every_receipt_of_a_busy_ledger_verifies_as_json_and_as_cose() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_is_answered_entry_by_entry() {
     let dir = tempfile::tempdir().unwrap();
-    let limits = EntryLimits { collections: 1, ..EntryLimits::default() };
-    let node = Node::start(NodeConfig { limits, ..config(dir.path()) }).unwrap();
-    let batch = vec![append(&node, "a", "1"), append(&node, "b", "2"), append(&node, "a", "3")];
+    let limits = EntryLimits {
+        collections: 1,
+        ..EntryLimits::default()
+    };
+    let node = Node::start(NodeConfig {
+        limits,
+        ..config(dir.path())
+    })
+    .unwrap();
+    let batch = vec![
+        append(&node, "a", "1"),
+        append(&node, "b", "2"),
+        append(&node, "a", "3"),
+    ];
     let answers = node.submit_many(batch, Wait::Committed).await.unwrap();
     let first = answers[0].clone().unwrap();
-    assert_eq!(answers[1], Err(Rejection::CollectionCapacityExceeded { limit: 1 }));
-    assert_eq!(answers[2], Ok(TxId { seqno: first.seqno.next(), ..first }));
+    assert_eq!(
+        answers[1],
+        Err(Rejection::CollectionCapacityExceeded { limit: 1 })
+    );
+    assert_eq!(
+        answers[2],
+        Ok(TxId {
+            seqno: first.seqno.next(),
+            ..first
+        })
+    );
     node.stop().await;
 }
 
@@ -152,16 +192,32 @@ async fn statuses_tell_committed_pending_invalid_and_unknown_apart() {
     let node = Node::start(config(dir.path())).unwrap();
     let id = write(&node, "c", "x").await;
     assert_eq!(node.status(id), TxStatus::Committed);
-    assert_eq!(node.status(TxId { view: View(9), ..id }), TxStatus::Invalid);
+    assert_eq!(
+        node.status(TxId {
+            view: View(9),
+            ..id
+        }),
+        TxStatus::Invalid
+    );
     assert_eq!(node.status(TxId::default()), TxStatus::Invalid);
     let far = Seqno(id.seqno.0 + 1_000);
     assert_eq!(node.status(TxId::new(id.view, far)), TxStatus::Unknown);
     assert_eq!(node.status(TxId::new(View(1), far)), TxStatus::Invalid);
 
-    let early = node.submit(append(&node, "c", "y"), Wait::Executed).await.unwrap().unwrap();
-    assert!(matches!(node.status(early), TxStatus::Pending | TxStatus::Committed));
+    let early = node
+        .submit(append(&node, "c", "y"), Wait::Executed)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(matches!(
+        node.status(early),
+        TxStatus::Pending | TxStatus::Committed
+    ));
     let mut changes = node.committed_changes();
-    changes.wait_for(|committed| committed.seqno >= early.seqno).await.unwrap();
+    changes
+        .wait_for(|committed| committed.seqno >= early.seqno)
+        .await
+        .unwrap();
     assert_eq!(node.status(early), TxStatus::Committed);
     node.stop().await;
 }
@@ -188,7 +244,9 @@ async fn after_a_stop_nothing_is_taken_and_all_that_was_taken_is_there() {
             Err(error) => assert_eq!(error, SubmitError::Stopping),
         }
     }
-    let refused = node.submit(append(&node, "c", "late"), Wait::Committed).await;
+    let refused = node
+        .submit(append(&node, "c", "late"), Wait::Committed)
+        .await;
     assert_eq!(refused, Err(SubmitError::Stopping));
     drop(node);
 
@@ -204,25 +262,36 @@ async fn a_private_ledger_leaves_no_plaintext_on_the_disk() {
     let dir = tempfile::tempdir().unwrap();
     for visibility in [Visibility::Private, Visibility::Public] {
         let home = dir.path().join(format!("{visibility:?}"));
-        let node = Node::start(NodeConfig { visibility, ..config(&home) }).unwrap();
+        let node = Node::start(NodeConfig {
+            visibility,
+            ..config(&home)
+        })
+        .unwrap();
         write(&node, "needle-collection", "needle-contents").await;
         node.stop().await;
         drop(node);
         for needle in ["needle-collection", "needle-contents"] {
             let found = occurs_in_files(&home, needle.as_bytes());
-            assert_eq!(found, visibility == Visibility::Public, "{visibility:?} {needle}");
+            assert_eq!(
+                found,
+                visibility == Visibility::Public,
+                "{visibility:?} {needle}"
+            );
         }
     }
 }
 
 fn occurs_in_files(dir: &Path, needle: &[u8]) -> bool {
-    std::fs::read_dir(dir).unwrap().map(Result::unwrap).any(|file| {
-        if file.file_type().unwrap().is_dir() {
-            return occurs_in_files(&file.path(), needle);
-        }
-        let bytes = std::fs::read(file.path()).unwrap();
-        bytes.windows(needle.len()).any(|window| window == needle)
-    })
+    std::fs::read_dir(dir)
+        .unwrap()
+        .map(Result::unwrap)
+        .any(|file| {
+            if file.file_type().unwrap().is_dir() {
+                return occurs_in_files(&file.path(), needle);
+            }
+            let bytes = std::fs::read(file.path()).unwrap();
+            bytes.windows(needle.len()).any(|window| window == needle)
+        })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -235,7 +304,10 @@ async fn a_ledger_without_its_secrets_or_with_foreign_ones_is_refused() {
     let secrets = |name: &str| dir.path().join(name).join(node::platform::SECRETS_FILE);
     std::fs::remove_file(secrets("mine")).unwrap();
     let refused = Node::start(config(&dir.path().join("mine"))).err().unwrap();
-    assert!(matches!(refused, StartError::SecretsMissing { .. }), "{refused}");
+    assert!(
+        matches!(refused, StartError::SecretsMissing { .. }),
+        "{refused}"
+    );
     std::fs::copy(secrets("other"), secrets("mine")).unwrap();
     assert!(Node::start(config(&dir.path().join("mine"))).is_err());
 }
@@ -249,13 +321,19 @@ async fn a_node_with_new_names_gets_a_new_certificate_and_records_it() {
     drop(node);
 
     let names = vec!["ledger.example".to_owned()];
-    let node =
-        Node::start(NodeConfig { subject_alt_names: names, ..config(dir.path()) }).unwrap();
+    let node = Node::start(NodeConfig {
+        subject_alt_names: names,
+        ..config(dir.path())
+    })
+    .unwrap();
     assert_ne!(node.node_cert(), before);
-    assert_eq!(ledger::service::node_certs(node.state())[0].1, node.node_cert());
-    let mut verifier = verifier(&node);
-    verifies(&mut verifier, &node, id);
+    assert_eq!(
+        ledger::service::node_certs(node.state())[0].1,
+        node.node_cert()
+    );
+    let verifier = verifier(&node);
+    verifies(&verifier, &node, id);
     let later = write(&node, "c", "y").await;
-    verifies(&mut verifier, &node, later);
+    verifies(&verifier, &node, later);
     node.stop().await;
 }
