@@ -76,7 +76,7 @@ pub enum OpenError {
         "the private part of entry {seqno} does not open: this is not the secret of this ledger"
     )]
     WrongSecret {
-        /// The first entry that does not open.
+        /// The first entry that does not fit.
         seqno: Seqno,
     },
     /// The state store failed. It holds nothing that is not in the ledger files: if it keeps

@@ -6,13 +6,14 @@
 //! an entry that one of them knows was committed.
 
 use std::fs::OpenOptions;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ledger::chunk::{CHUNK_HEADER_LEN, ChunkName};
+use ledger::entry::encode;
 use ledger::{Entry, LedgerSecret, WriteSet};
-use verify::{Frontier, Seqno, TreeNode, View};
+use verify::{Digest, Frontier, Seqno, TreeNode, View};
 
 use crate::checkpoint::CheckpointFile;
 use crate::chunks::{self, OpenChunk};
@@ -27,6 +28,10 @@ use crate::replay::{
 use crate::state::StateStore;
 use crate::store::{Batch, Folders, Store, StoreOptions, index_and_apply};
 use crate::trust::Trust;
+
+/// Bytes of the first ledger file that hold its first batch, usually: the certificates in it are
+/// below 1 KiB each.
+const HEAD: u64 = 64 << 10;
 
 pub(crate) fn open(
     folders: Folders,
@@ -156,6 +161,7 @@ impl Recovery {
             self.reader.add_chunk(name);
             self.reader.add_bytes(bytes);
         }
+        self.check_secret(names)?;
         let mut start = CHUNK_HEADER_LEN;
         let mut remaining = names;
         if from > Seqno::ZERO {
@@ -293,15 +299,15 @@ impl Recovery {
         mut broken: Option<String>,
     ) -> Result<Resumed, OpenError> {
         if let Some(ready) = self.ready.take() {
-            match self.trust.verify(&ready.batch.signed) {
+            match self.verify_last(&ready) {
                 Ok(()) => self.take_over(ready)?,
-                Err(error) if ready.batch.first >= name.first => {
+                Err(why) if ready.batch.first >= name.first => {
                     at = ready.batch.start;
-                    broken = Some(error.to_string());
+                    broken = Some(why);
                 }
-                Err(error) => {
+                Err(why) => {
                     let truth_ends = Seqno(ready.batch.first.0 - 1);
-                    return Err(self.damaged(name, truth_ends, error.to_string()));
+                    return Err(self.damaged(name, truth_ends, why));
                 }
             }
         }
@@ -338,11 +344,70 @@ impl Recovery {
         })
     }
 
+    /// Checks the signature of the last batch, and that its signature entry is exactly the one that
+    /// was encoded: no later root covers that entry.
+    fn verify_last(&mut self, Ready { batch, bytes }: &Ready) -> Result<(), String> {
+        self.trust
+            .verify(&batch.signed)
+            .map_err(|error| error.to_string())?;
+        let written = batch.slices(bytes).last().unwrap_or(&[]);
+        let encoded = Entry::parse(written).ok().and_then(|entry| {
+            let writes = entry.writes(&self.secret).ok()?;
+            let mut encoded = Vec::with_capacity(written.len());
+            encode(
+                &mut encoded,
+                entry.id,
+                &writes,
+                entry.claims_digest,
+                &self.secret,
+            );
+            Some(encoded)
+        });
+        if encoded.as_deref() == Some(written) {
+            Ok(())
+        } else {
+            Err(format!("entry {} is not as it was encoded", batch.last()))
+        }
+    }
+
+    /// Makes sure that the secret is the one that the first entries were made with, before anything
+    /// is judged by it.
+    fn check_secret(&self, names: &[ChunkName]) -> Result<(), OpenError> {
+        let Some(&name) = names.first() else {
+            return Ok(());
+        };
+        let path = self.path(name);
+        let mut bytes = Vec::new();
+        let mut head = std::fs::File::open(&path)
+            .map_err(OpenError::io("open", &path))?
+            .take(HEAD);
+        head.read_to_end(&mut bytes)
+            .map_err(OpenError::io("read", &path))?;
+        let mut at = CHUNK_HEADER_LEN;
+        let mut strangers = 0;
+        while let Ok(slice) = entry_at(&bytes, at) {
+            at += slice.len();
+            if let Ok(entry) = Entry::parse(slice) {
+                let evidence = self.secret.commit_evidence(entry.id);
+                if entry.commit_evidence_digest == Digest::of(evidence.as_bytes()) {
+                    return Ok(());
+                }
+                strangers += 1;
+            }
+        }
+        // A single one could be damaged; that is found out elsewhere.
+        if strangers > 1 {
+            Err(OpenError::WrongSecret { seqno: name.first })
+        } else {
+            Ok(())
+        }
+    }
+
     /// Whether the tail shows more than one write that was torn: then it is damage.
-    fn more_was_signed(&mut self, tail: &[u8]) -> bool {
+    fn more_was_signed(&self, tail: &[u8]) -> bool {
         let mut seqnos: Vec<Seqno> = signed_roots_in(tail, 64)
             .into_iter()
-            .filter(|signed| self.trust.verify(signed).is_ok())
+            .filter(|signed| self.trust.was_signed(signed))
             .map(|signed| signed.id.seqno)
             .collect();
         seqnos.sort_unstable();

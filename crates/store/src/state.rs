@@ -38,6 +38,10 @@ const MEMTABLE_BYTES: u64 = 8 << 20;
 const JOURNAL_BYTES: u64 = 64 << 20;
 
 type Name = [u8; NAME_LEN];
+/// Keys and values.
+type Rows = Vec<(Vec<u8>, Vec<u8>)>;
+/// A table that is kept as streams, and a key in it.
+type Stream<'a> = (&'a Table, &'a [u8]);
 
 /// The state store. Cheap to clone; clones share everything.
 #[derive(Clone)]
@@ -164,7 +168,7 @@ impl StateStore {
         }
     }
 
-    pub(crate) fn values(&self, table: &Table) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Broken> {
+    pub(crate) fn values(&self, table: &Table) -> Result<Rows, Broken> {
         let prefix = [table.name().as_bytes(), b"\0"].concat();
         let mut found = Vec::new();
         for row in self.values.prefix(&prefix) {
@@ -334,8 +338,8 @@ fn seal(
 /// The streams that one batch writes, each with its seqnos.
 #[derive(Default)]
 struct Streams<'a> {
-    lists: Vec<((&'a Table, &'a [u8]), Vec<u64>)>,
-    places: HashMap<(&'a Table, &'a [u8]), usize>,
+    lists: Vec<(Stream<'a>, Vec<u64>)>,
+    places: HashMap<Stream<'a>, usize>,
     last: usize,
 }
 

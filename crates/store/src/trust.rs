@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use ledger::service::ServiceRow;
 use ledger::signature::SignedRoot;
 use ledger::tables::{NODES, SERVICE, SINGLETON};
 use ledger::{State, WriteSet};
@@ -43,8 +42,15 @@ pub(crate) struct Trust {
 
 #[derive(Debug)]
 struct Service {
-    row: ServiceRow,
     cert: Cert,
+    status: String,
+}
+
+/// The part of [`ledger::service::ServiceRow`] that matters here.
+#[derive(serde::Deserialize)]
+struct ServiceRow {
+    cert: String,
+    status: String,
 }
 
 #[derive(serde::Deserialize)]
@@ -104,6 +110,22 @@ impl Trust {
             .map_err(|_| Untrusted::Signature(node()))
     }
 
+    /// Whether a root found among damaged bytes was signed for this service. What says who its nodes
+    /// are, or who it is itself, may be what was damaged; then the certificate beside the root has
+    /// to do. Good enough for suspicion, not for belief.
+    pub(crate) fn was_signed(&self, signed: &SignedRoot) -> bool {
+        Cert::from_pem(&signed.cert).is_ok_and(|cert| {
+            cert.key_digest().to_string() == signed.node
+                && self
+                    .service_cert()
+                    .is_none_or(|service| cert.is_signed_by(service))
+                && cert
+                    .public_key()
+                    .verify_prehashed(&signed.root, &signed.signature)
+                    .is_ok()
+        })
+    }
+
     fn endorsed_key(&self, signed: &SignedRoot) -> Result<PublicKey, Untrusted> {
         let service = self.service_cert().ok_or(Untrusted::NoService)?;
         let cert = Cert::from_pem(&signed.cert)
@@ -140,18 +162,18 @@ impl Trust {
             if before.cert != cert {
                 return Err(Untrusted::OtherService);
             }
-            let (from, to) = (&before.row.status, &row.status);
-            if !matches!(
-                (from.as_str(), to.as_str()),
-                ("Opening", "Opening" | "Open") | ("Open", "Open")
-            ) {
+            let (from, to) = (before.status.as_str(), row.status.as_str());
+            if from != to && (from, to) != ("Opening", "Open") {
                 return Err(Untrusted::Status {
-                    from: from.clone(),
-                    to: to.clone(),
+                    from: from.to_owned(),
+                    to: to.to_owned(),
                 });
             }
         }
-        self.service = Some(Service { row, cert });
+        self.service = Some(Service {
+            cert,
+            status: row.status,
+        });
         Ok(())
     }
 }
