@@ -1,1 +1,43 @@
-//! placeholder
+//! Reach: the HTTP front. Whoever speaks Azure Confidential Ledger's REST API, CCF's `/node` API or
+//! plain HTTPS can use a ledger through it, and the rest of the house knows nothing of HTTP.
+//!
+//! It parses, asks who is calling and whether they may, hands a transaction to the node and puts
+//! the answer into the words of the API. It is not: a place for rules of the ledger (crate
+//! `ledger`) nor for proofs (crate `verify`).
+//!
+//! - [`routes`]: the table of contents, one line per endpoint.
+//! - [`server`], [`tls`]: from a TCP connection to a request and back.
+//! - [`auth`]: who is calling, by client certificate or bearer token.
+//! - `transactions`, `batch`, `watch`, `receipts`, `collections`, `users`, `roles`, `governance`,
+//!   `node_routes`, `identity`: the endpoints.
+//! - [`dev`]: an administrator for trying things out.
+
+mod answer;
+mod app;
+pub mod auth;
+mod batch;
+mod body;
+mod call;
+mod collections;
+pub mod config;
+pub mod dev;
+mod error;
+mod governance;
+mod identity;
+pub mod limits;
+mod metrics;
+mod node_routes;
+pub mod openapi;
+mod receipts;
+mod roles;
+pub mod routes;
+pub mod server;
+mod stream;
+pub mod tls;
+mod transactions;
+mod users;
+mod version;
+mod watch;
+
+pub use config::{ApiConfig, JwksSource, JwtIssuer};
+pub use server::{ServeError, Served, serve};

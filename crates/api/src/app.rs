@@ -1,0 +1,108 @@
+//! From a request to its answer: find the route, ask who is calling, ask whether they may, run it.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::Request;
+use hyper::body::Incoming;
+use node::Node;
+use tokio_util::sync::CancellationToken;
+
+use crate::answer::Answer;
+use crate::auth::{Identity, Needs, Tokens};
+use crate::body::AnswerBody;
+use crate::call::{Call, query_value};
+use crate::error::{ApiError, Code};
+use crate::metrics::HttpMetrics;
+use crate::routes::{self, Found, Route};
+use crate::server::Session;
+use crate::version::ApiVersion;
+
+/// What all connections share.
+pub(crate) struct App {
+    /// The node.
+    pub(crate) node: Arc<Node>,
+    /// Who may vouch for users.
+    pub(crate) tokens: Tokens,
+    /// What an operator watches.
+    pub(crate) metrics: HttpMetrics,
+    /// Cancelled when no new requests are taken.
+    pub(crate) stopping: CancellationToken,
+}
+
+/// Answers one request. Never fails: what goes wrong is an answer too.
+pub(crate) async fn answer(
+    session: Arc<Session>,
+    request: Request<Incoming>,
+) -> Result<Answer, Infallible> {
+    let started = Instant::now();
+    let busy = Session::busy(&session);
+    let app = Arc::clone(&session.app);
+    let (route, outcome) = dispatch(session, request).await;
+    let mut answer = outcome.unwrap_or_else(ApiError::into_answer);
+    app.metrics.count(route, answer.status(), started.elapsed());
+    if let AnswerBody::Stream { busy: place, .. } = answer.body_mut() {
+        *place = Some(busy);
+    }
+    Ok(answer)
+}
+
+/// The route's index, where there is one, and what came of it.
+async fn dispatch(
+    session: Arc<Session>,
+    request: Request<Incoming>,
+) -> (Option<usize>, Result<Answer, ApiError>) {
+    if session.turned_away {
+        let message = "The node serves as many connections as it can. Try again later.";
+        return (None, Err(ApiError::new(Code::SessionCapExhausted, message)));
+    }
+    let (head, body) = request.into_parts();
+    let (index, route, param) = match routes::find(&head.method, head.uri.path()) {
+        Found::Route {
+            index,
+            route,
+            param,
+        } => (index, route, param),
+        Found::OtherMethods(allow) => return (None, Err(ApiError::wrong_method(allow))),
+        Found::Nothing => {
+            let message = format!("There is nothing at {}.", head.uri.path());
+            return (None, Err(ApiError::not_found(message)));
+        }
+    };
+    let outcome = async {
+        let (version, caller) = admit(&session, route, &head).await?;
+        (route.handler)(Call::new(session, head, body, version, caller, param)).await
+    };
+    (Some(index), outcome.await)
+}
+
+/// Who is calling in which version, if they may call this route at all.
+async fn admit(
+    session: &Session,
+    route: &Route,
+    head: &http::request::Parts,
+) -> Result<(ApiVersion, Option<Arc<Identity>>), ApiError> {
+    if matches!(route.needs, Needs::Nothing) {
+        return Ok((ApiVersion::NEWEST, None));
+    }
+    let caller = session.caller(&head.headers).await?;
+    let version = query_value(head.uri.query(), "api-version")?;
+    let version = ApiVersion::parse(version.as_deref())?;
+    if !caller.meets(&session.app.node, route.needs) {
+        return Err(not_allowed(route, &caller));
+    }
+    Ok((version, Some(caller)))
+}
+
+fn not_allowed(route: &Route, caller: &Identity) -> ApiError {
+    let message = format!(
+        "Not allowed to call {} {}: user {} has no role that allows {}. An Administrator can give \
+         one with PATCH /app/ledgerUsers/{{userId}}.",
+        route.method,
+        route.path,
+        caller.user(),
+        route.needs,
+    );
+    ApiError::new(Code::NotAllowed, message)
+}

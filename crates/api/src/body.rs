@@ -1,0 +1,65 @@
+//! Bodies of answers: bytes that are there, or a stream of them.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use hyper::body::{Body, Frame, SizeHint};
+
+use crate::server::Busy;
+
+/// The body of an answer.
+pub(crate) enum AnswerBody {
+    /// All of it; `None` once it is taken, and for no body.
+    Whole(Option<Bytes>),
+    /// Pieces as they come. The connection counts as busy until the last.
+    Stream {
+        /// The pieces.
+        pieces: Pin<Box<dyn Stream<Item = Bytes> + Send>>,
+        /// Keeps the connection from being closed as idle.
+        busy: Option<Busy>,
+    },
+}
+
+impl AnswerBody {
+    /// A body that comes in pieces.
+    pub(crate) fn stream(pieces: impl Stream<Item = Bytes> + Send + 'static) -> Self {
+        Self::Stream {
+            pieces: Box::pin(pieces),
+            busy: None,
+        }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.get_mut() {
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Stream { pieces, .. } => pieces
+                .as_mut()
+                .poll_next(cx)
+                .map(|piece| piece.map(|bytes| Ok(Frame::data(bytes)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            Self::Stream { .. } => SizeHint::default(),
+        }
+    }
+}

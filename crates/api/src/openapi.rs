@@ -1,0 +1,320 @@
+//! The OpenAPI document of all endpoints, built from the table of routes and this table of shapes.
+//!
+//! `crates/api/openapi.json` is its golden copy: a change of the API shows in a diff.
+
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+
+use crate::auth::Needs;
+use crate::routes::{ROUTES, Route};
+
+/// The document.
+pub fn document() -> Value {
+    let mut paths = Map::new();
+    for route in ROUTES {
+        let path = paths.entry(route.path).or_insert_with(|| json!({}));
+        path[route.method.as_str().to_lowercase()] = operation(route);
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Counterfoil",
+            "description": "A confidential ledger: record an event that several parties rely on, \
+                            get a receipt, and let anyone prove later that nothing was changed.",
+            "version": env!("CARGO_PKG_VERSION"),
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas(),
+            "securitySchemes": {
+                "bearer": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT" },
+                "certificate": { "type": "mutualTLS" },
+            },
+        },
+    })
+}
+
+/// The document as it is served.
+pub(crate) fn served() -> Bytes {
+    static SERVED: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(document().to_string()));
+    SERVED.clone()
+}
+
+/// What a route takes and gives.
+struct Shape {
+    method: &'static str,
+    path: &'static str,
+    about: &'static str,
+    query: &'static [&'static str],
+    takes: &'static str,
+    gives: &'static str,
+}
+
+const fn shape(
+    method: &'static str,
+    path: &'static str,
+    about: &'static str,
+    query: &'static [&'static str],
+    takes: &'static str,
+    gives: &'static str,
+) -> Shape {
+    Shape {
+        method,
+        path,
+        about,
+        query,
+        takes,
+        gives,
+    }
+}
+
+/// In the order of [`ROUTES`]. A `!` ends the names of query parameters that are required; `gives`
+/// is a schema, or a status where the answer has no body.
+#[rustfmt::skip]
+const SHAPES: &[Shape] = &[
+    shape("POST", "/app/transactions", "Append an entry. Success means committed, unless waitForCommit=false.", &["collectionId", "tags", "waitForCommit"], "NewEntry", "Appended"),
+    shape("GET", "/app/transactions", "List committed entries of a collection.", &["collectionId", "fromTransactionId", "toTransactionId", "tag"], "", "EntryPage"),
+    shape("GET", "/app/transactions/current", "The last entry of a collection.", &["collectionId"], "", "Entry"),
+    shape("GET", "/app/transactions/{transactionId}", "An entry, or the value of a collection as of a transaction.", &["collectionId"], "", "EntryResult"),
+    shape("GET", "/app/transactions/{transactionId}/receipt", "The receipt of a transaction; with Accept: application/cose as COSE.", &[], "", "ReceiptResult"),
+    shape("GET", "/app/transactions/{transactionId}/status", "Whether a transaction is committed.", &[], "", "TransactionStatus"),
+    shape("POST", "/app/transactions:batch", "Append many entries; one answer each. Streams with application/x-ndjson.", &["collectionId", "waitForCommit"], "Batch", "BatchResult"),
+    shape("GET", "/app/transactions:watch", "Committed entries of a collection as server-sent events.", &["collectionId", "fromTransactionId"], "", "text/event-stream"),
+    shape("GET", "/app/collections", "All collections.", &[], "", "Collections"),
+    shape("GET", "/app/collections/tags", "All tags of a collection.", &["collectionId"], "", "Tags"),
+    shape("GET", "/app/users", "All users, each with its strongest role.", &[], "", "Users"),
+    shape("GET", "/app/users/{userId}", "A user with the strongest role.", &[], "", "User"),
+    shape("PATCH", "/app/users/{userId}", "Give a user one role in place of all others. Before api-version 2024-08-26 only.", &[], "UserChange", "User"),
+    shape("DELETE", "/app/users/{userId}", "Remove a user. Before api-version 2024-08-26 only.", &[], "", "204"),
+    shape("GET", "/app/ledgerUsers", "All users with all their roles.", &[], "", "LedgerUsers"),
+    shape("GET", "/app/ledgerUsers/{userId}", "A user with all roles.", &[], "", "LedgerUser"),
+    shape("PATCH", "/app/ledgerUsers/{userId}", "Give a user roles beside those it has.", &[], "LedgerUserChange", "LedgerUser"),
+    shape("DELETE", "/app/ledgerUsers/{userId}", "Remove a user.", &[], "", "204"),
+    shape("GET", "/app/roles", "A custom role.", &["roleName!"], "", "Roles"),
+    shape("PUT", "/app/roles", "Define custom roles.", &[], "Roles", "Roles"),
+    shape("PATCH", "/app/roles", "Add actions to custom roles.", &[], "Roles", "Roles"),
+    shape("DELETE", "/app/roles", "Remove a custom role. 200 before api-version 2026-07-31.", &["roleName!"], "", "204"),
+    shape("GET", "/app/governance/constitution", "The rules in words.", &[], "", "Constitution"),
+    shape("GET", "/app/governance/members", "The members of the consortium.", &[], "", "Members"),
+    shape("GET", "/app/enclaveQuotes", "What the nodes can show about their hardware.", &[], "", "EnclaveQuotes"),
+    shape("GET", "/app/api", "This document.", &[], "", "Anything"),
+    shape("GET", "/app/commit", "The last committed transaction.", &["view_history"], "", "NodeCommit"),
+    shape("GET", "/app/tx", "What has become of a transaction.", &["transaction_id!"], "", "NodeTx"),
+    shape("GET", "/node/api", "This document.", &[], "", "Anything"),
+    shape("GET", "/node/commit", "The last committed transaction.", &["view_history"], "", "NodeCommit"),
+    shape("GET", "/node/tx", "What has become of a transaction.", &["transaction_id!"], "", "NodeTx"),
+    shape("GET", "/node/receipt", "The receipt of a transaction without its claims, in CCF's spelling.", &["transaction_id!"], "", "CcfReceipt"),
+    shape("GET", "/node/network", "The service.", &[], "", "Network"),
+    shape("GET", "/node/network/nodes", "All nodes.", &[], "", "NetworkNodes"),
+    shape("GET", "/node/network/nodes/self", "This node.", &[], "", "NetworkNode"),
+    shape("GET", "/node/network/nodes/primary", "The leading node.", &[], "", "NetworkNode"),
+    shape("GET", "/node/state", "This node's state.", &[], "", "NodeState"),
+    shape("GET", "/node/version", "This node's software.", &[], "", "NodeVersion"),
+    shape("GET", "/node/quotes", "What all nodes can show about their hardware, in CCF's spelling.", &[], "", "NodeQuotes"),
+    shape("GET", "/node/quotes/self", "What this node can show about its hardware.", &[], "", "NodeQuote"),
+    shape("GET", "/node/metrics", "Numbers for an operator, OpenMetrics.", &[], "", "application/openmetrics-text"),
+    shape("GET", "/node/live", "The process answers.", &[], "", "204"),
+    shape("GET", "/node/ready/app", "Users are served; 503 while they are not.", &[], "", "204"),
+    shape("GET", "/node/ready/gov", "Members are served; 503 while they are not.", &[], "", "204"),
+    shape("GET", "/ledgerIdentity/{ledgerId}", "The service certificate, trusted on first use.", &[], "", "Identity"),
+];
+
+fn operation(route: &Route) -> Value {
+    let shape = SHAPES
+        .iter()
+        .find(|shape| shape.method == route.method.as_str() && shape.path == route.path)
+        .expect("a test holds that every route has a shape");
+    let open = matches!(route.needs, Needs::Nothing);
+    let in_path = route
+        .path
+        .split_once('{')
+        .and_then(|(_, rest)| rest.split_once('}'));
+    let mut parameters: Vec<_> = in_path
+        .iter()
+        .map(|(name, _)| parameter(name, "path", true))
+        .collect();
+    parameters.extend(shape.query.iter().map(|name| {
+        let plain = name.trim_end_matches('!');
+        parameter(plain, "query", plain != *name)
+    }));
+    if !open {
+        parameters.push(parameter("api-version", "query", true));
+    }
+    let mut operation = json!({
+        "summary": shape.about,
+        "parameters": parameters,
+        "responses": { "default": { "description": "An error.", "content": json_of("Error") } },
+    });
+    let (status, content) = match shape.gives {
+        "204" => ("204", None),
+        media_type if media_type.contains('/') => (
+            "200",
+            Some(json!({ media_type: { "schema": { "type": "string" } } })),
+        ),
+        schema => ("200", Some(json_of(schema))),
+    };
+    operation["responses"][status] = json!({ "description": "Done." });
+    if let Some(content) = content {
+        operation["responses"][status]["content"] = content;
+    }
+    if !shape.takes.is_empty() {
+        operation["requestBody"] = json!({ "required": true, "content": json_of(shape.takes) });
+    }
+    if let Needs::AnyOf(_) = route.needs {
+        operation["description"] = format!("Needs {}.", route.needs).into();
+    }
+    if !open {
+        operation["security"] = json!([{ "bearer": [] }, { "certificate": [] }]);
+    }
+    operation
+}
+
+fn parameter(name: &str, place: &str, required: bool) -> Value {
+    json!({ "name": name, "in": place, "required": required, "schema": { "type": "string" } })
+}
+
+fn json_of(schema: &str) -> Value {
+    let schema = json!({ "$ref": format!("#/components/schemas/{schema}") });
+    json!({ "application/json": { "schema": schema } })
+}
+
+/// Shapes by name. In each the fields that are always there come before `?`, others after.
+#[rustfmt::skip]
+const SCHEMAS: &[(&str, &str)] = &[
+    ("Error", "error:ErrorDetail"),
+    ("ErrorDetail", "code message"),
+    ("NewEntry", "contents"),
+    ("Appended", "collectionId ? state receipt:Receipt applicationClaims:[Claim]"),
+    ("Entry", "collectionId contents transactionId ? tags:[]"),
+    ("EntryPage", "state entries:[Entry] ? nextLink"),
+    ("EntryResult", "state ? entry:Entry"),
+    ("ReceiptResult", "state transactionId ? receipt:Receipt applicationClaims:[Claim]"),
+    ("Receipt", "cert nodeId proof:[ProofStep] signature ? leafComponents:LeafComponents serviceEndorsements:[] leaf root"),
+    ("LeafComponents", "writeSetDigest commitEvidence claimsDigest"),
+    ("ProofStep", "? left right"),
+    ("Claim", "kind ? ledgerEntry:LedgerEntryClaim digest:DigestClaim"),
+    ("LedgerEntryClaim", "protocol collectionId contents secretKey"),
+    ("DigestClaim", "protocol value"),
+    ("TransactionStatus", "state transactionId"),
+    ("Batch", "entries:[BatchEntry]"),
+    ("BatchEntry", "contents ? collectionId tags:[]"),
+    ("BatchResult", "results:[BatchAnswer]"),
+    ("BatchAnswer", "? transactionId collectionId error:ErrorDetail"),
+    ("Collections", "collections:[Collection] ? nextLink"),
+    ("Collection", "collectionId"),
+    ("Tags", "tags:[] ? nextLink"),
+    ("Users", "ledgerUsers:[User] ? nextLink"),
+    ("User", "userId assignedRole"),
+    ("UserChange", "assignedRole"),
+    ("LedgerUsers", "ledgerUsers:[LedgerUser] ? nextLink"),
+    ("LedgerUser", "userId assignedRoles:[]"),
+    ("LedgerUserChange", "assignedRoles:[]"),
+    ("Roles", "? roles:[Role] role:[Role]"),
+    ("Role", "roleName roleActions:[]"),
+    ("Constitution", "digest script"),
+    ("Members", "members:[Member] ? nextLink"),
+    ("Member", "certificate id"),
+    ("EnclaveQuotes", "currentNodeId enclaveQuotes:Anything"),
+    ("NodeCommit", "transaction_id ? view_history:[]"),
+    ("NodeTx", "transaction_id status"),
+    ("CcfReceipt", "cert node_id proof:[ProofStep] signature ? leaf_components:Anything service_endorsements:[] leaf"),
+    ("Network", "service_status service_certificate current_view:# primary_id recovery_count:# service_data:Anything current_service_create_txid"),
+    ("NetworkNodes", "nodes:[NetworkNode]"),
+    ("NetworkNode", "node_id status primary:Anything"),
+    ("NodeState", "node_id state last_signed_seqno:# startup_seqno:# stop_notice:Anything"),
+    ("NodeVersion", "counterfoil_version ccf_version quickjs_version platform unsafe:Anything"),
+    ("NodeQuotes", "quotes:[NodeQuote]"),
+    ("NodeQuote", "node_id raw endorsements format"),
+    ("Identity", "ledgerId ledgerTlsCertificate"),
+];
+
+fn schemas() -> Value {
+    let mut schemas: Map<_, _> = SCHEMAS
+        .iter()
+        .map(|(name, fields)| ((*name).to_owned(), object(fields)))
+        .collect();
+    schemas.insert("Anything".to_owned(), json!({}));
+    Value::Object(schemas)
+}
+
+fn object(fields: &str) -> Value {
+    let (always, sometimes) = fields.split_once('?').unwrap_or((fields, ""));
+    let required: Vec<_> = always.split_whitespace().map(field_name).collect();
+    let all = always
+        .split_whitespace()
+        .chain(sometimes.split_whitespace());
+    let properties: Map<_, _> = all
+        .map(|field| (field_name(field).to_owned(), field_schema(field)))
+        .collect();
+    json!({ "type": "object", "required": required, "properties": properties })
+}
+
+fn field_name(field: &str) -> &str {
+    field.split(':').next().unwrap_or(field)
+}
+
+/// `name` is text, `name:#` a number, `name:[]` a list of texts, `name:X` and `name:[X]` others.
+fn field_schema(field: &str) -> Value {
+    let reference = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
+    match field.split_once(':').map(|(_, kind)| kind) {
+        None => json!({ "type": "string" }),
+        Some("#") => json!({ "type": "integer", "minimum": 0 }),
+        Some("[]") => json!({ "type": "array", "items": { "type": "string" } }),
+        Some(kind) => match kind
+            .strip_prefix('[')
+            .and_then(|kind| kind.strip_suffix(']'))
+        {
+            Some(item) => json!({ "type": "array", "items": reference(item) }),
+            None => reference(kind),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_has_a_shape_and_every_shape_a_route() {
+        let routes: Vec<_> = ROUTES
+            .iter()
+            .map(|route| (route.method.as_str(), route.path))
+            .collect();
+        let shapes: Vec<_> = SHAPES
+            .iter()
+            .map(|shape| (shape.method, shape.path))
+            .collect();
+        assert_eq!(routes, shapes);
+    }
+
+    #[test]
+    fn every_schema_that_is_named_exists() {
+        let text = document().to_string();
+        let document = document();
+        for reference in text.split("#/components/schemas/").skip(1) {
+            let name = reference.split('"').next().unwrap();
+            assert!(
+                document["components"]["schemas"].get(name).is_some(),
+                "{name}"
+            );
+        }
+    }
+
+    /// `UPDATE_GOLDEN=1 cargo test -p api` writes the file anew.
+    #[test]
+    fn the_golden_file_is_what_is_served() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
+        let text = serde_json::to_string_pretty(&document()).unwrap() + "\n";
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(path, &text).unwrap();
+        }
+        assert_eq!(
+            std::fs::read_to_string(path).unwrap(),
+            text,
+            "see this test's comment"
+        );
+    }
+}

@@ -1,0 +1,222 @@
+//! The table of contents: every endpoint, what its caller must be allowed to do, who answers it.
+//!
+//! Paths and shapes of `/app` are Azure Confidential Ledger's, those of `/node` CCF's. Additions
+//! of ours are `transactions:batch` and `transactions:watch`, and receipts as COSE.
+
+use std::future::Future;
+use std::ops::Range;
+use std::pin::Pin;
+
+use http::Method;
+use ledger::roles::Action::{
+    ReadContent, ReadGovernance, ReadRoles, ReadUsers, WriteContent, WriteRoles, WriteUsers,
+};
+
+use crate::answer::Answer;
+use crate::auth::Needs::{self, AnyOf, Caller, Nothing};
+use crate::call::Call;
+use crate::error::ApiError;
+use crate::{
+    batch, collections, governance, identity, node_routes, receipts, roles, transactions, users,
+    watch,
+};
+
+/// A route's answer, under way.
+pub(crate) type Answering = Pin<Box<dyn Future<Output = Result<Answer, ApiError>> + Send>>;
+
+/// One endpoint.
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// The path; at most one `{...}` stands for what callers put there, without `/`.
+    pub path: &'static str,
+    /// What the caller must be allowed to do.
+    pub needs: Needs,
+    pub(crate) handler: fn(Call) -> Answering,
+}
+
+macro_rules! routes {
+    ($($method:ident $path:literal $needs:expr => $handler:path;)*) => {
+        &[$(Route {
+            method: Method::$method,
+            path: $path,
+            needs: $needs,
+            handler: |call| Box::pin($handler(call)),
+        }),*]
+    };
+}
+
+/// All endpoints. The first that fits is taken, so literal paths stand before open ones; the most
+/// frequent stand first.
+#[rustfmt::skip]
+pub static ROUTES: &[Route] = routes! {
+    POST   "/app/transactions"                      AnyOf(&[WriteContent]) => transactions::append;
+    GET    "/app/transactions"                      AnyOf(&[ReadContent]) => transactions::list;
+    GET    "/app/transactions/current"              AnyOf(&[ReadContent]) => transactions::current;
+    GET    "/app/transactions/{transactionId}"      AnyOf(&[ReadContent]) => transactions::entry;
+    GET    "/app/transactions/{transactionId}/receipt" AnyOf(&[ReadContent]) => receipts::receipt;
+    GET    "/app/transactions/{transactionId}/status" AnyOf(&[ReadContent, WriteContent]) => transactions::status;
+    POST   "/app/transactions:batch"                AnyOf(&[WriteContent]) => batch::append;
+    GET    "/app/transactions:watch"                AnyOf(&[ReadContent]) => watch::watch;
+    GET    "/app/collections"                       AnyOf(&[ReadContent]) => collections::list;
+    GET    "/app/collections/tags"                  AnyOf(&[ReadContent]) => collections::tags;
+
+    GET    "/app/users"                             AnyOf(&[ReadUsers]) => users::list;
+    GET    "/app/users/{userId}"                    Caller => users::read;
+    PATCH  "/app/users/{userId}"                    AnyOf(&[WriteUsers]) => users::change;
+    DELETE "/app/users/{userId}"                    AnyOf(&[WriteUsers]) => users::remove;
+    GET    "/app/ledgerUsers"                       AnyOf(&[ReadUsers]) => users::list_with_roles;
+    GET    "/app/ledgerUsers/{userId}"              Caller => users::read_with_roles;
+    PATCH  "/app/ledgerUsers/{userId}"              AnyOf(&[WriteUsers]) => users::add_roles;
+    DELETE "/app/ledgerUsers/{userId}"              AnyOf(&[WriteUsers]) => users::remove_with_roles;
+    GET    "/app/roles"                             AnyOf(&[ReadRoles]) => roles::read;
+    PUT    "/app/roles"                             AnyOf(&[WriteRoles]) => roles::define;
+    PATCH  "/app/roles"                             AnyOf(&[WriteRoles]) => roles::add_actions;
+    DELETE "/app/roles"                             AnyOf(&[WriteRoles]) => roles::remove;
+
+    GET    "/app/governance/constitution"           AnyOf(&[ReadGovernance]) => governance::constitution;
+    GET    "/app/governance/members"                AnyOf(&[ReadGovernance]) => governance::members;
+    GET    "/app/enclaveQuotes"                     AnyOf(&[ReadGovernance]) => governance::enclave_quotes;
+
+    GET    "/app/api"                               Nothing => node_routes::api;
+    GET    "/app/commit"                            Nothing => node_routes::commit;
+    GET    "/app/tx"                                Nothing => node_routes::tx;
+    GET    "/node/api"                              Nothing => node_routes::api;
+    GET    "/node/commit"                           Nothing => node_routes::commit;
+    GET    "/node/tx"                               Nothing => node_routes::tx;
+    GET    "/node/receipt"                          Nothing => receipts::ccf_receipt;
+    GET    "/node/network"                          Nothing => node_routes::network;
+    GET    "/node/network/nodes"                    Nothing => node_routes::nodes;
+    GET    "/node/network/nodes/self"               Nothing => node_routes::this_node;
+    GET    "/node/network/nodes/primary"            Nothing => node_routes::this_node;
+    GET    "/node/state"                            Nothing => node_routes::state;
+    GET    "/node/version"                          Nothing => node_routes::version;
+    GET    "/node/quotes"                           Nothing => governance::quotes;
+    GET    "/node/quotes/self"                      Nothing => governance::own_quote;
+    GET    "/node/metrics"                          Nothing => node_routes::metrics;
+    GET    "/node/live"                             Nothing => node_routes::live;
+    GET    "/node/ready/app"                        Nothing => node_routes::ready;
+    GET    "/node/ready/gov"                        Nothing => node_routes::ready;
+    GET    "/ledgerIdentity/{ledgerId}"             Nothing => identity::ledger_identity;
+};
+
+/// What is at a path.
+pub(crate) enum Found {
+    /// This.
+    Route {
+        /// Its place in [`ROUTES`].
+        index: usize,
+        /// The route.
+        route: &'static Route,
+        /// Where in the path the `{...}` is.
+        param: Option<Range<usize>>,
+    },
+    /// Something, but only with these methods.
+    OtherMethods(String),
+    /// Nothing.
+    Nothing,
+}
+
+/// Looks a path up.
+pub(crate) fn find(method: &Method, path: &str) -> Found {
+    for (index, route) in ROUTES.iter().enumerate() {
+        if route.method == method
+            && let Some(param) = fits(route.path, path)
+        {
+            return Found::Route {
+                index,
+                route,
+                param,
+            };
+        }
+    }
+    let others = ROUTES
+        .iter()
+        .filter(|route| fits(route.path, path).is_some());
+    let others: Vec<_> = others.map(|route| route.method.as_str()).collect();
+    if others.is_empty() {
+        Found::Nothing
+    } else {
+        Found::OtherMethods(others.join(", "))
+    }
+}
+
+/// Whether a path fits a pattern, and where its parameter is.
+fn fits(pattern: &str, path: &str) -> Option<Option<Range<usize>>> {
+    let Some((before, rest)) = pattern.split_once('{') else {
+        return (pattern == path).then_some(None);
+    };
+    let (_, after) = rest.split_once('}')?;
+    let param = path.strip_prefix(before)?.strip_suffix(after)?;
+    (!param.is_empty() && !param.contains('/'))
+        .then(|| Some(before.len()..before.len() + param.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(method: Method, path: &str) -> Option<(&'static str, Option<&str>)> {
+        match find(&method, path) {
+            Found::Route { route, param, .. } => Some((route.path, param.map(|at| &path[at]))),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn literal_paths_win_over_open_ones() {
+        assert_eq!(
+            found(Method::GET, "/app/transactions/current"),
+            Some(("/app/transactions/current", None))
+        );
+        assert_eq!(
+            found(Method::GET, "/app/transactions/2.17"),
+            Some(("/app/transactions/{transactionId}", Some("2.17")))
+        );
+        assert_eq!(
+            found(Method::GET, "/app/transactions/2.17/receipt"),
+            Some(("/app/transactions/{transactionId}/receipt", Some("2.17")))
+        );
+        assert_eq!(
+            found(Method::POST, "/app/transactions:batch"),
+            Some(("/app/transactions:batch", None))
+        );
+    }
+
+    #[test]
+    fn a_user_id_may_have_colons() {
+        let id = ["AB"; 32].join(":");
+        let path = format!("/app/users/{id}");
+        assert_eq!(
+            found(Method::GET, &path),
+            Some(("/app/users/{userId}", Some(id.as_str())))
+        );
+    }
+
+    #[test]
+    fn what_is_not_in_the_table_is_not_there() {
+        for path in [
+            "/",
+            "/app",
+            "/app/users/",
+            "/app/users/a/b",
+            "/app/transactions/2.17/x",
+        ] {
+            assert!(matches!(find(&Method::GET, path), Found::Nothing), "{path}");
+        }
+        let Found::OtherMethods(allow) = find(&Method::DELETE, "/app/transactions") else {
+            panic!("the path exists")
+        };
+        assert_eq!(allow, "POST, GET");
+    }
+
+    #[test]
+    fn only_node_routes_and_the_identity_are_open_to_anybody() {
+        for route in ROUTES {
+            let open = route.path.starts_with("/node/")
+                || route.path.starts_with("/ledgerIdentity/")
+                || ["/app/api", "/app/commit", "/app/tx"].contains(&route.path);
+            assert_eq!(matches!(route.needs, Nothing), open, "{}", route.path);
+        }
+    }
+}

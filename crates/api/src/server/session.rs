@@ -1,0 +1,190 @@
+//! One connection: who is at its other end, and whether it is still of use.
+
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::Context;
+use std::time::Duration;
+
+use futures_util::task::AtomicWaker;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use ledger::users::UserId;
+use tokio::time::Instant;
+
+use crate::app::App;
+use crate::auth::{Identity, Verified};
+use crate::error::ApiError;
+
+/// What a connection is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Order {
+    /// Go on.
+    Serve,
+    /// Finish what is under way, then end.
+    Drain,
+    /// End now.
+    Close,
+}
+
+/// One connection, shared by the requests on it.
+pub(crate) struct Session {
+    /// What all connections share.
+    pub(crate) app: Arc<App>,
+    /// One too many: all its requests are refused.
+    pub(crate) turned_away: bool,
+    /// Who holds the key of the client certificate. The same for as long as the connection lives.
+    certificate: Option<Arc<Identity>>,
+    /// Clients send the same token with each request; comparing is cheaper than digesting.
+    last_token: Mutex<Option<(HeaderValue, Arc<Verified>)>>,
+    in_flight: AtomicU32,
+    answered: AtomicU64,
+    order: AtomicU8,
+    waker: AtomicWaker,
+}
+
+impl Session {
+    /// A connection whose client showed this certificate, if any.
+    pub(crate) fn new(app: Arc<App>, user: Option<UserId>, turned_away: bool) -> Arc<Self> {
+        Arc::new(Self {
+            app,
+            turned_away,
+            certificate: user.map(|user| Arc::new(Identity::of_certificate(user))),
+            last_token: Mutex::default(),
+            in_flight: AtomicU32::new(0),
+            answered: AtomicU64::new(0),
+            order: AtomicU8::new(Order::Serve as u8),
+            waker: AtomicWaker::new(),
+        })
+    }
+
+    /// Who is calling: whoever the bearer token names, or else holds the certificate's key.
+    ///
+    /// # Errors
+    /// There is neither, or the token is not good.
+    pub(crate) async fn caller(&self, headers: &HeaderMap) -> Result<Arc<Identity>, ApiError> {
+        let Some(value) = headers.get(AUTHORIZATION) else {
+            return self.certificate.clone().ok_or_else(|| {
+                ApiError::unauthenticated(
+                    "Send a bearer token, or connect with a client certificate.",
+                )
+            });
+        };
+        if let Some((last, verified)) = &*self.last_token()
+            && last == value
+            && self.app.tokens.still_good(verified)
+        {
+            return Ok(Arc::clone(&verified.identity));
+        }
+        let token = value.to_str().ok().and_then(bearer).ok_or_else(|| {
+            ApiError::unauthenticated("The Authorization header must be: Bearer, a space, a token.")
+        })?;
+        let verified = self.app.tokens.verify(token).await?;
+        // A copy of its own: the header's bytes keep all bytes that arrived with it alive.
+        if let Ok(copy) = HeaderValue::from_bytes(value.as_bytes()) {
+            *self.last_token() = Some((copy, Arc::clone(&verified)));
+        }
+        Ok(Arc::clone(&verified.identity))
+    }
+
+    fn last_token(&self) -> std::sync::MutexGuard<'_, Option<(HeaderValue, Arc<Verified>)>> {
+        self.last_token
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Marks a request as under way until the guard is dropped.
+    pub(crate) fn busy(session: &Arc<Self>) -> Busy {
+        session.in_flight.fetch_add(1, Ordering::Relaxed);
+        Busy(Arc::clone(session))
+    }
+
+    /// Tells the connection what to do. It never goes back to less.
+    pub(crate) fn order(&self, order: Order) {
+        self.order.fetch_max(order as u8, Ordering::Release);
+        self.waker.wake();
+    }
+
+    /// What the connection is to do; its task is woken when that changes.
+    pub(crate) fn ordered(&self, cx: &Context<'_>) -> Order {
+        self.waker.register(cx.waker());
+        match self.order.load(Ordering::Acquire) {
+            0 => Order::Serve,
+            1 => Order::Drain,
+            _ => Order::Close,
+        }
+    }
+}
+
+fn bearer(header: &str) -> Option<&str> {
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// A request under way.
+pub(crate) struct Busy(Arc<Session>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.answered.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What the sweeper knows of a connection.
+pub(crate) struct Watched {
+    session: Weak<Session>,
+    answered: u64,
+    quiet_since: Instant,
+}
+
+impl Watched {
+    /// A connection that has just begun.
+    pub(crate) fn new(session: &Arc<Session>) -> Self {
+        Self {
+            session: Arc::downgrade(session),
+            answered: 0,
+            quiet_since: Instant::now(),
+        }
+    }
+
+    /// Ends the connection if nothing happened on it for `idle_timeout`: first gracefully, and if
+    /// that does not help for as long again, at once. `false` once it is gone.
+    pub(crate) fn look(&mut self, now: Instant, idle_timeout: Duration) -> bool {
+        let Some(session) = self.session.upgrade() else {
+            return false;
+        };
+        let answered = session.answered.load(Ordering::Relaxed);
+        if answered != self.answered || session.in_flight.load(Ordering::Relaxed) > 0 {
+            self.answered = answered;
+            self.quiet_since = now;
+            return true;
+        }
+        let quiet = now.saturating_duration_since(self.quiet_since);
+        if quiet >= idle_timeout * 2 {
+            session.order(Order::Close);
+        } else if quiet >= idle_timeout {
+            session.order(Order::Drain);
+        }
+        true
+    }
+
+    /// Tells the connection what to do.
+    pub(crate) fn order(&self, order: Order) {
+        if let Some(session) = self.session.upgrade() {
+            session.order(order);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_bearer_scheme_is_taken() {
+        assert_eq!(bearer("Bearer a.b.c"), Some("a.b.c"));
+        assert_eq!(bearer("bearer  a.b.c "), Some("a.b.c"));
+        assert_eq!(bearer("Basic dTpw"), None);
+        assert_eq!(bearer("a.b.c"), None);
+    }
+}
