@@ -174,7 +174,8 @@ fn text(value: &impl Serialize) -> String {
 pub struct ReceiptDocument {
     /// The transaction that the answer is about, if it says so.
     pub transaction_id: Option<TxId>,
-    /// The claims that the transaction made, if they are shown.
+    /// The claims that the transaction made, if they are shown; never an empty list, which says as
+    /// little as none does.
     pub claims: Option<Vec<Claim>>,
     /// The receipt.
     pub receipt: Receipt,

@@ -1,7 +1,8 @@
 //! COSE receipts (RFC 9942, profile CCF_LEDGER_SHA256), made and verified.
 //!
-//! The service signs a root once, as a COSE_Sign1 whose payload, the root, is left out. Any number of
-//! receipts are made from that message by putting a leaf and its path into the unprotected header.
+//! The service signs a root once, as a COSE_Sign1 whose payload, the root, is left out. Any number
+//! of receipts are made from that message by putting a leaf and its path into the unprotected
+//! header.
 
 mod endorsement;
 mod header;
