@@ -1,0 +1,70 @@
+//! Receipts of any committed transaction, as JSON and as COSE.
+
+use bytes::Bytes;
+use reqwest::Method;
+use reqwest::header::ACCEPT;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use verify::cose::CoseReceipt;
+use verify::{Claim, Receipt, ReceiptDocument, ReceiptError, TxId};
+
+use crate::builder::Client;
+use crate::error::ClientError;
+use crate::proof::refused;
+
+const COSE: &str = "application/cose";
+
+impl Client {
+    /// The receipt of a transaction, with the claims that it proves.
+    ///
+    /// # Errors
+    /// The transaction is unknown or not committed yet, or its receipt does not hold.
+    pub async fn receipt(&self, id: TxId) -> Result<ReceiptDocument, ClientError> {
+        let text = id.to_string();
+        let request = self.app(Method::GET, &["transactions", &text, "receipt"]);
+        let answer: Box<RawValue> = self.ready(request).await?;
+        self.read_receipt(id, answer.get().as_bytes())
+    }
+
+    /// The receipt of a transaction as COSE (RFC 9942, CCF profile): shorter, signed by the service
+    /// itself, and without the claims. It proves that the transaction is committed.
+    ///
+    /// # Errors
+    /// The transaction is unknown or not committed yet, or its receipt does not hold.
+    pub async fn cose_receipt(&self, id: TxId) -> Result<Bytes, ClientError> {
+        let text = id.to_string();
+        let request = self.app(Method::GET, &["transactions", &text, "receipt"]);
+        let bytes = self.bytes(request.header(ACCEPT, COSE)).await?;
+        if let Some(proof) = &self.proof {
+            let service = proof.service().identity().cert.public_key();
+            let receipt = CoseReceipt::parse(&bytes);
+            let verified = receipt.and_then(|receipt| receipt.verify(&service, None));
+            let proven = verified.map_err(|source| refused(id, source))?.tx_id;
+            if proven != id {
+                return Err(refused(id, ReceiptError::TxId { stated: id, proven }));
+            }
+        }
+        Ok(bytes)
+    }
+}
+
+/// A receipt as the receipt endpoint writes it, to be kept: JSON with the claims that it proves.
+pub fn receipt_json(document: &ReceiptDocument) -> String {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Answer<'a> {
+        state: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        transaction_id: Option<TxId>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        application_claims: Option<&'a [Claim]>,
+        receipt: &'a Receipt,
+    }
+    let answer = Answer {
+        state: "Ready",
+        transaction_id: document.transaction_id,
+        application_claims: document.claims.as_deref(),
+        receipt: &document.receipt,
+    };
+    serde_json::to_string(&answer).expect("strings and lists are JSON")
+}
