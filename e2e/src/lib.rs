@@ -8,4 +8,4 @@ mod client;
 mod server;
 
 pub use client::{Client, client_certificate};
-pub use server::{Ledger, Ready};
+pub use server::{Ledger, Ready, counterfoil};

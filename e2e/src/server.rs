@@ -153,12 +153,11 @@ impl Drop for Ledger {
 }
 
 fn serve(folder: &Path, args: &[String]) -> Result<(Child, Ready)> {
-    let program = binary()?;
     let errors = File::options()
         .create(true)
         .append(true)
         .open(log(folder))?;
-    let mut server = without_settings(&program)
+    let mut server = counterfoil()?
         .args(["up", "--dev", "--json", "--listen", "127.0.0.1:0", "--dir"])
         .arg(data(folder))
         .args(args)
@@ -166,7 +165,7 @@ fn serve(folder: &Path, args: &[String]) -> Result<(Child, Ready)> {
         .stdout(Stdio::piped())
         .stderr(errors)
         .spawn()
-        .with_context(|| format!("starting {}", program.display()))?;
+        .context("starting the server")?;
     let stdout = server.stdout.take().expect("standard output is a pipe");
     let ready = ready_line(stdout).and_then(|line| {
         serde_json::from_str(&line).with_context(|| format!("reading the server's line {line:?}"))
@@ -200,6 +199,13 @@ fn ready_line(stdout: impl Read + Send + 'static) -> Result<String> {
 }
 
 /// The program under test, with nothing of the tester's own profile.
+///
+/// # Errors
+/// When it was not built.
+pub fn counterfoil() -> Result<Command> {
+    Ok(without_settings(&binary()?))
+}
+
 pub(crate) fn without_settings(program: &Path) -> Command {
     let mut command = Command::new(program);
     let ours = |name: &OsString| {
@@ -212,7 +218,7 @@ pub(crate) fn without_settings(program: &Path) -> Command {
     command
 }
 
-pub(crate) fn binary() -> Result<PathBuf> {
+fn binary() -> Result<PathBuf> {
     if let Some(program) = env::var_os("COUNTERFOIL_BIN") {
         return Ok(program.into());
     }

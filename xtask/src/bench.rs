@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::run::{cargo, run};
 use crate::test::release_binary;
 
-/// Builds the release binary and runs the benches in `e2e/benches` against it.
+/// Builds the release binary and runs `e2e/benches/peers` against it.
 ///
 /// # Errors
 /// When something cannot be built, or a bench fails.
@@ -17,6 +17,6 @@ pub(crate) fn bench(args: &[&str]) -> Result<()> {
         "-p",
         "counterfoil",
     ]))?;
-    let mut command = cargo(&["bench", "--locked", "-p", "e2e", "--benches", "--"]);
+    let mut command = cargo(&["bench", "--locked", "-p", "e2e", "--bench", "peers", "--"]);
     run(command.args(args).env("COUNTERFOIL_BIN", release_binary()?))
 }

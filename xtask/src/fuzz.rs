@@ -1,6 +1,8 @@
 //! `cargo xtask fuzz`: every parser of outside bytes, each for a while.
 
-use anyhow::{Result, bail};
+use std::fs;
+
+use anyhow::{Context, Result, bail};
 
 use crate::cache;
 use crate::run::{files, run};
@@ -30,7 +32,15 @@ pub(crate) fn fuzz(args: &[&str]) -> Result<()> {
     for target in chosen {
         eprintln!("\n== {target}, {seconds} s");
         let mut command = FUZZ.command()?;
-        command.args(["run", &target, "--", &format!("-max_total_time={seconds}")]);
+        command.args(["run", &target, &format!("fuzz/corpus/{target}")]);
+        // Libfuzzer reads all folders and writes what is new into the first.
+        let seeds = format!("fuzz/seeds/{target}");
+        let corpus = cache::root().join("fuzz/corpus").join(&target);
+        fs::create_dir_all(&corpus).with_context(|| format!("making {}", corpus.display()))?;
+        if cache::root().join(&seeds).is_dir() {
+            command.arg(seeds);
+        }
+        command.args(["--", &format!("-max_total_time={seconds}")]);
         run(command.env("RUSTC_BOOTSTRAP", "1"))?;
     }
     Ok(())
