@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 
 use verify::{Digest, Frontier, Seqno, TreeNode, nodes_in, peaks_of};
 
+use crate::store::BatchEntry;
+
 /// Bytes of a row in the file of places.
 pub(crate) const PLACE_LEN: usize = 8;
 
@@ -108,6 +110,21 @@ impl Place {
             offset: u32::from_le_bytes([a, b, c, d]),
             to_signature: u32::from_le_bytes([e, f, g, h]),
         }
+    }
+}
+
+/// Appends the rows of a batch whose first entry lies at `offset`.
+pub(crate) fn place_rows(rows: &mut Vec<u8>, offset: u32, entries: &[BatchEntry]) {
+    let count = u32::try_from(entries.len()).expect("batches are checked for it");
+    let mut place = Place {
+        offset,
+        to_signature: count,
+    };
+    for entry in entries {
+        place.to_signature -= 1;
+        rows.extend_from_slice(&place.to_bytes());
+        // Only behind the last entry of a chunk can this reach 4 GiB, and that is no place.
+        place.offset = place.offset.wrapping_add(entry.length);
     }
 }
 

@@ -16,10 +16,12 @@
 //!
 //! - [`Store`]: append, apply, checkpoint; what happens at power loss.
 //! - [`Reader`]: entries, proofs, streams and values, as committed.
+//! - [`audit`]: checking a folder of ledger files without its secret.
 //! - [`durable`]: replacing a small file.
 //!
 //! It is not: a judge of what may be written (crate `ledger`), nor of when (crate `node`).
 
+pub mod audit;
 pub mod durable;
 
 mod checkpoint;
@@ -34,6 +36,7 @@ mod state;
 mod store;
 mod trust;
 
+pub use audit::{AuditError, AuditOptions, AuditReport, Progress, audit, audit_with};
 pub use error::{OpenError, ReadError, StoreError};
 pub use reader::Reader;
 pub use store::{BATCH_BYTES_MAX, Batch, BatchEntry, CHUNK_BYTES_MAX, Store, StoreOptions};

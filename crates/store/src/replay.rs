@@ -4,8 +4,9 @@ use ledger::chunk::{CHUNK_HEADER_LEN, ChunkName, decode_positions};
 use ledger::entry::{HEADER_LEN, length_of};
 use ledger::signature::SignedRoot;
 use ledger::tables::{SIGNATURES, SINGLETON};
+use ledger::write_set::Domain;
 use ledger::{Entry, WriteSet};
-use verify::{Frontier, Seqno, View};
+use verify::{Digest, Frontier, Seqno, View};
 
 use crate::store::BatchEntry;
 
@@ -79,14 +80,16 @@ pub(crate) fn batch_at(
             .map_err(|error| format!("entry {seqno}: {error}"))?;
         let signed =
             SignedRoot::from_writes(&writes).map_err(|error| format!("entry {seqno}: {error}"))?;
-        let root = signed.is_some().then(|| frontier.root());
         let leaf = entry.leaf();
+        let before = signed
+            .is_some()
+            .then(|| (frontier.root(), frontier.peaks()));
         frontier.append(leaf, |_, node| nodes.extend_from_slice(&node.0));
         let length = u32::try_from(slice.len()).map_err(|_| "an entry is too long".to_owned())?;
         entries.push(BatchEntry { length, leaf });
         public.push(writes);
         at += slice.len();
-        if let (Some(signed), Some(root)) = (signed, root) {
+        if let (Some(signed), Some((root, peaks))) = (signed, before) {
             if signed.id != entry.id {
                 return Err(format!(
                     "the signature in entry {seqno} is of {}",
@@ -96,6 +99,11 @@ pub(crate) fn batch_at(
             if signed.root != root {
                 return Err(format!(
                     "the root signed in entry {seqno} is not that of the entries before it"
+                ));
+            }
+            if signed.frontier != peaks || !is_plain(slice, &entry, &signed) {
+                return Err(format!(
+                    "the signature entry {seqno} is not spelled as it should be"
                 ));
             }
             let view = entry.id.view;
@@ -112,6 +120,18 @@ pub(crate) fn batch_at(
             });
         }
     }
+}
+
+/// Whether a signature entry is spelled in the one way in which it is encoded. Later roots cover
+/// it, but none covers the last one. (The tag and the commit evidence need the ledger secret.)
+fn is_plain(slice: &[u8], entry: &Entry<'_>, signed: &SignedRoot) -> bool {
+    let mut maps = 0u64.to_le_bytes().to_vec(); // reserved, in front of the maps
+    signed.to_writes().encode(Domain::Public, &mut maps);
+    let flags = slice[1];
+    flags == 0
+        && entry.claims_digest == Digest::ZERO
+        && !entry.has_private_part()
+        && slice.ends_with(&maps)
 }
 
 /// The entry that begins at `at`.

@@ -501,7 +501,7 @@ mod tests {
                     list.clone().filter(|seqno| (from..=to).contains(seqno)).take(limit).collect();
                 let found = store.stream(&PRIVATE_ENTRIES, &[key], from, to, limit).unwrap();
                 prop_assert_eq!(found, expected);
-                let latest = list.filter(|seqno| *seqno <= to).last();
+                let latest = list.rev().find(|seqno| *seqno <= to);
                 prop_assert_eq!(store.latest(&PRIVATE_ENTRIES, &[key], to).unwrap(), latest);
             }
         }

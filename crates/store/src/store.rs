@@ -12,7 +12,7 @@ use verify::{Digest, Frontier, Seqno, View};
 use crate::checkpoint::CheckpointFile;
 use crate::chunks::OpenChunk;
 use crate::error::{OpenError, StoreError};
-use crate::index::{PLACE_LEN, Place};
+use crate::index::{PLACE_LEN, place_rows};
 use crate::lock::FolderLock;
 use crate::reader::Reader;
 use crate::recovery;
@@ -351,15 +351,7 @@ pub(crate) fn index_and_apply(
         ..
     } = reader;
     let mut rows = Vec::with_capacity(batch.entries.len() * PLACE_LEN);
-    let mut place = Place {
-        offset,
-        to_signature: batch.entries.len() as u32,
-    };
-    for entry in &batch.entries {
-        place.to_signature -= 1;
-        rows.extend_from_slice(&place.to_bytes());
-        place.offset = place.offset.wrapping_add(entry.length);
-    }
+    place_rows(&mut rows, offset, &batch.entries);
     hashes
         .write(batch.first, nodes)
         .map_err(StoreError::io("write to", hashes.path()))?;

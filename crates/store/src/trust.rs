@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use ledger::signature::SignedRoot;
-use ledger::tables::{NODES, SERVICE, SINGLETON};
+use ledger::tables::{NODE_CERTS, NODES, SERVICE, SINGLETON};
 use ledger::{State, WriteSet};
 use verify::cert::Cert;
 use verify::key::PublicKey;
@@ -73,11 +73,16 @@ impl Trust {
 
     /// Takes over what an entry says.
     pub(crate) fn observe(&mut self, writes: &WriteSet) -> Result<(), Untrusted> {
+        // The service first: it stands behind the certificates of its nodes in the same entry.
+        for write in writes.iter().filter(|write| write.table == SERVICE) {
+            self.service(write.value.as_deref().ok_or(Untrusted::ServiceRow)?)?;
+        }
         for write in writes.iter() {
             if write.table == NODES {
                 self.node(&write.key, write.value.as_deref())?;
-            } else if write.table == SERVICE {
-                self.service(write.value.as_deref().ok_or(Untrusted::ServiceRow)?)?;
+            } else if let (true, Some(cert)) = (write.table == NODE_CERTS, &write.value) {
+                let id = String::from_utf8_lossy(&write.key);
+                self.endorsed_key(&id, &String::from_utf8_lossy(cert))?;
             }
         }
         Ok(())
@@ -90,24 +95,30 @@ impl Trust {
 
     /// Checks the node's signature over the root, and that the service stands behind the node.
     pub(crate) fn verify(&mut self, signed: &SignedRoot) -> Result<(), Untrusted> {
-        let node = || signed.node.clone();
+        self.key_of(signed)?
+            .verify_prehashed(&signed.root, &signed.signature)
+            .map_err(|_| Untrusted::Signature(signed.node.clone()))
+    }
+
+    /// The key of the node that says it signed, if the service stands behind it.
+    pub(crate) fn key_of(&mut self, signed: &SignedRoot) -> Result<PublicKey, Untrusted> {
         if !self.nodes.contains(&signed.node) {
-            return Err(Untrusted::UnknownNode(node()));
+            return Err(Untrusted::UnknownNode(signed.node.clone()));
         }
-        let known = self
-            .keys
-            .get(&signed.node)
-            .filter(|(cert, _)| *cert == signed.cert);
-        let key = match known {
-            Some((_, key)) => key.clone(),
-            None => {
-                let key = self.endorsed_key(signed)?;
-                self.keys.insert(node(), (signed.cert.clone(), key.clone()));
-                key
-            }
-        };
-        key.verify_prehashed(&signed.root, &signed.signature)
-            .map_err(|_| Untrusted::Signature(node()))
+        if let Some((cert, key)) = self.keys.get(&signed.node)
+            && *cert == signed.cert
+        {
+            return Ok(key.clone());
+        }
+        let key = self.endorsed_key(&signed.node, &signed.cert)?;
+        self.keys
+            .insert(signed.node.clone(), (signed.cert.clone(), key.clone()));
+        Ok(key)
+    }
+
+    /// What the service says about itself, once it did.
+    pub(crate) fn service_status(&self) -> Option<&str> {
+        self.service.as_ref().map(|service| service.status.as_str())
     }
 
     /// Whether a root found among damaged bytes was signed for this service. What says who its nodes
@@ -126,16 +137,16 @@ impl Trust {
         })
     }
 
-    fn endorsed_key(&self, signed: &SignedRoot) -> Result<PublicKey, Untrusted> {
+    fn endorsed_key(&self, node: &str, cert: &str) -> Result<PublicKey, Untrusted> {
         let service = self.service_cert().ok_or(Untrusted::NoService)?;
-        let cert = Cert::from_pem(&signed.cert)
+        let cert = Cert::from_pem(cert)
             .ok()
-            .filter(|cert| cert.key_digest().to_string() == signed.node)
-            .ok_or_else(|| Untrusted::NodeCert(signed.node.clone()))?;
+            .filter(|cert| cert.key_digest().to_string() == node)
+            .ok_or_else(|| Untrusted::NodeCert(node.to_owned()))?;
         if cert.is_signed_by(service) {
             Ok(cert.public_key())
         } else {
-            Err(Untrusted::NotEndorsed(signed.node.clone()))
+            Err(Untrusted::NotEndorsed(node.to_owned()))
         }
     }
 

@@ -24,19 +24,19 @@ use verify::key::prehashed_for_p384;
 use verify::{Digest, Frontier, Seqno, TxId, View, cose};
 
 /// What no file may show.
-pub const PRIVATE_TEXT: &str = "for-our-eyes-only";
+pub(crate) const PRIVATE_TEXT: &str = "for-our-eyes-only";
 
 /// A service, its only node, and their keys.
-pub struct Party {
-    pub secret: Arc<LedgerSecret>,
-    pub service: Cert,
-    pub node: Cert,
+pub(crate) struct Party {
+    pub(crate) secret: Arc<LedgerSecret>,
+    pub(crate) service: Cert,
+    pub(crate) node: Cert,
     node_key: EcdsaKeyPair,
     service_key: EcdsaKeyPair,
 }
 
 impl Party {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let service_key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
@@ -63,7 +63,7 @@ impl Party {
     }
 
     /// The write sets of the first two entries.
-    pub fn genesis(&self) -> Vec<WriteSet> {
+    pub(crate) fn genesis(&self) -> Vec<WriteSet> {
         let id = self.node.key_digest().to_string();
         ["Opening", "Open"]
             .map(|status| {
@@ -80,7 +80,7 @@ impl Party {
     }
 
     /// A batch of these entries and the signature that closes it, following on the tree `before`.
-    pub fn batch(&self, before: &Frontier, view: View, mut writes: Vec<WriteSet>) -> Batch {
+    pub(crate) fn batch(&self, before: &Frontier, view: View, mut writes: Vec<WriteSet>) -> Batch {
         let first = Seqno(before.size());
         let mut frontier = before.clone();
         let mut bytes = Vec::new();
@@ -104,7 +104,7 @@ impl Party {
         }
     }
 
-    pub fn sign(&self, id: TxId, root: Digest, frontier: Vec<Digest>) -> SignedRoot {
+    pub(crate) fn sign(&self, id: TxId, root: Digest, frontier: Vec<Digest>) -> SignedRoot {
         let padded = ProviderDigest::import_less_safe(&prehashed_for_p384(&root), &SHA384).unwrap();
         let signature = self
             .node_key
@@ -147,12 +147,12 @@ impl Party {
         });
     }
 
-    pub fn open(&self, dir: &Path, options: StoreOptions) -> Result<Store, OpenError> {
+    pub(crate) fn open(&self, dir: &Path, options: StoreOptions) -> Result<Store, OpenError> {
         Store::open(dir, Arc::clone(&self.secret), options)
     }
 
     /// Writes one batch and shows it.
-    pub fn write(&self, store: &mut Store, view: View, writes: Vec<WriteSet>) -> Batch {
+    pub(crate) fn write(&self, store: &mut Store, view: View, writes: Vec<WriteSet>) -> Batch {
         let batch = self.batch(store.frontier(), view, writes);
         store.append(&batch).unwrap();
         store.apply(&batch).unwrap();
@@ -160,7 +160,12 @@ impl Party {
     }
 
     /// A new ledger of the genesis and `batches` batches of up to four private entries.
-    pub fn ledger(&self, dir: &Path, options: StoreOptions, batches: u64) -> (Store, Vec<Batch>) {
+    pub(crate) fn ledger(
+        &self,
+        dir: &Path,
+        options: StoreOptions,
+        batches: u64,
+    ) -> (Store, Vec<Batch>) {
         let mut store = self.open(dir, options).unwrap();
         let mut all = vec![self.write(&mut store, View(2), self.genesis())];
         for number in 0..batches {
@@ -172,7 +177,7 @@ impl Party {
 }
 
 /// An entry of one of three collections, which it also registers.
-pub fn private_entry(number: u64) -> WriteSet {
+pub(crate) fn private_entry(number: u64) -> WriteSet {
     let collection = format!("collection {PRIVATE_TEXT} {}", number % 3);
     let contents = format!(
         "contents {PRIVATE_TEXT} {number} {}",
@@ -192,7 +197,7 @@ pub fn private_entry(number: u64) -> WriteSet {
     writes
 }
 
-pub fn small_chunks(chunk_bytes: u64) -> StoreOptions {
+pub(crate) fn small_chunks(chunk_bytes: u64) -> StoreOptions {
     StoreOptions {
         chunk_bytes,
         cache_bytes: 1 << 20,
@@ -200,7 +205,7 @@ pub fn small_chunks(chunk_bytes: u64) -> StoreOptions {
 }
 
 /// A folder in memory where there is one: these tests are about order, not about the disk.
-pub fn folder() -> tempfile::TempDir {
+pub(crate) fn folder() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() {
         tempfile::tempdir_in(memory).unwrap()
@@ -209,7 +214,7 @@ pub fn folder() -> tempfile::TempDir {
     }
 }
 
-pub fn copy_folder(from: &Path, to: &Path) {
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for file in std::fs::read_dir(from).unwrap() {
         let file = file.unwrap();
@@ -223,7 +228,7 @@ pub fn copy_folder(from: &Path, to: &Path) {
 }
 
 /// All files below `dir`.
-pub fn files(dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for file in std::fs::read_dir(dir).unwrap() {
         let path = file.unwrap().path();
@@ -238,7 +243,7 @@ pub fn files(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// Compares everything that can be read with what was written.
-pub fn assert_intact(party: &Party, store: &Store, batches: &[Batch]) {
+pub(crate) fn assert_intact(party: &Party, store: &Store, batches: &[Batch]) {
     let reader = store.reader();
     let last = batches.last().map_or(Seqno::ZERO, Batch::last);
     assert_eq!(reader.committed().seqno, last);
