@@ -125,7 +125,8 @@ fn tx_id(d: &mut Decoder<'_>) -> Result<TxId, ReceiptError> {
 /// Follows endorsements, the newest first, from today's key of a service to earlier ones, and
 /// returns them as far back as `wanted` breaks, or all.
 ///
-/// The key of the last endorsement that is returned may be used to verify COSE receipts of its time.
+/// The key of the last endorsement that is returned may be used to verify COSE receipts of its
+/// time.
 pub fn verify_endorsements<B: AsRef<[u8]>>(
     today: &PublicKey,
     newest_first: &[B],
