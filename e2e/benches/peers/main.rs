@@ -1,36 +1,27 @@
-//! What the server's work costs, beside what it cannot cost less than: a bare axum server that sends
-//! back the same bytes over the same TLS, and the disk's own fdatasync. Everything is measured in one
-//! run on one machine, servers and load in processes of their own, so that the ratios hold where the
-//! figures do not. `cargo xtask bench` runs it.
+//! What the server's work costs, beside what it cannot cost less than: a bare server on the same TLS
+//! and HTTP that does nothing, and the disk's own fdatasync. Everything is measured in one run on one
+//! machine, servers and load in processes of their own, so that the ratios hold where the figures do
+//! not. `cargo xtask bench` runs it.
 //!
-//! Arguments: `--seconds N` for each figure (5), `--entries N` in the ledger before the last ones
-//! (100,000), `--json` for one line of JSON at the end.
+//! Arguments: `--seconds N` for each figure (5), `--entries N` that fill the ledger before anything
+//! is read (200,000), `--json` for one line of JSON at the end.
 #![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
 
-mod disk;
-mod echo;
-mod load;
 mod process;
 mod report;
 mod work;
-
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 /// What the run was asked for.
 struct Args {
-    seconds: Duration,
-    entries: usize,
+    seconds: u64,
+    entries: u64,
     json: bool,
 }
 
 fn main() -> Result<()> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    if args.first().is_some_and(|arg| arg == echo::ARGUMENT) {
-        return echo::serve();
-    }
-    let args = parse(&args)?;
+    let args = parse()?;
     let report = work::measure(&args)?;
     print!("{report}");
     if args.json {
@@ -39,22 +30,22 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn parse(args: &[String]) -> Result<Args> {
+fn parse() -> Result<Args> {
     let mut parsed = Args {
-        seconds: Duration::from_secs(5),
-        entries: 100_000,
+        seconds: 5,
+        entries: 200_000,
         json: false,
     };
-    let mut args = args.iter();
+    let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
-        let mut number = || -> Result<usize> {
+        let mut number = || -> Result<u64> {
             let value = args
                 .next()
                 .with_context(|| format!("{arg} needs a number"))?;
             value.parse().with_context(|| format!("{arg} {value}"))
         };
         match arg.as_str() {
-            "--seconds" => parsed.seconds = Duration::from_secs(number()?.try_into()?),
+            "--seconds" => parsed.seconds = number()?,
             "--entries" => parsed.entries = number()?,
             "--json" => parsed.json = true,
             // `cargo bench` says so to every bench.

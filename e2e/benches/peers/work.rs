@@ -1,46 +1,83 @@
 //! The work that is measured, and what each is compared with.
 
 use std::fs;
-use std::process::Stdio;
-use std::thread;
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use e2e::Ledger;
-use hyper::body::Bytes;
+use e2e::{Ledger, counterfoil};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::Value;
 use verify::{Cert, ReceiptDocument, Verifier};
 
-use crate::echo::Echo;
-use crate::load::{Call, Target, median};
+use crate::Args;
+use crate::process::{self, Background};
 use crate::report::{Goal, Report};
-use crate::{Args, disk, process};
 
-/// Writers at a time, where many write.
-const CLIENTS: usize = 64;
-/// Bytes of an entry's contents.
-const ENTRY: usize = 300;
-/// Entries of a batch.
-const BATCH: usize = 100;
-/// Batches in flight: enough to keep the log busy.
-const BATCH_CLIENTS: usize = 4;
 /// Entries of a batch while the ledger is filled.
-const FILL: usize = 1_000;
+const FILL: u64 = 1_000;
 /// Different receipts that are verified.
-const RECEIPTS: usize = 500;
+const RECEIPTS: u64 = 200;
 
-const VERSION: &str = "api-version=2026-07-31-preview";
+/// What `counterfoil bench` prints with `--json`, as far as it is compared here.
+#[derive(Deserialize)]
+struct Load {
+    operations_per_second: f64,
+    p50_us: f64,
+    server_cpu_us: f64,
+}
+
+/// A server under load: the ledger, or the peer that does nothing.
+struct Target {
+    url: String,
+    service_cert: PathBuf,
+    token: String,
+    pid: u32,
+    seconds: u64,
+}
+
+impl Target {
+    /// One run of `counterfoil bench`.
+    fn load(&self, args: &[&str]) -> Result<Load> {
+        let seconds = self.seconds.to_string();
+        let mut command = self.client()?;
+        command.arg("bench").args(args);
+        command.args([
+            "--json",
+            "--duration",
+            &seconds,
+            "--server-pid",
+            &self.pid.to_string(),
+        ]);
+        process::json(&mut command)
+    }
+
+    /// The command line client, told where the server is.
+    fn client(&self) -> Result<Command> {
+        let mut command = counterfoil()?;
+        command.env("COUNTERFOIL_URL", &self.url);
+        command.env("COUNTERFOIL_SERVICE_CERT", &self.service_cert);
+        command.env("COUNTERFOIL_TOKEN", &self.token);
+        Ok(command)
+    }
+}
 
 /// Measures everything once.
 pub(crate) fn measure(args: &Args) -> Result<Report> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
     let mut report = Report::default();
     let mut ledger = Ledger::start()?;
-    runtime.block_on(online(args, &ledger, &mut report))?;
-    let resident = process::resident(ledger.ready().pid)? as f64 / 1e6;
+    let ready = ledger.ready().clone();
+    let server = Target {
+        url: ready.url,
+        service_cert: ready.service_cert,
+        token: ready.token,
+        pid: ready.pid,
+        seconds: args.seconds,
+    };
+    writes(&ledger, &server, &mut report)?;
+    reads(args, &ledger, &server, &mut report)?;
+    let resident = process::resident(server.pid)? as f64 / 1e6;
     report.say(
         "memory in use after all that",
         resident,
@@ -48,8 +85,7 @@ pub(crate) fn measure(args: &Args) -> Result<Report> {
         Goal::AtMost(300.0),
     );
     ledger.stop()?;
-    let entries = audit(&ledger, &mut report)?;
-    eprintln!("the ledger has {entries} transactions");
+    audit(&ledger, &mut report)?;
     let start = Instant::now();
     ledger.start_again()?;
     report.say(
@@ -61,136 +97,95 @@ pub(crate) fn measure(args: &Args) -> Result<Report> {
     Ok(report)
 }
 
-async fn online(args: &Args, ledger: &Ledger, report: &mut Report) -> Result<()> {
-    let seconds = args.seconds;
-    let ready = ledger.ready();
-    let port = ready
-        .url
-        .rsplit(':')
-        .next()
-        .context("a port")?
-        .trim_end_matches('/')
-        .parse()?;
-    let cert = fs::read(&ready.service_cert)?;
-    let server = Target::new(ready.pid, port, &cert, &ready.token)?;
-    let echo = Echo::start()?;
-    let peer = Target::new(echo.pid(), echo.port, echo.cert.as_bytes(), &ready.token)?;
-
-    let syncs = disk::syncs(&ledger.scratch()?, seconds)?;
-    let one = server.load(1, seconds, |_| write(true)).await?;
-    let name = "one writer, committed, p50";
-    let disk = ("fdatasync", median(&syncs));
-    report.compare(name, median(&one.latencies), disk, Goal::Times(2.5));
-
-    let body = write(true).body();
-    let bare = peer
-        .load(CLIENTS, seconds, move |_| Call::post("/echo", body.clone()))
-        .await?;
-    let many = server.load(CLIENTS, seconds, |_| write(true)).await?;
-    eprintln!(
-        "64 writers: {:.0}/s, the echo {:.0}/s",
-        many.per_second(),
-        bare.per_second()
-    );
-    let name = "64 writers, committed, server CPU each";
-    let echo_cpu = ("echo", bare.cpu_per_call());
-    report.compare(name, many.cpu_per_call(), echo_cpu, Goal::Times(1.7));
-
-    let batches = server
-        .load(BATCH_CLIENTS, seconds, |_| batch(BATCH))
-        .await?;
-    eprintln!(
-        "batches of {BATCH}: {:.0} entries/s",
-        batches.per_second() * BATCH as f64
-    );
-    let cpu = batches.cpu_per_call().as_secs_f64() * 1e6 / BATCH as f64;
-    report.say(
-        "batch of 100, server CPU an entry",
-        cpu,
-        "us",
-        Goal::AtMost(7.0),
-    );
-
-    let fill = batch(FILL);
-    for _ in 0..args.entries.div_ceil(FILL) {
-        server.once(&fill).await?;
+fn writes(ledger: &Ledger, server: &Target, report: &mut Report) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Syncs {
+        p50_us: f64,
     }
-    reads(args, &server, &peer, report).await
+    let (_echo, peer) = peer(ledger, server)?;
+    let disk: Syncs = process::json(
+        counterfoil()?
+            .args(["bench", "fsync", "--json", "--count", "1000"])
+            .arg(ledger.folder()),
+    )?;
+    let one = server.load(&["write", "--clients", "1"])?;
+    let name = "one writer, committed, p50";
+    report.compare(
+        name,
+        one.p50_us,
+        ("fdatasync", disk.p50_us),
+        Goal::Times(2.5),
+    );
+
+    let bare = peer.load(&["write", "--clients", "64"])?;
+    let many = server.load(&["write", "--clients", "64"])?;
+    let rates = (many.operations_per_second, bare.operations_per_second);
+    eprintln!("64 writers: {:.0}/s, the echo {:.0}/s", rates.0, rates.1);
+    let name = "64 writers, committed, server CPU each";
+    report.compare(
+        name,
+        many.server_cpu_us,
+        ("echo", bare.server_cpu_us),
+        Goal::Times(1.7),
+    );
+
+    let batches = server.load(&["write", "--clients", "4", "--batch", "100", "--size", "300"])?;
+    eprintln!(
+        "batches of 100: {:.0} entries/s",
+        batches.operations_per_second
+    );
+    let name = "batch of 100, server CPU an entry";
+    report.say(name, batches.server_cpu_us, "us", Goal::AtMost(7.0));
+    Ok(())
 }
 
-async fn reads(args: &Args, server: &Target, peer: &Target, report: &mut Report) -> Result<()> {
-    let (head, _) = server.once(&write(true)).await?;
-    let id = head
-        .get("x-ms-ccf-transaction-id")
-        .context("a transaction id")?
-        .to_str()?
-        .to_owned();
-    let (view, last) = id.split_once('.').context("a transaction id")?;
-    let last: usize = last.parse()?;
+fn reads(args: &Args, ledger: &Ledger, server: &Target, report: &mut Report) -> Result<()> {
+    let requests = args.entries.div_ceil(FILL).max(1).to_string();
+    let mut fill = server.client()?;
+    fill.args(["bench", "write", "--json", "--clients", "4"]);
+    fill.args(["--batch", &FILL.to_string(), "--count", &requests]);
+    let _: Value = process::json(&mut fill)?;
 
-    let entry = Call::get(format!("/app/transactions/{id}?{VERSION}"));
-    let (_, answer) = server.once(&entry).await?;
-    let same = Call::get(format!("/bytes/{}", answer.len()));
-    let bare = peer
-        .load(CLIENTS, args.seconds, move |_| same.clone())
-        .await?;
-    let read = server
-        .load(CLIENTS, args.seconds, move |_| entry.clone())
-        .await?;
-    let name = "read an entry, server CPU";
-    report.compare(
-        name,
-        read.cpu_per_call(),
-        ("echo", bare.cpu_per_call()),
-        Goal::Times(1.5),
-    );
-
-    // Any transaction has a receipt; a stride that is prime to the length visits them all over.
-    let view = view.to_owned();
-    let any = move |n: usize| {
-        let seqno = 1 + n.wrapping_mul(7_919) % last;
-        Call::get(format!(
-            "/app/transactions/{view}.{seqno}/receipt?{VERSION}"
-        ))
-    };
-    let (_, answer) = server.once(&any(1)).await?;
-    let same = Call::get(format!("/bytes/{}", answer.len()));
-    let bare = peer
-        .load(CLIENTS, args.seconds, move |_| same.clone())
-        .await?;
-    let make = any.clone();
-    let receipts = server.load(CLIENTS, args.seconds, make).await?;
-    let name = "receipt of any entry, server CPU";
-    report.compare(
-        name,
-        receipts.cpu_per_call(),
-        ("echo", bare.cpu_per_call()),
-        Goal::Times(3.0),
-    );
-
-    let mut answers = Vec::new();
-    for n in 0..RECEIPTS {
-        answers.push(server.once(&any(n)).await?.1);
+    let (_echo, peer) = peer(ledger, server)?;
+    for (name, mode, goal) in [
+        ("read an entry, server CPU", "read", 1.5),
+        ("receipt, server CPU", "receipt", 3.0),
+    ] {
+        // The peer has no entries to choose from; it answers any write.
+        let bare = peer.load(&["write", "--clients", "64", "--size", "300"])?;
+        let ours = server.load(&[mode, "--clients", "64"])?;
+        eprintln!("{mode}: {:.0}/s", ours.operations_per_second);
+        let echo = ("echo", bare.server_cpu_us);
+        report.compare(name, ours.server_cpu_us, echo, Goal::Times(goal));
     }
-    verification(args, server, &answers, report)
+    verification(server, report)
 }
 
 /// Verifies receipts as their holders do, on this thread.
-fn verification(
-    args: &Args,
-    server: &Target,
-    answers: &[Bytes],
-    report: &mut Report,
-) -> Result<()> {
-    let verifier = Verifier::new(Cert::from_pem(str::from_utf8(server.cert())?)?);
-    let start = Instant::now();
-    let mut verified = 0;
-    while start.elapsed() < args.seconds {
-        let document = ReceiptDocument::from_json(&answers[verified % answers.len()])?;
-        verifier.verify_document(&document)?;
-        verified += 1;
+fn verification(server: &Target, report: &mut Report) -> Result<()> {
+    let mut answers = Vec::new();
+    for n in 0..RECEIPTS {
+        let mut get = server.client()?;
+        let out = get
+            .args(["receipt", "get", &format!("2.{}", 20 + n)])
+            .output()?;
+        if !out.status.success() {
+            bail!("no receipt: {}", String::from_utf8_lossy(&out.stderr));
+        }
+        answers.push(out.stdout);
     }
-    let rate = verified as f64 / start.elapsed().as_secs_f64();
+    let cert = fs::read_to_string(&server.service_cert).context("reading the certificate")?;
+    let verifier = Verifier::new(Cert::from_pem(&cert)?);
+    let start = Instant::now();
+    let mut verified = 0_u32;
+    for answer in answers.iter().cycle() {
+        verifier.verify_document(&ReceiptDocument::from_json(answer)?)?;
+        verified += 1;
+        if start.elapsed() > Duration::from_secs(server.seconds) {
+            break;
+        }
+    }
+    let rate = f64::from(verified) / start.elapsed().as_secs_f64();
     report.say(
         "receipts verified offline, one core",
         rate,
@@ -200,56 +195,49 @@ fn verification(
     Ok(())
 }
 
-/// Runs `counterfoil ledger audit` and returns how many transactions it saw.
-fn audit(ledger: &Ledger, report: &mut Report) -> Result<u64> {
+/// Runs `counterfoil ledger audit` over the folder of a stopped server.
+fn audit(ledger: &Ledger, report: &mut Report) -> Result<()> {
     #[derive(Deserialize)]
-    struct Audit {
-        transactions: u64,
+    struct Passed {
+        entries: u32,
     }
-    let said = ledger.scratch()?.join("audit.json");
-    let mut child = e2e::counterfoil()?
+    let mut audit = counterfoil()?;
+    audit
         .args(["ledger", "audit", "--json"])
-        .arg(ledger.folder())
-        .stdout(fs::File::create(&said)?)
-        .stderr(Stdio::null())
-        .spawn()
-        .context("starting the audit")?;
-    let mut cpu = Duration::ZERO;
-    let status = loop {
-        if let Some(status) = child.try_wait()? {
-            break status;
-        }
-        cpu = process::cpu(child.id()).unwrap_or(cpu);
-        thread::sleep(Duration::from_millis(1));
-    };
-    let said = fs::read_to_string(said)?;
-    if !status.success() {
-        bail!("the audit failed: {said}");
-    }
-    let audit: Audit = serde_json::from_str(&said).with_context(|| said.clone())?;
-    let rate = audit.transactions as f64 / cpu.as_secs_f64().max(1e-3);
+        .arg(ledger.folder());
+    let (passed, cpu): (Passed, _) = process::json_and_cpu(&mut audit)?;
+    eprintln!("the ledger has {} transactions", passed.entries);
+    let rate = f64::from(passed.entries) / cpu.as_secs_f64().max(1e-3);
     report.say(
         "audit, entries for a second of CPU",
         rate,
         "/s",
         Goal::AtLeast(300_000.0),
     );
-    Ok(audit.transactions)
+    Ok(())
 }
 
-fn write(wait: bool) -> Call {
-    let body = json!({ "contents": "e".repeat(ENTRY) }).to_string();
-    Call::post(
-        format!("/app/transactions?{VERSION}&waitForCommit={wait}"),
-        body,
-    )
-}
-
-fn batch(entries: usize) -> Call {
-    let entry = json!({ "contents": "b".repeat(ENTRY) });
-    let body = json!({ "entries": vec![entry; entries] }).to_string();
-    Call::post(
-        format!("/app/transactions:batch?{VERSION}&waitForCommit=true"),
-        body,
-    )
+/// Starts the server that does nothing.
+fn peer(ledger: &Ledger, server: &Target) -> Result<(Background, Target)> {
+    #[derive(Deserialize)]
+    struct Ready {
+        url: String,
+        pid: u32,
+    }
+    let service_cert = ledger.scratch()?.join("echo.pem");
+    let mut echo = counterfoil()?;
+    echo.args(["bench", "echo", "--service-cert"])
+        .arg(&service_cert);
+    let (echo, Ready { url, pid }) = Background::start(&mut echo)?;
+    let token = server.token.clone();
+    Ok((
+        echo,
+        Target {
+            url,
+            service_cert,
+            token,
+            pid,
+            seconds: server.seconds,
+        },
+    ))
 }
