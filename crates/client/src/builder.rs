@@ -115,7 +115,9 @@ impl ClientBuilder {
         let anchors = Certificate::from_pem_bundle(pem.as_bytes()).unwrap_or_default();
         let [anchor] = <[Certificate; 1]>::try_from(anchors).map_err(|found| {
             let count = found.len();
-            ClientError::Setup(format!("the service certificate must be one PEM, not {count}"))
+            ClientError::Setup(format!(
+                "the service certificate must be one PEM, not {count}"
+            ))
         })?;
         let proof = match self.verify_receipts {
             true => Some(Arc::new(Proof::new(&pem)?)),
@@ -127,7 +129,8 @@ impl ClientBuilder {
         match &self.credential {
             Credential::None => {}
             Credential::Bearer(token) => {
-                let Ok(mut value) = HeaderValue::try_from(format!("Bearer {}", token.trim())) else {
+                let Ok(mut value) = HeaderValue::try_from(format!("Bearer {}", token.trim()))
+                else {
                     return setup("the bearer token has characters that no token has");
                 };
                 value.set_sensitive(true);
@@ -158,17 +161,26 @@ pub(crate) fn plain(base: &Url) -> reqwest::ClientBuilder {
         .read_timeout(ANSWER_TIMEOUT)
         .tcp_nodelay(true);
     // A proxy for the outside world cannot reach this machine's own loopback.
-    if is_loopback(base) { builder.no_proxy() } else { builder }
+    if is_loopback(base) {
+        builder.no_proxy()
+    } else {
+        builder
+    }
 }
 
 fn is_loopback(base: &Url) -> bool {
     let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+    host == "localhost"
+        || host
+            .parse()
+            .is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
 }
 
 pub(crate) fn parse_url(text: &str) -> Result<Url, ClientError> {
     let Ok(mut url) = Url::parse(text) else {
-        return setup(format!("{text:?} is not an address like https://127.0.0.1:8443"));
+        return setup(format!(
+            "{text:?} is not an address like https://127.0.0.1:8443"
+        ));
     };
     if url.scheme() != "https" || url.host_str().is_none() {
         return setup(format!("a ledger is reached over https, not as {text:?}"));
@@ -194,8 +206,17 @@ mod tests {
     #[test]
     fn a_ledger_is_reached_over_https_only() {
         assert!(parse_url("https://127.0.0.1:8443").is_ok());
-        for text in ["", "127.0.0.1:8443", "http://127.0.0.1", "https://h/?a=b", "https://h/#f"] {
-            assert!(matches!(parse_url(text), Err(ClientError::Setup(_))), "{text:?}");
+        for text in [
+            "",
+            "127.0.0.1:8443",
+            "http://127.0.0.1",
+            "https://h/?a=b",
+            "https://h/#f",
+        ] {
+            assert!(
+                matches!(parse_url(text), Err(ClientError::Setup(_))),
+                "{text:?}"
+            );
         }
     }
 
@@ -203,13 +224,18 @@ mod tests {
     fn there_is_no_client_without_a_trust_anchor() {
         let built = Client::builder("https://localhost:1").build();
         assert!(matches!(built, Err(ClientError::Setup(_))));
-        let built = Client::builder("https://localhost:1").service_cert("not PEM").build();
+        let built = Client::builder("https://localhost:1")
+            .service_cert("not PEM")
+            .build();
         assert!(matches!(built, Err(ClientError::Setup(_))));
     }
 
     #[test]
     fn a_secret_is_never_printed() {
-        let shown = format!("{:?}", Client::builder("x").credential(Credential::bearer("s3cret")));
+        let shown = format!(
+            "{:?}",
+            Client::builder("x").credential(Credential::bearer("s3cret"))
+        );
         assert!(!shown.contains("s3cret"));
     }
 

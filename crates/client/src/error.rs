@@ -108,14 +108,22 @@ impl Refusal {
             error: crate::model::ErrorBody,
         }
         match serde_json::from_slice::<Body>(body) {
-            Ok(Body { error }) => Self { status, code: error.code, message: error.message },
+            Ok(Body { error }) => Self {
+                status,
+                code: error.code,
+                message: error.message,
+            },
             Err(_) => {
                 let text = String::from_utf8_lossy(&body[..body.len().min(SHOWN_BYTES)]);
                 let message = match text.trim() {
                     "" => "the answer has no text".to_owned(),
                     text => text.to_owned(),
                 };
-                Self { status, code: "HttpError".to_owned(), message }
+                Self {
+                    status,
+                    code: "HttpError".to_owned(),
+                    message,
+                }
             }
         }
     }
@@ -147,7 +155,11 @@ mod tests {
     fn only_a_certain_refusal_means_that_nothing_was_recorded() {
         let refused = |status, code: &str| {
             let (code, message) = (code.to_owned(), String::new());
-            ClientError::Refused(Refusal { status, code, message })
+            ClientError::Refused(Refusal {
+                status,
+                code,
+                message,
+            })
         };
         assert!(!refused(400, "InvalidInput").may_be_recorded());
         assert!(!refused(503, "TransactionRolledBack").may_be_recorded());

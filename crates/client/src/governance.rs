@@ -13,7 +13,8 @@ impl Client {
     /// # Errors
     /// The caller may not see them, or the ledger cannot be reached.
     pub async fn constitution(&self) -> Result<Constitution, ClientError> {
-        self.json(self.app(Method::GET, &["governance", "constitution"])).await
+        self.json(self.app(Method::GET, &["governance", "constitution"]))
+            .await
     }
 
     /// The members of the consortium.

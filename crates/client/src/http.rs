@@ -32,7 +32,9 @@ impl Client {
     /// A request to the data plane: with the API's version.
     pub(crate) fn app(&self, method: Method, path: &[&str]) -> RequestBuilder {
         let url = self.address(&[&["app"], path].concat());
-        self.http.request(method, url).query(&[("api-version", API_VERSION)])
+        self.http
+            .request(method, url)
+            .query(&[("api-version", API_VERSION)])
     }
 
     /// A request to `/node/*`.
@@ -42,19 +44,26 @@ impl Client {
 
     /// A link that the ledger gave for going on; it must lead to the same ledger.
     pub(crate) fn follow(&self, link: &str) -> Result<RequestBuilder, ClientError> {
-        let url = self.base.join(link).ok().filter(|url| url.origin() == self.base.origin());
+        let url = self
+            .base
+            .join(link)
+            .ok()
+            .filter(|url| url.origin() == self.base.origin());
         let Some(url) = url else {
             let url = self.url().to_owned();
-            return Err(ClientError::Unexpected { url, why: format!("it goes on at {link:?}") });
+            return Err(ClientError::Unexpected {
+                url,
+                why: format!("it goes on at {link:?}"),
+            });
         };
         Ok(self.http.get(url))
     }
 
     /// Sends; waits and sends again while throttled. Any answer but success is an error.
     pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
-        let mut request = request.build().map_err(|error| {
-            ClientError::Setup(format!("the request cannot be made: {error}"))
-        })?;
+        let mut request = request
+            .build()
+            .map_err(|error| ClientError::Setup(format!("the request cannot be made: {error}")))?;
         let url = shown(request.url());
         for attempt in 0.. {
             // A streamed body cannot be sent twice; everything else can.
@@ -115,7 +124,9 @@ impl Client {
         request: RequestBuilder,
     ) -> Result<T, ClientError> {
         for _ in 0..POLLS_MAX {
-            let again = request.try_clone().expect("a request without a body can be cloned");
+            let again = request
+                .try_clone()
+                .expect("a request without a body can be cloned");
             let response = self.send(again).await?;
             let url = shown(response.url());
             let body = body(response, &url).await?;
@@ -125,18 +136,26 @@ impl Client {
             tokio::time::sleep(POLL_INTERVAL).await;
         }
         let seconds = u64::from(POLLS_MAX) * POLL_INTERVAL.as_millis() as u64 / 1000;
-        Err(ClientError::StillLoading { url: self.url().to_owned(), seconds })
+        Err(ClientError::StillLoading {
+            url: self.url().to_owned(),
+            seconds,
+        })
     }
 }
 
 /// Reads a whole answer, up to [`ANSWER_BYTES_MAX`].
 async fn body(mut response: Response, url: &str) -> Result<Bytes, ClientError> {
     let mut all = BytesMut::new();
-    while let Some(chunk) =
-        response.chunk().await.map_err(|error| transport(url.to_owned(), error))?
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| transport(url.to_owned(), error))?
     {
         if all.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return Err(unexpected(url, format!("it has more than {ANSWER_BYTES_MAX} bytes")));
+            return Err(unexpected(
+                url,
+                format!("it has more than {ANSWER_BYTES_MAX} bytes"),
+            ));
         }
         all.extend_from_slice(&chunk);
     }
@@ -148,7 +167,10 @@ pub(crate) fn parse<T: DeserializeOwned>(url: &str, body: &[u8]) -> Result<T, Cl
 }
 
 pub(crate) fn unexpected(url: &str, why: impl Into<String>) -> ClientError {
-    ClientError::Unexpected { url: url.to_owned(), why: why.into() }
+    ClientError::Unexpected {
+        url: url.to_owned(),
+        why: why.into(),
+    }
 }
 
 pub(crate) fn transport(url: String, error: reqwest::Error) -> ClientError {
@@ -168,7 +190,10 @@ pub(crate) fn shown(url: &Url) -> String {
 }
 
 fn retry_after(response: &Response) -> Duration {
-    let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let seconds = response
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok());
     let seconds = seconds.and_then(|text| text.parse().ok()).unwrap_or(1);
     Duration::from_secs(seconds).min(RETRY_AFTER_MAX)
 }

@@ -21,7 +21,10 @@ impl Client {
     pub async fn identity(&self) -> Result<String, ClientError> {
         let id = ledger_id(&self.base);
         let request = self.http.get(self.address(&["ledgerIdentity", &id]));
-        Ok(self.json::<LedgerIdentity>(request).await?.ledger_tls_certificate)
+        Ok(self
+            .json::<LedgerIdentity>(request)
+            .await?
+            .ledger_tls_certificate)
     }
 }
 
@@ -38,12 +41,19 @@ pub async fn fetch_identity_on_first_use(url: &str) -> Result<String, ClientErro
     let Ok(http) = plain(&base).tls_danger_accept_invalid_certs(true).build() else {
         return setup("TLS cannot be set up");
     };
-    let unchecked = Client { http, base, proof: None };
+    let unchecked = Client {
+        http,
+        base,
+        proof: None,
+    };
     let pem = unchecked.identity().await?;
     let checked = Client::builder(url).service_cert(&pem).build()?;
     match checked.identity().await? {
         again if again == pem => Ok(pem),
-        _ => Err(crate::http::unexpected(url, "it changes from one question to the next")),
+        _ => Err(crate::http::unexpected(
+            url,
+            "it changes from one question to the next",
+        )),
     }
 }
 
@@ -60,7 +70,10 @@ mod tests {
     #[test]
     fn a_ledger_is_named_by_its_host_up_to_the_first_dot() {
         let id = |text| ledger_id(&Url::parse(text).unwrap());
-        assert_eq!(id("https://my-ledger.confidential-ledger.azure.com"), "my-ledger");
+        assert_eq!(
+            id("https://my-ledger.confidential-ledger.azure.com"),
+            "my-ledger"
+        );
         assert_eq!(id("https://127.0.0.1:8443"), "127");
         assert_eq!(id("https://localhost:8443"), "localhost");
     }

@@ -17,7 +17,11 @@ pub(crate) struct Lines {
 
 impl Lines {
     pub(crate) fn new(length_max: usize) -> Self {
-        Self { buffer: BytesMut::new(), searched: 0, length_max }
+        Self {
+            buffer: BytesMut::new(),
+            searched: 0,
+            length_max,
+        }
     }
 
     pub(crate) fn push(&mut self, bytes: &[u8]) {
@@ -26,10 +30,16 @@ impl Lines {
 
     /// The next whole line; `None` until more bytes come.
     pub(crate) fn next(&mut self) -> Result<Option<Bytes>, LineTooLong> {
-        let found = self.buffer[self.searched..].iter().position(|&byte| byte == b'\n');
+        let found = self.buffer[self.searched..]
+            .iter()
+            .position(|&byte| byte == b'\n');
         let Some(found) = found else {
             self.searched = self.buffer.len();
-            return if self.searched > self.length_max { Err(LineTooLong) } else { Ok(None) };
+            return if self.searched > self.length_max {
+                Err(LineTooLong)
+            } else {
+                Ok(None)
+            };
         };
         let end = self.searched + found;
         if end > self.length_max {

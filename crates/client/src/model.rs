@@ -22,7 +22,10 @@ pub struct NewEntry {
 impl NewEntry {
     /// An entry for the default collection.
     pub fn new(contents: impl Into<String>) -> Self {
-        Self { contents: contents.into(), ..Self::default() }
+        Self {
+            contents: contents.into(),
+            ..Self::default()
+        }
     }
 
     /// Puts it into a collection, which begins with its first entry.

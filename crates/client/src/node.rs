@@ -17,7 +17,10 @@ impl Client {
         struct Commit {
             transaction_id: TxId,
         }
-        Ok(self.json::<Commit>(self.node_request(&["commit"])).await?.transaction_id)
+        Ok(self
+            .json::<Commit>(self.node_request(&["commit"]))
+            .await?
+            .transaction_id)
     }
 
     /// What has become of a transaction, all four states told apart.
@@ -25,7 +28,9 @@ impl Client {
     /// # Errors
     /// The ledger cannot be reached.
     pub async fn node_tx(&self, id: TxId) -> Result<NodeTx, ClientError> {
-        let request = self.node_request(&["tx"]).query(&[("transaction_id", id.to_string())]);
+        let request = self
+            .node_request(&["tx"])
+            .query(&[("transaction_id", id.to_string())]);
         self.json(request).await
     }
 

@@ -15,7 +15,9 @@ pub(crate) struct Proof {
 impl Proof {
     pub(crate) fn new(service_cert: &str) -> Result<Self, ClientError> {
         match Cert::from_pem(service_cert) {
-            Ok(cert) => Ok(Self { verifier: Verifier::new(cert) }),
+            Ok(cert) => Ok(Self {
+                verifier: Verifier::new(cert),
+            }),
             Err(error) => setup(format!("the service certificate cannot be used: {error}")),
         }
     }
@@ -23,7 +25,11 @@ impl Proof {
     /// Checks that `document` proves that `id` is committed.
     pub(crate) fn check(&self, id: TxId, document: &ReceiptDocument) -> Result<(), ReceiptError> {
         let proven = self.verifier.verify_document(document)?.tx_id;
-        if proven == id { Ok(()) } else { Err(ReceiptError::TxId { stated: id, proven }) }
+        if proven == id {
+            Ok(())
+        } else {
+            Err(ReceiptError::TxId { stated: id, proven })
+        }
     }
 
     pub(crate) const fn service(&self) -> &Verifier {
@@ -43,7 +49,9 @@ impl Client {
         // A receipt that comes with a write has its id in a header.
         document.transaction_id.get_or_insert(id);
         if let Some(proof) = &self.proof {
-            proof.check(id, &document).map_err(|source| refused(id, source))?;
+            proof
+                .check(id, &document)
+                .map_err(|source| refused(id, source))?;
         }
         Ok(document)
     }
@@ -73,5 +81,8 @@ fn is_about(document: &ReceiptDocument, collection: &str, contents: &str) -> boo
 }
 
 pub(crate) const fn refused(transaction: TxId, source: ReceiptError) -> ClientError {
-    ClientError::Receipt { transaction, source }
+    ClientError::Receipt {
+        transaction,
+        source,
+    }
 }

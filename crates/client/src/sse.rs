@@ -63,7 +63,11 @@ mod tests {
     #[test]
     fn an_event_ends_with_an_empty_line() {
         let got = events("id: 2.17\ndata: a\ndata: b\n\ndata:c\n\ndata: never ended");
-        let event = |data: &str| Event { id: "2.17".into(), data: data.into(), kind: "".into() };
+        let event = |data: &str| Event {
+            id: "2.17".into(),
+            data: data.into(),
+            kind: "".into(),
+        };
         assert_eq!(got, [event("a\nb"), event("c")]);
     }
 
@@ -74,7 +78,10 @@ mod tests {
 
     #[test]
     fn an_event_says_its_kind() {
-        assert_eq!(events("event: error\ndata: x\n\ndata: y\n\n")[0].kind, "error");
+        assert_eq!(
+            events("event: error\ndata: x\n\ndata: y\n\n")[0].kind,
+            "error"
+        );
         assert_eq!(events("event: error\ndata: x\n\ndata: y\n\n")[1].kind, "");
     }
 }

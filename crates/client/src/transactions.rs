@@ -62,7 +62,9 @@ impl Client {
     /// # Errors
     /// See [`ClientError::may_be_recorded`] for what an error means for the entry.
     pub async fn append(&self, entry: &NewEntry) -> Result<Recorded, ClientError> {
-        let request = self.append_request(entry).query(&[("waitForCommit", "true")]);
+        let request = self
+            .append_request(entry)
+            .query(&[("waitForCommit", "true")]);
         let (body, id) = self.bytes_and_id(request).await?;
         let id = id.ok_or_else(|| unexpected(self.url(), "it names no transaction"))?;
         let appended: Appended = parse(self.url(), &body)?;
@@ -71,7 +73,11 @@ impl Client {
             None => self.receipt(id).await?,
         };
         self.check_written(id, &receipt, &appended.collection_id, &entry.contents)?;
-        Ok(Recorded { id, collection_id: appended.collection_id, receipt })
+        Ok(Recorded {
+            id,
+            collection_id: appended.collection_id,
+            receipt,
+        })
     }
 
     /// Writes an entry without waiting: it has a place, and may still be lost until
@@ -80,7 +86,9 @@ impl Client {
     /// # Errors
     /// See [`ClientError::may_be_recorded`] for what an error means for the entry.
     pub async fn append_without_waiting(&self, entry: &NewEntry) -> Result<TxId, ClientError> {
-        let request = self.append_request(entry).query(&[("waitForCommit", "false")]);
+        let request = self
+            .append_request(entry)
+            .query(&[("waitForCommit", "false")]);
         let (_, id) = self.bytes_and_id(request).await?;
         id.ok_or_else(|| unexpected(self.url(), "it names no transaction"))
     }
@@ -90,9 +98,9 @@ impl Client {
         struct Contents<'a> {
             contents: &'a str,
         }
-        let mut request = self
-            .app(Method::POST, &["transactions"])
-            .json(&Contents { contents: &entry.contents });
+        let mut request = self.app(Method::POST, &["transactions"]).json(&Contents {
+            contents: &entry.contents,
+        });
         if let Some(collection) = &entry.collection_id {
             request = request.query(&[("collectionId", collection)]);
         }
@@ -112,7 +120,9 @@ impl Client {
         &self,
         entries: &[NewEntry],
     ) -> Result<Vec<BatchAnswer>, ClientError> {
-        let request = self.app(Method::POST, &["transactions:batch"]).json(&Batch { entries });
+        let request = self
+            .app(Method::POST, &["transactions:batch"])
+            .json(&Batch { entries });
         let answers: BatchAnswers = self.json(request).await?;
         match answers.results.len() {
             count if count == entries.len() => Ok(answers.results),
@@ -155,7 +165,9 @@ impl Client {
     /// The transaction is unknown, wrote no entry, or may not be read by this caller.
     pub async fn entry(&self, id: TxId) -> Result<Entry, ClientError> {
         let id = id.to_string();
-        let answer: OneEntry = self.ready(self.app(Method::GET, &["transactions", &id])).await?;
+        let answer: OneEntry = self
+            .ready(self.app(Method::GET, &["transactions", &id]))
+            .await?;
         Ok(answer.entry)
     }
 
@@ -210,7 +222,10 @@ impl Client {
         if let Some(to) = range.to {
             request = request.query(&[("toTransactionId", to.to_string())]);
         }
-        let pages = Pages { client: self.clone(), next: Some(request) };
+        let pages = Pages {
+            client: self.clone(),
+            next: Some(request),
+        };
         stream::try_unfold(pages, Pages::turn)
             .map_ok(|entries| stream::iter(entries).map(Ok))
             .try_flatten()
@@ -236,7 +251,11 @@ impl Client {
         let mut all = Vec::new();
         loop {
             let page: Collections = self.json(request).await?;
-            all.extend(page.collections.into_iter().map(|collection| collection.collection_id));
+            all.extend(
+                page.collections
+                    .into_iter()
+                    .map(|collection| collection.collection_id),
+            );
             match page.next_link.filter(|link| !link.is_empty()) {
                 Some(link) => request = self.follow(&link)?,
                 None => return Ok(all),
@@ -269,7 +288,9 @@ struct Pages {
 
 impl Pages {
     async fn turn(mut self) -> Result<Option<(Vec<Entry>, Self)>, ClientError> {
-        let Some(request) = self.next.take() else { return Ok(None) };
+        let Some(request) = self.next.take() else {
+            return Ok(None);
+        };
         let page: Page = self.client.json(request).await?;
         if let Some(link) = page.next_link.filter(|link| !link.is_empty()) {
             self.next = Some(self.client.follow(&link)?);
@@ -282,9 +303,7 @@ impl Pages {
 }
 
 /// Reads an answer line by line as it comes.
-fn json_lines(
-    response: reqwest::Response,
-) -> impl Stream<Item = Result<BatchAnswer, ClientError>> {
+fn json_lines(response: reqwest::Response) -> impl Stream<Item = Result<BatchAnswer, ClientError>> {
     struct Reading {
         response: reqwest::Response,
         url: String,
@@ -293,7 +312,12 @@ fn json_lines(
     }
     let url = shown(response.url());
     let lines = Some(Lines::new(LINE_BYTES_MAX));
-    let reading = Reading { response, url, lines, ready: VecDeque::new() };
+    let reading = Reading {
+        response,
+        url,
+        lines,
+        ready: VecDeque::new(),
+    };
     stream::try_unfold(reading, |mut reading| async move {
         loop {
             if let Some(line) = reading.ready.pop_front() {
@@ -302,7 +326,9 @@ fn json_lines(
                 }
                 return Ok(Some((parse(&reading.url, &line)?, reading)));
             }
-            let Some(mut lines) = reading.lines.take() else { return Ok(None) };
+            let Some(mut lines) = reading.lines.take() else {
+                return Ok(None);
+            };
             let chunk = reading.response.chunk().await;
             match chunk.map_err(|error| transport(reading.url.clone(), error))? {
                 Some(chunk) => {

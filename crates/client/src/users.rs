@@ -63,8 +63,11 @@ impl Client {
         id: &str,
         roles: &BTreeSet<String>,
     ) -> Result<LedgerUser, ClientError> {
-        let body = AssignedRoles { assigned_roles: roles };
-        self.json(self.app(Method::PATCH, &["ledgerUsers", id]).json(&body)).await
+        let body = AssignedRoles {
+            assigned_roles: roles,
+        };
+        self.json(self.app(Method::PATCH, &["ledgerUsers", id]).json(&body))
+            .await
     }
 
     /// Removes a user. Removing one who is not there is no error.
@@ -72,7 +75,9 @@ impl Client {
     /// # Errors
     /// It is the only administrator, or the caller may not change users.
     pub async fn remove_user(&self, id: &str) -> Result<(), ClientError> {
-        self.send(self.app(Method::DELETE, &["ledgerUsers", id])).await.map(drop)
+        self.send(self.app(Method::DELETE, &["ledgerUsers", id]))
+            .await
+            .map(drop)
     }
 
     /// A role that an administrator defined.
@@ -85,7 +90,9 @@ impl Client {
             #[serde(alias = "roles")]
             role: Vec<Role>,
         }
-        let request = self.app(Method::GET, &["roles"]).query(&[("roleName", name)]);
+        let request = self
+            .app(Method::GET, &["roles"])
+            .query(&[("roleName", name)]);
         let answer: Answer = self.json(request).await?;
         let found = answer.role.into_iter().find(|role| role.role_name == name);
         found.ok_or_else(|| crate::http::unexpected(self.url(), "it is about another role"))
@@ -114,7 +121,9 @@ impl Client {
     /// # Errors
     /// Somebody has it, or the caller may not change roles.
     pub async fn remove_role(&self, name: &str) -> Result<(), ClientError> {
-        let request = self.app(Method::DELETE, &["roles"]).query(&[("roleName", name)]);
+        let request = self
+            .app(Method::DELETE, &["roles"])
+            .query(&[("roleName", name)]);
         self.send(request).await.map(drop)
     }
 }

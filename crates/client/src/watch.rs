@@ -65,7 +65,10 @@ impl Watch {
                 match event.kind.as_str() {
                     "" | "message" | "entry" => return Ok(event),
                     "error" => {
-                        return Err(ClientError::Refused(Refusal::read(200, event.data.as_bytes())));
+                        return Err(ClientError::Refused(Refusal::read(
+                            200,
+                            event.data.as_bytes(),
+                        )));
                     }
                     _ => continue,
                 }
