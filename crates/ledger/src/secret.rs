@@ -3,6 +3,8 @@
 //! Whoever holds it can read all private values and can make commit evidence. It never leaves the
 //! attested nodes except as members' shares; on disk it is sealed to the platform.
 
+use std::fmt::Write;
+
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
 use verify::{Seqno, TxId, View};
@@ -95,23 +97,28 @@ impl LedgerSecret {
     /// Only its digest stands in the ledger, so whoever can show it was told so by a node that
     /// knows the secret, and nodes tell it only for what is committed.
     pub fn commit_evidence(&self, id: TxId) -> String {
-        let id = id.to_string();
-        let nonce = sign(&self.evidence, id.as_bytes());
-        let mut evidence = String::with_capacity(id.len() + 68);
-        evidence.push_str("ce:");
-        evidence.push_str(&id);
-        evidence.push(':');
-        evidence.push_str(&hex::encode(nonce.as_ref()));
+        let mut evidence = String::with_capacity(EVIDENCE_LEN_MAX);
+        write!(evidence, "ce:{id}:").expect("a string takes all that is written");
+        let nonce = sign(&self.evidence, &evidence.as_bytes()[3..evidence.len() - 1]);
+        let mut digits = [0; 64];
+        hex::encode_to_slice(nonce.as_ref(), &mut digits).expect("32 bytes have 64 digits");
+        evidence.push_str(std::str::from_utf8(&digits).expect("hex digits are ASCII"));
         evidence
     }
 
     /// The key that blinds the claims of one transaction. Nobody can guess claims from their digest
     /// without it, and it need not be stored.
     pub fn claims_key(&self, id: TxId) -> [u8; 32] {
-        let tag = sign(&self.claims, id.to_string().as_bytes());
+        let mut place = [0; 16];
+        place[..8].copy_from_slice(&id.view.0.to_le_bytes());
+        place[8..].copy_from_slice(&id.seqno.0.to_le_bytes());
+        let tag = sign(&self.claims, &place);
         tag.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes")
     }
 }
+
+/// `ce:`, two numbers of 20 digits, two separators, 64 digits of the nonce.
+const EVIDENCE_LEN_MAX: usize = 3 + 20 + 1 + 20 + 1 + 64;
 
 impl std::fmt::Debug for LedgerSecret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

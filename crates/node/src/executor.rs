@@ -16,6 +16,7 @@ use verify::{Digest, Frontier, Seqno, TxId, View};
 
 use crate::committer::Closed;
 use crate::metrics::Metrics;
+use crate::pace::Pace;
 use crate::signer::Signer;
 use crate::speculative::Speculative;
 use crate::submit::{Answer, Input, Queue, Reply, Submission, Wait};
@@ -36,6 +37,7 @@ pub(crate) struct Executor {
     pub(crate) log: mpsc::Sender<Closed>,
     /// The last seqno that was given out, for transaction status.
     pub(crate) executed: Arc<AtomicU64>,
+    pub(crate) pace: Pace,
     pub(crate) metrics: Metrics,
 }
 
@@ -43,6 +45,15 @@ pub(crate) struct Executor {
 struct Filling {
     batch: Batch,
     waiting: Vec<(Reply, Vec<Answer>)>,
+    /// Submissions in it, whether somebody waits for the commit or not.
+    callers: usize,
+}
+
+/// What the executor does next.
+enum Next {
+    Input(Input),
+    Close,
+    Stop,
 }
 
 impl Filling {
@@ -58,7 +69,7 @@ impl Filling {
 impl Executor {
     /// Runs until it is told to stop and everything before that is handed to the log.
     pub(crate) fn run(mut self) {
-        let mut filling = self.batch_from(Seqno(self.tree.size()));
+        let mut filling = self.batch_from(Seqno(self.tree.size()), 0);
         // Taken out of the channel while the batch was full. Still counted by the queue, so bounded.
         let mut backlog = VecDeque::new();
         let mut log_free = true;
@@ -69,14 +80,9 @@ impl Executor {
             {
                 self.execute(submission, &mut filling);
             }
-            let next = if log_free && !filling.has_room() {
-                None
-            } else {
-                self.inputs.try_recv().ok()
-            };
-            let input = match next {
-                Some(input) => input,
-                None if log_free && !filling.is_empty() => {
+            let input = match self.next_input(&filling, log_free, stopping) {
+                Next::Input(input) => input,
+                Next::Close => {
                     let closed = self.close(&mut filling);
                     // A committer that is gone has ended the process, or is about to.
                     let Ok(()) = self.log.send(closed) else {
@@ -85,13 +91,7 @@ impl Executor {
                     log_free = false;
                     continue;
                 }
-                None if stopping && filling.is_empty() => return,
-                None => {
-                    let Ok(input) = self.inputs.recv() else {
-                        return;
-                    };
-                    input
-                }
+                Next::Stop => return,
             };
             match input {
                 // Dropping the reply tells the caller that nothing was recorded.
@@ -99,9 +99,35 @@ impl Executor {
                     self.queue.release(submission.transactions.len());
                 }
                 Input::Submission(submission) => backlog.push_back(submission),
-                Input::LogFree => log_free = true,
+                Input::LogFree => {
+                    log_free = true;
+                    self.pace.log_is_free(Instant::now());
+                }
                 Input::Stop => stopping = true,
             }
+        }
+    }
+
+    /// What to do next. Takes what is there; waits only where there is nothing better to do.
+    fn next_input(&self, filling: &Filling, log_free: bool, stopping: bool) -> Next {
+        if log_free && !filling.has_room() {
+            return Next::Close;
+        }
+        if let Ok(input) = self.inputs.try_recv() {
+            return Next::Input(input);
+        }
+        if !log_free || filling.is_empty() {
+            if stopping && filling.is_empty() {
+                return Next::Stop;
+            }
+            return self.inputs.recv().map_or(Next::Stop, Next::Input);
+        }
+        match self.pace.wait(filling.callers, Instant::now()) {
+            Some(patience) if !stopping => self
+                .inputs
+                .recv_timeout(patience)
+                .map_or(Next::Close, Next::Input),
+            _ => Next::Close,
         }
     }
 
@@ -119,6 +145,7 @@ impl Executor {
             .into_iter()
             .map(|transaction| self.run_one(transaction, &mut filling.batch))
             .collect();
+        filling.callers += 1;
         let nothing_recorded = answers.iter().all(Result::is_err);
         if wait == Wait::Executed || nothing_recorded {
             reply.send(answers);
@@ -158,8 +185,13 @@ impl Executor {
     fn close(&mut self, filling: &mut Filling) -> Closed {
         let began = Instant::now();
         let id = TxId::new(self.view, Seqno(self.tree.size()));
-        let next = self.batch_from(id.seqno.next());
-        let Filling { mut batch, waiting } = std::mem::replace(filling, next);
+        let next = self.batch_from(id.seqno.next(), filling.batch.bytes.len());
+        let Filling {
+            mut batch,
+            waiting,
+            callers,
+        } = std::mem::replace(filling, next);
+        self.pace.closed(callers);
         let signed = self.signer.sign(id, &self.tree);
         self.metrics
             .sign_seconds
@@ -169,17 +201,20 @@ impl Executor {
         Closed { batch, waiting }
     }
 
-    fn batch_from(&self, first: Seqno) -> Filling {
+    /// An empty batch, with room for as many bytes as the last one had: growing it step by step
+    /// would copy it each time.
+    fn batch_from(&self, first: Seqno, last_bytes: usize) -> Filling {
         let batch = Batch {
             first,
             view: self.view,
-            bytes: Vec::new(),
+            bytes: Vec::with_capacity(last_bytes + last_bytes / 4),
             entries: Vec::new(),
             writes: Vec::new(),
         };
         Filling {
             batch,
             waiting: Vec::new(),
+            callers: 0,
         }
     }
 }

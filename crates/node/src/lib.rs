@@ -8,7 +8,7 @@
 //!
 //! - [`config`], [`platform`], [`identity`]: what it starts from.
 //! - `start`: creates a ledger or recovers one.
-//! - `executor`, `speculative`, `signer`, `committer`: the life of a write.
+//! - `executor`, `speculative`, `pace`, `signer`, `committer`: the life of a write.
 //! - [`reads`], [`receipts`]: what can be asked later.
 
 mod committer;
@@ -18,6 +18,7 @@ mod fatal;
 pub mod identity;
 pub mod metrics;
 mod node;
+mod pace;
 pub mod platform;
 pub mod reads;
 pub mod receipts;
@@ -28,7 +29,7 @@ mod submit;
 
 pub use config::NodeConfig;
 pub use metrics::Metrics;
-pub use node::Node;
+pub use node::{Node, service_cert_file};
 pub use reads::{EntryPage, EntryQuery, Placed, ReadError};
 pub use start::StartError;
 pub use submit::{SubmitError, Wait};

@@ -16,7 +16,7 @@ const CACHED_KEYS_MAX: usize = 65_536;
 /// Owned by the executor's thread. Drop it, and everything speculative is rolled back.
 pub(crate) struct Speculative {
     reader: Arc<Reader>,
-    cache: RefCell<HashMap<Table, HashMap<Vec<u8>, Cached>>>,
+    cache: RefCell<BTreeMap<Table, HashMap<Vec<u8>, Cached>>>,
     cached_keys: RefCell<usize>,
 }
 

@@ -23,6 +23,7 @@ use crate::executor::Executor;
 use crate::identity::{self, IdentityError, NODE_VALIDITY, NodeSigner, ServiceSigner};
 use crate::metrics::Metrics;
 use crate::node::{Node, service_cert_file};
+use crate::pace::Pace;
 use crate::platform::{self, Secrets, SecretsError};
 use crate::signer::Signer;
 use crate::speculative::Speculative;
@@ -268,6 +269,7 @@ fn set_going(
         inputs,
         log,
         executed: Arc::clone(&executed),
+        pace: Pace::default(),
         metrics: metrics.clone(),
     };
     let committer = Committer {
