@@ -1,0 +1,48 @@
+//! The command line.
+
+use clap::{Parser, Subcommand};
+
+use crate::commands;
+use crate::log::LogArgs;
+
+/// A confidential ledger: record what several parties rely on, get a receipt, and let anyone prove
+/// later that nothing was changed.
+#[derive(Parser, Debug)]
+#[command(name = "counterfoil", version, max_term_width = 100, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  counterfoil demo                       see it work: ten seconds, no questions
+  counterfoil up --dev                   a ledger in ./ledger, for trying things out
+  counterfoil entry write 'lot 7 sold'   record something, in another terminal
+  counterfoil verify receipt.json --service-cert ledger/service_cert.pem";
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    Up(commands::up::Up),
+    Demo(commands::demo::Demo),
+    /// Write, read, list, import and watch entries.
+    #[command(subcommand)]
+    Entry(commands::entry::Entry),
+    /// Fetch receipts.
+    #[command(subcommand)]
+    Receipt(commands::receipt::Receipt),
+    Verify(commands::verify::Verify),
+    /// Check a whole ledger offline, or fetch its identity.
+    #[command(subcommand)]
+    Ledger(commands::ledger::Ledger),
+    /// Say who may use the ledger.
+    #[command(subcommand)]
+    User(commands::user::User),
+    /// Measure a running ledger.
+    #[command(subcommand)]
+    Bench(commands::bench::Bench),
+    Completions(commands::completions::Completions),
+}

@@ -1,0 +1,165 @@
+//! `counterfoil up`: a ledger in a folder, served until it is asked to stop.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use ledger::entries::Visibility;
+use serde::Serialize;
+
+use super::block_on_all_cores;
+use crate::config::{Config, DIR_DEFAULT};
+use crate::out::{self, bold, faint, marked, say, warning};
+use crate::server::{self, Server};
+
+/// Start a ledger, or go on with the one in the folder.
+///
+/// The folder is created if missing, and holds everything. Ctrl-C or SIGTERM stops it: requests
+/// under way are answered first.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  counterfoil up --dev                                  try it: an administrator is made for you
+  counterfoil up --dir /srv/ledger --administrator alice.pem --listen 0.0.0.0:8443
+  counterfoil up --config /etc/counterfoil.toml")]
+pub(crate) struct Up {
+    /// The folder that holds everything of the ledger [default: ledger].
+    #[arg(short, long, env = "COUNTERFOIL_DIR")]
+    dir: Option<PathBuf>,
+    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:8443].
+    #[arg(short, long, env = "COUNTERFOIL_LISTEN", value_name = "IP:PORT")]
+    listen: Option<SocketAddr>,
+    /// For development: make an administrator whose bearer token is in the ledger's folder.
+    #[arg(long)]
+    dev: bool,
+    /// Keep contents in clear in the ledger files. Only for a new ledger; fixed from then on.
+    #[arg(long)]
+    public: bool,
+    /// An administrator of a new ledger: a certificate (PEM file), its fingerprint, or the subject
+    /// of a token. May be repeated.
+    #[arg(short, long = "administrator", value_name = "USER")]
+    administrators: Vec<String>,
+    /// A configuration file (TOML); flags win over it.
+    #[arg(short, long, env = "COUNTERFOIL_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// When ready, print one line of JSON for scripts, and nothing else.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The line of JSON.
+#[derive(Serialize)]
+struct Ready<'a> {
+    url: &'a str,
+    service_cert: &'a Path,
+    token: Option<&'a str>,
+    pid: u32,
+    ledger_dir: &'a Path,
+}
+
+impl Up {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let mut config = match &self.config {
+            Some(path) => Config::read(path)?,
+            None => Config::default(),
+        };
+        config.dir = self.dir.or(config.dir);
+        config.listen = self.listen.or(config.listen);
+        config.public |= self.public;
+        config.administrators.extend(self.administrators);
+        block_on_all_cores(async {
+            let server = Server::start(&config, self.dev).await?;
+            if self.json {
+                out::write_json(&Ready {
+                    url: &server.url,
+                    service_cert: &server.service_cert(),
+                    token: server.token.as_ref().map(|(token, _)| token.as_str()),
+                    pid: std::process::id(),
+                    ledger_dir: &server.dir,
+                });
+            } else {
+                show(&server, config.dir());
+            }
+            server::asked_to_stop().await?;
+            tracing::info!("stopping: requests under way are answered first");
+            server.stop().await;
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+}
+
+fn show(server: &Server, dir: &Path) {
+    let visibility = match server.node.visibility() {
+        Visibility::Private => "private",
+        Visibility::Public => "public",
+    };
+    say!(
+        "{} {}",
+        bold("counterfoil"),
+        faint(env!("CARGO_PKG_VERSION"))
+    );
+    say!();
+    show_warning(server);
+    say!("  address        {}", bold(&server.url));
+    say!(
+        "  folder         {} {}",
+        server.dir.display(),
+        faint(format!("({visibility} ledger)"))
+    );
+    say!("  trust anchor   {}", server.service_cert().display());
+    match &server.token {
+        Some((_, path)) => say!("  administrator  token in {}", path.display()),
+        None => say!("  administrators as the ledger has them: `counterfoil user list`"),
+    }
+    say!();
+    say!("In another terminal:");
+    // Commands find a ledger in the default folder by themselves.
+    let found = match dir == Path::new(DIR_DEFAULT) {
+        true => String::new(),
+        false => format!("--ledger {} ", dir.display()),
+    };
+    let first = server.node.committed();
+    say!(
+        "  {}",
+        marked(format!("counterfoil entry write {found}'lot 7 harvested'"))
+    );
+    say!("  {}", marked(format!("counterfoil entry list {found}")));
+    say!(
+        "  {}",
+        marked(format!(
+            "counterfoil receipt get {found}-o receipt.json {}",
+            next(first)
+        ))
+    );
+    say!(
+        "  {}",
+        marked(format!("counterfoil verify {found}receipt.json"))
+    );
+    say!();
+    say!("{}", faint("Ctrl-C stops it."));
+}
+
+/// The transaction that the next write will have while nobody else writes.
+const fn next(committed: verify::TxId) -> verify::TxId {
+    verify::TxId::new(committed.view, committed.seqno.next())
+}
+
+/// What everybody must know who relies on a ledger without hardware protection.
+pub(crate) fn show_warning(server: &Server) {
+    if server.node.platform() == "Virtual" {
+        say!(
+            "  {}",
+            warning("VIRTUAL MODE: nothing here is protected by hardware.")
+        );
+        say!(
+            "  {}",
+            warning("Whoever runs this machine can read every private entry and sign")
+        );
+        say!(
+            "  {}",
+            warning("in the name of this ledger. For development only.")
+        );
+        say!();
+    }
+}

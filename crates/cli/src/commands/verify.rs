@@ -1,0 +1,242 @@
+//! `counterfoil verify`: a receipt and a service certificate in, a verdict out. No network.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use serde::Serialize;
+use verify::cose::CoseReceipt;
+use verify::{
+    Cert, Claim, Digest, ReceiptDocument, ReceiptError, Verified, Verifier, claims_digest,
+};
+
+use crate::connection::ConnectionArgs;
+use crate::out::{self, bad, bold, faint, good, say};
+use crate::report::{Failure, UNREADABLE};
+
+/// Check a receipt offline.
+///
+/// Nothing but the receipt and the service certificate is looked at: no server is asked. Exit code
+/// 0: the receipt holds; 1: it does not; 2: it could not be read.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  counterfoil verify receipt.json --service-cert service_cert.pem
+  counterfoil verify receipt.cose --service-cert service_cert.pem --claims claims.json
+  counterfoil verify receipt.json --ledger ledger --json | jq .valid")]
+pub(crate) struct Verify {
+    /// The receipt, JSON or COSE; - for standard input.
+    receipt: PathBuf,
+    /// Check that these claims were recorded: JSON as under `applicationClaims` in a receipt.
+    #[arg(long, value_name = "FILE", conflicts_with = "claims_digest")]
+    claims: Option<PathBuf>,
+    /// Check that claims with this digest were recorded.
+    #[arg(long, value_name = "HEX")]
+    claims_digest: Option<Digest>,
+    /// Print the verdict as one line of JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// A receipt of either kind, read.
+pub(crate) enum AnyReceipt {
+    Json(Box<ReceiptDocument>),
+    Cose(Box<CoseReceipt>),
+}
+
+/// What a receipt that holds proves, and what it leaves open.
+pub(crate) struct Verdict {
+    pub(crate) proven: Verified,
+    /// The claims that are proven with it; empty where only their digest is known.
+    pub(crate) claims: Vec<Claim>,
+}
+
+impl Verify {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let bytes = read(&self.receipt)?;
+        let anchor = self.connection.trust_anchor()?;
+        let anchor = Cert::from_pem(&anchor).map_err(|error| {
+            Failure::unreadable("the service certificate cannot be used").because(error)
+        })?;
+        let expected = match &self.claims {
+            Some(path) => Some(read_claims(path)?),
+            None => None,
+        };
+        let verdict = AnyReceipt::read(&bytes)
+            .and_then(|receipt| receipt.check(anchor, expected.as_deref(), self.claims_digest));
+        if self.json {
+            out::write_json(&JsonVerdict::new(&verdict));
+        } else {
+            show(&verdict);
+        }
+        Ok(match &verdict {
+            Ok(_) => ExitCode::SUCCESS,
+            Err(error) if is_unreadable(error) => ExitCode::from(UNREADABLE),
+            Err(_) => ExitCode::FAILURE,
+        })
+    }
+}
+
+impl AnyReceipt {
+    /// Reads a receipt: JSON where the first byte is that of an object, else COSE.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, ReceiptError> {
+        match bytes.trim_ascii_start().first() {
+            Some(b'{') => Ok(Self::Json(Box::new(ReceiptDocument::from_json(bytes)?))),
+            _ => Ok(Self::Cose(Box::new(CoseReceipt::parse(bytes)?))),
+        }
+    }
+
+    /// Checks it under a service and, where claims are given, that just these were recorded.
+    pub(crate) fn check(
+        self,
+        service: Cert,
+        expected: Option<&[Claim]>,
+        expected_digest: Option<Digest>,
+    ) -> Result<Verdict, ReceiptError> {
+        let expected_digest = expected_digest.or_else(|| expected.map(claims_digest));
+        let (proven, shown) = match self {
+            Self::Json(document) => (
+                Verifier::new(service).verify_document(&document)?,
+                document.claims,
+            ),
+            Self::Cose(receipt) => (
+                receipt.verify(&service.public_key(), expected_digest)?,
+                None,
+            ),
+        };
+        match expected_digest {
+            Some(digest) if digest != proven.claims_digest => {
+                return Err(ReceiptError::Claims {
+                    recorded: proven.claims_digest,
+                    shown: digest,
+                });
+            }
+            _ => {}
+        }
+        let claims = shown
+            .or_else(|| expected.map(<[Claim]>::to_vec))
+            .unwrap_or_default();
+        Ok(Verdict { proven, claims })
+    }
+}
+
+/// Whether the file was no receipt at all, rather than one that does not hold.
+fn is_unreadable(error: &ReceiptError) -> bool {
+    matches!(error, ReceiptError::Malformed(_) | ReceiptError::NotReady)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        let limit = verify::limits::MAX_JSON_BYTES as u64 + 1;
+        let read = std::io::stdin().lock().take(limit).read_to_end(&mut bytes);
+        return read
+            .map(|_| bytes)
+            .map_err(Failure::reading(Path::new("standard input")));
+    }
+    std::fs::read(path).map_err(Failure::reading(path))
+}
+
+/// Reads claims: a list of them, or an answer of the receipt endpoint that has them.
+fn read_claims(path: &Path) -> Result<Vec<Claim>, Failure> {
+    #[derive(serde::Deserialize)]
+    struct Answer {
+        #[serde(rename = "applicationClaims")]
+        claims: Vec<Claim>,
+    }
+    let bytes = read(path)?;
+    let claims = serde_json::from_slice(&bytes)
+        .or_else(|_| serde_json::from_slice::<Answer>(&bytes).map(|answer| answer.claims));
+    claims.map_err(|error| {
+        Failure::unreadable(format!("{} has no claims", path.display())).because(error)
+    })
+}
+
+fn show(verdict: &Result<Verdict, ReceiptError>) {
+    let verdict = match verdict {
+        Ok(verdict) => verdict,
+        Err(error) if is_unreadable(error) => {
+            return say!("{} {error}", bad("NOT A RECEIPT"));
+        }
+        Err(error) => {
+            return say!("{} {error}", bad("NOT VALID"));
+        }
+    };
+    let proven = &verdict.proven;
+    say!(
+        "{} transaction {} is in the ledger",
+        good("VALID"),
+        bold(proven.tx_id)
+    );
+    for claim in &verdict.claims {
+        match claim {
+            Claim::LedgerEntry {
+                collection_id,
+                contents,
+                ..
+            } => {
+                say!("  entry    {}", out::one_line(contents, 100));
+                say!("  in       {}", out::one_line(collection_id, 100));
+            }
+            Claim::Digest { protocol, value } => {
+                say!("  claim    {} {value}", out::one_line(protocol, 100));
+            }
+        }
+    }
+    if verdict.claims.is_empty() && proven.claims_digest != Digest::ZERO {
+        say!(
+            "  claims   {} {}",
+            proven.claims_digest,
+            faint("(shown only as a digest)")
+        );
+    }
+    say!("  root     {}", proven.root);
+    match &proven.node_id {
+        Some(node) => say!("  signed   by node {node}"),
+        None => say!("  signed   by the service itself"),
+    }
+    say!("  service  {}", proven.service);
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct JsonVerdict<'a> {
+    valid: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    proven: Option<JsonProven<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct JsonProven<'a> {
+    transaction_id: verify::TxId,
+    claims_digest: Digest,
+    claims: &'a [Claim],
+    root: Digest,
+    node_id: Option<Digest>,
+    service: Digest,
+}
+
+impl<'a> JsonVerdict<'a> {
+    fn new(verdict: &'a Result<Verdict, ReceiptError>) -> Self {
+        let proven = verdict.as_ref().ok().map(|verdict| JsonProven {
+            transaction_id: verdict.proven.tx_id,
+            claims_digest: verdict.proven.claims_digest,
+            claims: &verdict.claims,
+            root: verdict.proven.root,
+            node_id: verdict.proven.node_id,
+            service: verdict.proven.service,
+        });
+        let reason = verdict.as_ref().err().map(ToString::to_string);
+        Self {
+            valid: verdict.is_ok(),
+            reason,
+            proven,
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Which ledger a command talks to, and as whom: flags, then environment, then the profile.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use client::{Client, Credential};
+
+use crate::profile::Profile;
+use crate::report::Failure;
+
+/// The environment variable with a bearer token. There is no flag: arguments are seen by every
+/// user of a machine.
+const TOKEN: &str = "COUNTERFOIL_TOKEN";
+
+/// How to reach a ledger.
+#[derive(clap::Args, Debug, Clone, Default)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct ConnectionArgs {
+    /// The folder of a ledger that `up` started on this machine: takes everything from there.
+    #[arg(long, env = "COUNTERFOIL_LEDGER", value_name = "DIR")]
+    pub(crate) ledger: Option<PathBuf>,
+    /// A profile file, in place of ~/.config/counterfoil/profile.toml.
+    #[arg(long, env = "COUNTERFOIL_PROFILE", value_name = "FILE")]
+    pub(crate) profile: Option<PathBuf>,
+    /// The ledger's address, https://host:port.
+    #[arg(long, env = "COUNTERFOIL_URL")]
+    pub(crate) url: Option<String>,
+    /// The service certificate (PEM), the only thing that is trusted.
+    #[arg(long, env = "COUNTERFOIL_SERVICE_CERT", value_name = "FILE")]
+    pub(crate) service_cert: Option<PathBuf>,
+    /// A file with a bearer token (the token itself can be in COUNTERFOIL_TOKEN).
+    #[arg(long, env = "COUNTERFOIL_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// A client certificate (PEM), in place of a token.
+    #[arg(
+        long,
+        env = "COUNTERFOIL_CLIENT_CERT",
+        value_name = "FILE",
+        requires = "client_key"
+    )]
+    pub(crate) client_cert: Option<PathBuf>,
+    /// The private key (PEM) of the client certificate.
+    #[arg(
+        long,
+        env = "COUNTERFOIL_CLIENT_KEY",
+        value_name = "FILE",
+        requires = "client_cert"
+    )]
+    pub(crate) client_key: Option<PathBuf>,
+    /// Take receipts as the server sends them, without checking them.
+    #[arg(long, env = "COUNTERFOIL_NO_VERIFY")]
+    pub(crate) no_verify: bool,
+}
+
+/// Everything that is needed to connect, read from its files.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// The ledger's address.
+    pub(crate) url: String,
+    /// The service certificate, PEM.
+    pub(crate) service_cert: String,
+    /// Who calls.
+    pub(crate) credential: Credential,
+}
+
+impl ConnectionArgs {
+    /// Reads everything that is needed to connect.
+    pub(crate) fn read(&self) -> Result<Connection, Failure> {
+        let profile = self.find_profile()?;
+        let url = self.url.clone().or(profile.url.clone()).ok_or_else(|| {
+            Failure::unreadable("no ledger was named").hint(
+                "say --ledger DIR or --url and --service-cert; \
+                 `counterfoil up --dev` starts a ledger in ./ledger",
+            )
+        })?;
+        let service_cert = self.read_service_cert(&profile)?;
+        Ok(Connection {
+            url,
+            service_cert,
+            credential: self.credential(&profile)?,
+        })
+    }
+
+    /// Makes a client.
+    pub(crate) fn client(&self) -> Result<Client> {
+        let Connection {
+            url,
+            service_cert,
+            credential,
+        } = self.read()?;
+        let builder = Client::builder(url)
+            .service_cert(service_cert)
+            .credential(credential);
+        let builder = if self.no_verify {
+            builder.without_verification()
+        } else {
+            builder
+        };
+        Ok(builder.build()?)
+    }
+
+    /// The service certificate, PEM: all that is needed to check something offline.
+    pub(crate) fn trust_anchor(&self) -> Result<String, Failure> {
+        self.read_service_cert(&self.find_profile()?)
+    }
+
+    fn find_profile(&self) -> Result<Profile, Failure> {
+        Profile::find(self.ledger.as_deref(), self.profile.as_deref())
+    }
+
+    fn read_service_cert(&self, profile: &Profile) -> Result<String, Failure> {
+        let path = self
+            .service_cert
+            .as_deref()
+            .or(profile.service_cert.as_deref());
+        let path = path.ok_or_else(|| {
+            Failure::unreadable("a ledger is trusted by its service certificate: none was named")
+                .hint("say --service-cert FILE; `counterfoil ledger identity URL` fetches one")
+        })?;
+        read_text(path)
+    }
+
+    fn credential(&self, profile: &Profile) -> Result<Credential, Failure> {
+        if let (Some(cert), Some(key)) = (&self.client_cert, &self.client_key) {
+            return certificate(cert, key);
+        }
+        if let Some(path) = &self.token_file {
+            return Ok(Credential::bearer(read_text(path)?.trim()));
+        }
+        if let Some(token) = std::env::var(TOKEN).ok().filter(|token| !token.is_empty()) {
+            return Ok(Credential::bearer(token.trim()));
+        }
+        match (
+            &profile.client_cert,
+            &profile.client_key,
+            &profile.token_file,
+        ) {
+            (Some(cert), Some(key), _) => certificate(cert, key),
+            (_, _, Some(path)) => Ok(Credential::bearer(read_text(path)?.trim())),
+            _ => Ok(Credential::None),
+        }
+    }
+}
+
+fn certificate(cert: &Path, key: &Path) -> Result<Credential, Failure> {
+    Ok(Credential::certificate(&read_text(key)?, &read_text(cert)?))
+}
+
+fn read_text(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(Failure::reading(path))
+}
