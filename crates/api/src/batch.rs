@@ -32,19 +32,14 @@ pub(crate) struct BatchEntry<'a> {
 }
 
 /// Tags as a list, or with commas in between as Azure writes them.
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(untagged)]
 enum Tags<'a> {
+    #[default]
     None,
     List(Vec<String>),
     #[serde(borrow)]
     Text(Cow<'a, str>),
-}
-
-impl Default for Tags<'_> {
-    fn default() -> Self {
-        Self::None
-    }
 }
 
 impl BatchEntry<'_> {

@@ -1,0 +1,9 @@
+//! The front as its callers see it: a real node in a folder of its own, real TLS, port 0.
+
+mod auth;
+mod entries;
+mod node_api;
+mod server;
+mod streams;
+mod support;
+mod users;
