@@ -12,25 +12,33 @@ use crate::report::Failure;
 /// user of a machine.
 const TOKEN: &str = "COUNTERFOIL_TOKEN";
 
+/// What to trust: enough to check something offline.
+#[derive(clap::Args, Debug, Clone, Default)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct TrustArgs {
+    /// The folder of a ledger that `up` started on this machine: takes everything from there.
+    #[arg(long, env = "COUNTERFOIL_LEDGER", value_name = "DIR")]
+    ledger: Option<PathBuf>,
+    /// A profile file, in place of ~/.config/counterfoil/profile.toml.
+    #[arg(long, env = "COUNTERFOIL_PROFILE", value_name = "FILE")]
+    profile: Option<PathBuf>,
+    /// The service certificate (PEM), the only thing that is trusted.
+    #[arg(long, env = "COUNTERFOIL_SERVICE_CERT", value_name = "FILE")]
+    service_cert: Option<PathBuf>,
+}
+
 /// How to reach a ledger.
 #[derive(clap::Args, Debug, Clone, Default)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectionArgs {
-    /// The folder of a ledger that `up` started on this machine: takes everything from there.
-    #[arg(long, env = "COUNTERFOIL_LEDGER", value_name = "DIR")]
-    pub(crate) ledger: Option<PathBuf>,
-    /// A profile file, in place of ~/.config/counterfoil/profile.toml.
-    #[arg(long, env = "COUNTERFOIL_PROFILE", value_name = "FILE")]
-    pub(crate) profile: Option<PathBuf>,
+    #[command(flatten)]
+    trust: TrustArgs,
     /// The ledger's address, https://host:port.
     #[arg(long, env = "COUNTERFOIL_URL")]
-    pub(crate) url: Option<String>,
-    /// The service certificate (PEM), the only thing that is trusted.
-    #[arg(long, env = "COUNTERFOIL_SERVICE_CERT", value_name = "FILE")]
-    pub(crate) service_cert: Option<PathBuf>,
+    url: Option<String>,
     /// A file with a bearer token (the token itself can be in COUNTERFOIL_TOKEN).
     #[arg(long, env = "COUNTERFOIL_TOKEN_FILE", value_name = "FILE")]
-    pub(crate) token_file: Option<PathBuf>,
+    token_file: Option<PathBuf>,
     /// A client certificate (PEM), in place of a token.
     #[arg(
         long,
@@ -38,7 +46,7 @@ pub(crate) struct ConnectionArgs {
         value_name = "FILE",
         requires = "client_key"
     )]
-    pub(crate) client_cert: Option<PathBuf>,
+    client_cert: Option<PathBuf>,
     /// The private key (PEM) of the client certificate.
     #[arg(
         long,
@@ -46,7 +54,7 @@ pub(crate) struct ConnectionArgs {
         value_name = "FILE",
         requires = "client_cert"
     )]
-    pub(crate) client_key: Option<PathBuf>,
+    client_key: Option<PathBuf>,
     /// Take receipts as the server sends them, without checking them.
     #[arg(long, env = "COUNTERFOIL_NO_VERIFY")]
     pub(crate) no_verify: bool,
@@ -66,14 +74,14 @@ pub(crate) struct Connection {
 impl ConnectionArgs {
     /// Reads everything that is needed to connect.
     pub(crate) fn read(&self) -> Result<Connection, Failure> {
-        let profile = self.find_profile()?;
+        let profile = self.trust.find_profile(!self.is_given())?;
         let url = self.url.clone().or(profile.url.clone()).ok_or_else(|| {
             Failure::unreadable("no ledger was named").hint(
                 "say --ledger DIR or --url and --service-cert; \
                  `counterfoil up --dev` starts a ledger in ./ledger",
             )
         })?;
-        let service_cert = self.read_service_cert(&profile)?;
+        let service_cert = self.trust.read_service_cert(&profile)?;
         Ok(Connection {
             url,
             service_cert,
@@ -99,13 +107,47 @@ impl ConnectionArgs {
         Ok(builder.build()?)
     }
 
-    /// The service certificate, PEM: all that is needed to check something offline.
-    pub(crate) fn trust_anchor(&self) -> Result<String, Failure> {
-        self.read_service_cert(&self.find_profile()?)
+    /// Whether anything about the ledger or the caller is said. If so, a ledger that happens to be
+    /// in the current folder must not get it.
+    fn is_given(&self) -> bool {
+        let files = [
+            &self.trust.service_cert,
+            &self.token_file,
+            &self.client_cert,
+        ];
+        self.url.is_some() || token().is_some() || files.iter().any(|file| file.is_some())
     }
 
-    fn find_profile(&self) -> Result<Profile, Failure> {
-        Profile::find(self.ledger.as_deref(), self.profile.as_deref())
+    fn credential(&self, profile: &Profile) -> Result<Credential, Failure> {
+        if let (Some(cert), Some(key)) = (&self.client_cert, &self.client_key) {
+            return certificate(cert, key);
+        }
+        if let Some(path) = &self.token_file {
+            return Ok(Credential::bearer(read_text(path)?.trim()));
+        }
+        if let Some(token) = token() {
+            return Ok(Credential::bearer(token.trim()));
+        }
+        match (
+            &profile.client_cert,
+            &profile.client_key,
+            &profile.token_file,
+        ) {
+            (Some(cert), Some(key), _) => certificate(cert, key),
+            (_, _, Some(path)) => Ok(Credential::bearer(read_text(path)?.trim())),
+            _ => Ok(Credential::None),
+        }
+    }
+}
+
+impl TrustArgs {
+    /// The service certificate, PEM.
+    pub(crate) fn anchor(&self) -> Result<String, Failure> {
+        self.read_service_cert(&self.find_profile(true)?)
+    }
+
+    fn find_profile(&self, look_beside: bool) -> Result<Profile, Failure> {
+        Profile::find(self.ledger.as_deref(), self.profile.as_deref(), look_beside)
     }
 
     fn read_service_cert(&self, profile: &Profile) -> Result<String, Failure> {
@@ -119,27 +161,10 @@ impl ConnectionArgs {
         })?;
         read_text(path)
     }
+}
 
-    fn credential(&self, profile: &Profile) -> Result<Credential, Failure> {
-        if let (Some(cert), Some(key)) = (&self.client_cert, &self.client_key) {
-            return certificate(cert, key);
-        }
-        if let Some(path) = &self.token_file {
-            return Ok(Credential::bearer(read_text(path)?.trim()));
-        }
-        if let Some(token) = std::env::var(TOKEN).ok().filter(|token| !token.is_empty()) {
-            return Ok(Credential::bearer(token.trim()));
-        }
-        match (
-            &profile.client_cert,
-            &profile.client_key,
-            &profile.token_file,
-        ) {
-            (Some(cert), Some(key), _) => certificate(cert, key),
-            (_, _, Some(path)) => Ok(Credential::bearer(read_text(path)?.trim())),
-            _ => Ok(Credential::None),
-        }
-    }
+fn token() -> Option<String> {
+    std::env::var(TOKEN).ok().filter(|token| !token.is_empty())
 }
 
 fn certificate(cert: &Path, key: &Path) -> Result<Credential, Failure> {

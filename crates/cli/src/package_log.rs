@@ -8,6 +8,9 @@ use serde::Serialize;
 /// Events taken from a log, the newest ones.
 const EVENTS_MAX: usize = 2_000;
 
+/// Makes events of a log's text.
+type Reader = fn(&str) -> Vec<String>;
+
 /// What happened to a package.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -31,7 +34,7 @@ impl PackageEvent<'_> {
 /// Events of this machine's package log, each as one line of JSON, and the log's name. `None` where
 /// there is no log that can be read.
 pub(crate) fn events() -> Option<(Vec<String>, &'static str)> {
-    let logs: [(&str, fn(&str) -> Vec<String>); 2] = [
+    let logs: [(&str, Reader); 2] = [
         ("/var/log/dpkg.log", dpkg_events),
         ("/var/log/apt/history.log", apt_events),
     ];

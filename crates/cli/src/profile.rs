@@ -50,9 +50,14 @@ impl Profile {
         std::fs::write(path, text).map_err(Failure::writing(path))
     }
 
-    /// Finds the profile to use: the one that was named, else the user's own, else that of a
-    /// ledger in the folder where `up` puts one. An empty profile where there is none.
-    pub(crate) fn find(ledger: Option<&Path>, named: Option<&Path>) -> Result<Self, Failure> {
+    /// Finds the profile to use: the one that was named, else the user's own, else, if asked to
+    /// look there, that of a ledger in the folder where `up` puts one. An empty profile where there
+    /// is none.
+    pub(crate) fn find(
+        ledger: Option<&Path>,
+        named: Option<&Path>,
+        look_beside: bool,
+    ) -> Result<Self, Failure> {
         if let Some(dir) = ledger {
             let path = dir.join(IN_LEDGER);
             return Self::read(&path).map_err(|failure| {
@@ -66,7 +71,7 @@ impl Profile {
             return Self::read(path);
         }
         let beside = Path::new(crate::config::DIR_DEFAULT).join(IN_LEDGER);
-        for path in [own(), Some(beside)].into_iter().flatten() {
+        for path in [own(), look_beside.then_some(beside)].into_iter().flatten() {
             if path.exists() {
                 return Self::read(&path);
             }
@@ -101,7 +106,7 @@ mod tests {
             ..Profile::default()
         };
         written.write(&path).unwrap();
-        let read = Profile::find(Some(dir.path()), None).unwrap();
+        let read = Profile::find(Some(dir.path()), None, false).unwrap();
         assert_eq!(read.token_file, Some(dir.path().join("token")));
         assert_eq!(read.service_cert, Some("/etc/service_cert.pem".into()));
     }

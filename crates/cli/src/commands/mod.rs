@@ -22,7 +22,8 @@ impl Command {
     /// what went wrong.
     pub(crate) const fn log_default(&self) -> &'static str {
         match self {
-            Self::Up(_) => "info",
+            // The storage engine tells about every file that it opens.
+            Self::Up(_) => "info,fjall=warn,lsm_tree=warn",
             _ => "warn",
         }
     }

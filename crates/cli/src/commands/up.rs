@@ -115,34 +115,27 @@ fn show(server: &Server, dir: &Path) {
     say!();
     say!("In another terminal:");
     // Commands find a ledger in the default folder by themselves.
-    let found = match dir == Path::new(DIR_DEFAULT) {
+    let ledger = match dir == Path::new(DIR_DEFAULT) {
         true => String::new(),
-        false => format!("--ledger {} ", dir.display()),
+        false => format!(" --ledger {}", dir.display()),
     };
-    let first = server.node.committed();
-    say!(
-        "  {}",
-        marked(format!("counterfoil entry write {found}'lot 7 harvested'"))
-    );
-    say!("  {}", marked(format!("counterfoil entry list {found}")));
-    say!(
-        "  {}",
-        marked(format!(
-            "counterfoil receipt get {found}-o receipt.json {}",
-            next(first)
-        ))
-    );
-    say!(
-        "  {}",
-        marked(format!("counterfoil verify {found}receipt.json"))
-    );
+    let next = next(server);
+    for command in [
+        format!("entry write 'lot 7 harvested'{ledger}"),
+        format!("entry list{ledger}"),
+        format!("receipt get {next} -o receipt.json{ledger}"),
+        format!("verify receipt.json{ledger}"),
+    ] {
+        say!("  {}", marked(format!("counterfoil {command}")));
+    }
     say!();
     say!("{}", faint("Ctrl-C stops it."));
 }
 
 /// The transaction that the next write will have while nobody else writes.
-const fn next(committed: verify::TxId) -> verify::TxId {
-    verify::TxId::new(committed.view, committed.seqno.next())
+fn next(server: &Server) -> verify::TxId {
+    let committed = server.node.committed();
+    verify::TxId::new(server.node.view(), committed.seqno.next())
 }
 
 /// What everybody must know who relies on a ledger without hardware protection.

@@ -11,7 +11,7 @@ use verify::{
     Cert, Claim, Digest, ReceiptDocument, ReceiptError, Verified, Verifier, claims_digest,
 };
 
-use crate::connection::ConnectionArgs;
+use crate::connection::TrustArgs;
 use crate::out::{self, bad, bold, faint, good, say};
 use crate::report::{Failure, UNREADABLE};
 
@@ -38,7 +38,7 @@ pub(crate) struct Verify {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    connection: ConnectionArgs,
+    trust: TrustArgs,
 }
 
 /// A receipt of either kind, read.
@@ -57,7 +57,7 @@ pub(crate) struct Verdict {
 impl Verify {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let bytes = read(&self.receipt)?;
-        let anchor = self.connection.trust_anchor()?;
+        let anchor = self.trust.anchor()?;
         let anchor = Cert::from_pem(&anchor).map_err(|error| {
             Failure::unreadable("the service certificate cannot be used").because(error)
         })?;
@@ -65,12 +65,13 @@ impl Verify {
             Some(path) => Some(read_claims(path)?),
             None => None,
         };
-        let verdict = AnyReceipt::read(&bytes)
-            .and_then(|receipt| receipt.check(anchor, expected.as_deref(), self.claims_digest));
+        let verdict = AnyReceipt::read(&bytes).and_then(|receipt| {
+            receipt.check(anchor.clone(), expected.as_deref(), self.claims_digest)
+        });
         if self.json {
-            out::write_json(&JsonVerdict::new(&verdict));
+            out::write_json(&JsonVerdict::new(&verdict, &anchor));
         } else {
-            show(&verdict);
+            show(&verdict, &anchor);
         }
         Ok(match &verdict {
             Ok(_) => ExitCode::SUCCESS,
@@ -155,7 +156,7 @@ fn read_claims(path: &Path) -> Result<Vec<Claim>, Failure> {
     })
 }
 
-fn show(verdict: &Result<Verdict, ReceiptError>) {
+fn show(verdict: &Result<Verdict, ReceiptError>, service: &Cert) {
     let verdict = match verdict {
         Ok(verdict) => verdict,
         Err(error) if is_unreadable(error) => {
@@ -198,7 +199,7 @@ fn show(verdict: &Result<Verdict, ReceiptError>) {
         Some(node) => say!("  signed   by node {node}"),
         None => say!("  signed   by the service itself"),
     }
-    say!("  service  {}", proven.service);
+    say!("  service  {}", service.fingerprint_text());
 }
 
 #[derive(Serialize)]
@@ -219,18 +220,19 @@ struct JsonProven<'a> {
     claims: &'a [Claim],
     root: Digest,
     node_id: Option<Digest>,
-    service: Digest,
+    /// Fingerprint of the service certificate under which it holds.
+    service: String,
 }
 
 impl<'a> JsonVerdict<'a> {
-    fn new(verdict: &'a Result<Verdict, ReceiptError>) -> Self {
+    fn new(verdict: &'a Result<Verdict, ReceiptError>, service: &Cert) -> Self {
         let proven = verdict.as_ref().ok().map(|verdict| JsonProven {
             transaction_id: verdict.proven.tx_id,
             claims_digest: verdict.proven.claims_digest,
             claims: &verdict.claims,
             root: verdict.proven.root,
             node_id: verdict.proven.node_id,
-            service: verdict.proven.service,
+            service: service.fingerprint_text(),
         });
         let reason = verdict.as_ref().err().map(ToString::to_string);
         Self {

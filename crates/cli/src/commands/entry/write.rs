@@ -1,6 +1,6 @@
 //! `counterfoil entry write`: record something and keep the receipt.
 
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -124,6 +124,9 @@ fn written<T>(result: Result<T, ClientError>) -> Result<T> {
 }
 
 fn read_standard_input() -> Result<String> {
+    if std::io::stdin().is_terminal() {
+        eprintln!("reading the entry from the terminal; end it with Ctrl-D");
+    }
     let mut text = String::new();
     let read = std::io::stdin().lock().read_to_string(&mut text);
     read.map_err(Failure::reading(Path::new("standard input")))?;

@@ -1,0 +1,6 @@
+//! The real binary, used as people and scripts use it.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod common;
+mod ledger;
+mod usage;
