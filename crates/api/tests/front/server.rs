@@ -86,7 +86,10 @@ async fn paths_and_methods_that_are_not_there_say_so() {
 async fn headers_that_are_too_large_are_refused() {
     let front = Front::start().await;
     for client in [front.client(), front.client().http1_only()] {
-        let request = client.build().unwrap().get(format!("{}/node/live", front.url));
+        let request = client
+            .build()
+            .unwrap()
+            .get(format!("{}/node/live", front.url));
         // The connection may be closed before the client has read why.
         let answer = request.header("x-large", "x".repeat(40_000)).send().await;
         assert!(answer.is_err() || answer.unwrap().status() == 431);

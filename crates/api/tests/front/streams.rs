@@ -210,22 +210,19 @@ async fn a_full_queue_is_told_to_requests_and_waited_for_by_streams() {
     let front = Front::start_with(|node| node.queue_entries = 2, |_| {}).await;
     let user = front.administrator();
     let held = hold_up(&front.node).await;
-    let waiting: Vec<_> = (0..2)
-        .map(|_| {
-            let user = user.clone();
-            tokio::spawn(async move { user.write("?collectionId=q", "waits").await })
-        })
-        .collect();
-    let busy = loop {
-        let body = json!({ "entries": [{ "contents": "refused" }, { "contents": "refused" }] });
-        // With room for one only, a batch of two is refused, as is anything once both wait.
-        let request = user.request(Method::POST, "/app/transactions:batch?collectionId=q");
-        match tokio::time::timeout(Duration::from_millis(200), send(request.json(&body))).await {
-            Ok(answer) => break answer,
-            // It came before those that are to wait, and waits now itself.
-            Err(_) => panic!("the queue had room for two more"),
-        }
+    let waits = || -> Box<dyn ledger::Transaction> {
+        Box::new(|_: &mut ledger::Tx<'_>| Ok(verify::Digest::ZERO))
     };
+    let node = std::sync::Arc::clone(&front.node);
+    let waiting = node.submit_many(vec![waits(), waits()], node::Wait::Committed);
+    let mut waiting = Box::pin(waiting);
+    assert!(
+        tokio::time::timeout(Duration::ZERO, &mut waiting)
+            .await
+            .is_err()
+    );
+    let path = "/app/transactions?collectionId=q";
+    let busy = user.post(path, json!({ "contents": "refused" })).await;
     let busy = busy.fails(429, "TooManyPendingTransactions");
     assert_eq!(busy.header("retry-after"), "1");
     let (lines, mut answers) = stream_lines(&user, "?collectionId=q");
@@ -233,9 +230,7 @@ async fn a_full_queue_is_told_to_requests_and_waited_for_by_streams() {
     drop(lines);
     tokio::time::sleep(Duration::from_millis(50)).await;
     drop(held);
-    for task in waiting {
-        task.await.unwrap();
-    }
+    assert_eq!(waiting.await.unwrap().len(), 2);
     assert!(answers.recv().await.unwrap()["transactionId"].is_string());
     let list = user
         .get("/app/transactions?collectionId=q")
