@@ -92,7 +92,7 @@ impl Demo {
         let client = client(server)?;
         let sample = self.record(&client).await?;
         let receipt = prove(server, &client, sample).await?;
-        villain::play(server, &receipt)?;
+        villain::play(server, sample, &receipt)?;
         for line in [
             "Virtual mode: whoever runs this machine holds the ledger's keys. Receipts handed out",
             "before would still expose a rewritten history; only hardware keeps the keys from them.",

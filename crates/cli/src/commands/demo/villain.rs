@@ -1,12 +1,15 @@
 //! Chapter four: somebody who holds the files, and somebody who holds a receipt, change one thing.
 
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use indicatif::HumanCount;
+use ledger::chunk::{CHUNK_HEADER_LEN, ChunkName};
+use ledger::entry::{self, HEADER_LEN};
 use store::{AuditError, AuditOptions, audit_with};
-use verify::ReceiptError;
+use verify::{ReceiptError, Seqno, TxId};
 
 use crate::commands::verify::AnyReceipt;
 use crate::out::{bad, bold, faint, good, marked, say};
@@ -14,7 +17,7 @@ use crate::report::Failure;
 use crate::server::{CHUNKS_FOLDER, Server};
 
 /// Plays it. The ledger itself is not touched: the villain works on copies.
-pub(super) fn play(server: &Server, receipt: &Path) -> Result<()> {
+pub(super) fn play(server: &Server, sample: TxId, receipt: &Path) -> Result<()> {
     say!(
         "{} {}",
         bold("4  A villain"),
@@ -38,11 +41,13 @@ pub(super) fn play(server: &Server, receipt: &Path) -> Result<()> {
         .tempdir()?;
     let copy = scratch.path().join(CHUNKS_FOLDER);
     copy_folder(&original, &copy)?;
-    let (file, place, before, after) = flip_one_byte(&copy)?;
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let place = find(&copy, sample.seqno)?;
+    let (at, before, after) = flip_one_byte(&place)?;
+    let name = file_name(&place.file);
     say!(
-        "   one byte: {} at {place}, {before:#04x} -> {after:#04x}",
-        marked(&name)
+        "   {} in entry {}: {name} at {at}, {before:#04x} -> {after:#04x}",
+        bold("one byte"),
+        marked(sample.seqno)
     );
     match audit_with(&copy, &options, |_| {}) {
         Err(AuditError::Broken {
@@ -50,8 +55,11 @@ pub(super) fn play(server: &Server, receipt: &Path) -> Result<()> {
             truth_ends,
             rule,
         }) => {
-            let name = file.file_name().unwrap_or_default().to_string_lossy();
-            say!("   {} the copy, in {name}: {rule}", bad("BROKEN"));
+            say!(
+                "   {} the copy, in {}: {rule}",
+                bad("BROKEN"),
+                file_name(&file)
+            );
             say!("   truth ends after seqno {}", bold(truth_ends));
         }
         Err(error) => return Err(error.into()),
@@ -79,6 +87,13 @@ pub(super) fn play(server: &Server, receipt: &Path) -> Result<()> {
     Ok(())
 }
 
+fn file_name(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
 fn copy_folder(from: &Path, to: &Path) -> Result<(), Failure> {
     fs::create_dir_all(to).map_err(Failure::writing(to))?;
     for entry in fs::read_dir(from).map_err(Failure::reading(from))? {
@@ -89,25 +104,50 @@ fn copy_folder(from: &Path, to: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Flips the lowest bit of a byte in the midst of the largest file. Gives where, and what was made
-/// of what.
-fn flip_one_byte(dir: &Path) -> Result<(PathBuf, usize, u8, u8), Failure> {
-    let mut largest: Option<(u64, PathBuf)> = None;
+/// Where the bytes of an entry are: a file and a range in it.
+struct Place {
+    file: PathBuf,
+    bytes: Range<usize>,
+}
+
+/// Finds an entry in the ledger files, as anybody can who has them.
+fn find(dir: &Path, seqno: Seqno) -> Result<Place> {
     for entry in fs::read_dir(dir).map_err(Failure::reading(dir))? {
-        let entry = entry.map_err(Failure::reading(dir))?;
-        let length = entry.metadata().map_err(Failure::reading(dir))?.len();
-        if largest.as_ref().is_none_or(|(most, _)| length > *most) {
-            largest = Some((length, entry.path()));
+        let file = entry.map_err(Failure::reading(dir))?.path();
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let Some(chunk) = ChunkName::parse(&name) else {
+            continue;
+        };
+        if seqno < chunk.first || chunk.last.is_some_and(|last| last < seqno) {
+            continue;
+        }
+        let content = fs::read(&file).map_err(Failure::reading(&file))?;
+        let (mut at, mut current) = (CHUNK_HEADER_LEN, chunk.first);
+        while let Some((header, _)) = content[at..].split_first_chunk::<HEADER_LEN>() {
+            let end = at + entry::length_of(*header)?;
+            if current == seqno {
+                return Ok(Place {
+                    bytes: at..end,
+                    file,
+                });
+            }
+            (at, current) = (end, current.next());
         }
     }
-    let (_, file) = largest.ok_or_else(|| Failure::new("the ledger has no files"))?;
-    let mut bytes = fs::read(&file).map_err(Failure::reading(&file))?;
-    let place = bytes.len() / 2;
-    let before = bytes[place];
-    let after = before ^ 1;
-    bytes[place] = after;
-    fs::write(&file, bytes).map_err(Failure::writing(&file))?;
-    Ok((file, place, before, after))
+    Err(Failure::new(format!("there is no entry {seqno} in {}", dir.display())).into())
+}
+
+/// Flips the lowest bit of a byte near the end of an entry, where its contents are. Gives where it
+/// is in the file, and what was made of what.
+fn flip_one_byte(place: &Place) -> Result<(usize, u8, u8), Failure> {
+    let file = &place.file;
+    let mut bytes = fs::read(file).map_err(Failure::reading(file))?;
+    let at = place.bytes.end - place.bytes.len() / 8;
+    let before = bytes[at];
+    bytes[at] ^= 1;
+    let after = bytes[at];
+    fs::write(file, bytes).map_err(Failure::writing(file))?;
+    Ok((at, before, after))
 }
 
 /// The receipt with other contents: what somebody would show who claims that something else was
