@@ -46,9 +46,9 @@ def client_for(credential, **kwargs):
     )
 
 
-def bootstrap_administrator():
+def bootstrap_administrator(**kwargs):
     """The client of the administrator whose token the server printed."""
-    return client_for(Bearer(os.environ["E2E_TOKEN"]))
+    return client_for(Bearer(os.environ["E2E_TOKEN"]), **kwargs)
 
 
 def stranger(name, *, expired=False):

@@ -25,7 +25,7 @@ for chunk in ledger:
     for transaction in chunk:
         validator.add_transaction(transaction)
         count += 1
-        last = transaction.get_txid()
+        last = str(transaction.get_txid())
         assert last.endswith(f".{count}"), f"transaction {last} stands in place {count}"
 
 verified = validator.last_verified_txid()

@@ -7,11 +7,12 @@ import json
 import os
 import ssl
 import struct
-import sys
 import urllib.request
 from importlib.metadata import version
+from importlib.util import find_spec
 
 import ccf.cose
+import ccf.receipt
 import scitt_cose
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import load_pem_x509_certificate
@@ -85,11 +86,14 @@ def by_pyscitt(receipt, _key, digest):
     from pyscitt.verify import StaticTrustStore
 
     store = StaticTrustStore(certificates=[service_cert.public_bytes(Encoding.DER)])
-    ccf.cose.verify_receipt(receipt, store.get_key(receipt), digest)
+    by_ccf(receipt, store.get_key(receipt), digest)
 
 
-verifiers = {"ccf": ccf.cose.verify_receipt, "scitt-cose": by_scitt_cose}
-if sys.version_info >= (3, 12):
+# Since version 7 it is called by another name.
+by_ccf = getattr(ccf.receipt, "verify_cose", None) or ccf.cose.verify_receipt
+verifiers = {"ccf": by_ccf, "scitt-cose": by_scitt_cose}
+# The versions of it that know this kind of receipt need the newest Python.
+if find_spec("pyscitt"):
     verifiers["pyscitt"] = by_pyscitt
 
 ids = [write(f"lot {n}") for n in range(ENTRIES)]
