@@ -76,6 +76,18 @@ impl ClientError {
     }
 
     /// Whether a write that failed so may nevertheless be in the ledger.
+    ///
+    /// ```no_run
+    /// use counterfoil_client::{Client, NewEntry};
+    ///
+    /// # async fn example(ledger: Client) {
+    /// match ledger.append(&NewEntry::new("lot 7")).await {
+    ///     Ok(recorded) => println!("{} is committed", recorded.id),
+    ///     Err(error) if error.may_be_recorded() => println!("look for it first: {error}"),
+    ///     Err(error) => println!("it is not recorded, write it again: {error}"),
+    /// }
+    /// # }
+    /// ```
     pub fn may_be_recorded(&self) -> bool {
         match self {
             Self::Setup(_) | Self::Unreachable { .. } => false,

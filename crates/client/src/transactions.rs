@@ -114,6 +114,21 @@ impl Client {
     /// they are committed. One answer per entry, in order; entries stand alone, so some may be
     /// refused while others are recorded.
     ///
+    /// ```no_run
+    /// use counterfoil_client::{BatchAnswer, Client, ClientError, NewEntry};
+    ///
+    /// # async fn example(ledger: Client) -> Result<(), ClientError> {
+    /// let lots = ["lot 7", "lot 8"].map(|lot| NewEntry::new(lot).collection("lots"));
+    /// for answer in ledger.append_batch(&lots).await? {
+    ///     match answer {
+    ///         BatchAnswer::Recorded { transaction_id } => println!("{transaction_id}"),
+    ///         BatchAnswer::Refused { error } => eprintln!("{error}"),
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// No answer for any of them; see [`ClientError::may_be_recorded`].
     pub async fn append_batch(
@@ -205,6 +220,20 @@ impl Client {
     }
 
     /// Lists entries in the order of the ledger, page after page as the stream is read.
+    ///
+    /// ```no_run
+    /// use counterfoil_client::{Client, ClientError, EntryRange};
+    /// use futures_util::TryStreamExt;
+    ///
+    /// # async fn example(ledger: Client) -> Result<(), ClientError> {
+    /// let range = EntryRange { collection_id: Some("lots".to_owned()), ..EntryRange::default() };
+    /// let mut entries = std::pin::pin!(ledger.entries(&range));
+    /// while let Some(entry) = entries.try_next().await? {
+    ///     println!("{}: {}", entry.transaction_id, entry.contents);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn entries(
         &self,
         range: &EntryRange,

@@ -1,5 +1,7 @@
 //! What the client sends and how it takes answers, against a server that says what the test wants.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};

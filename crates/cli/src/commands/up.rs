@@ -48,6 +48,9 @@ pub(crate) struct Up {
     json: bool,
 }
 
+/// The exit code of who was interrupted (128 + SIGINT).
+const INTERRUPTED: i32 = 130;
+
 /// The line of JSON.
 #[derive(Serialize)]
 struct Ready<'a> {
@@ -83,8 +86,15 @@ impl Up {
             }
             server::asked_to_stop().await?;
             tracing::info!("stopping: requests under way are answered first");
-            server.stop().await;
-            Ok(ExitCode::SUCCESS)
+            tokio::select! {
+                () = server.stop() => Ok(ExitCode::SUCCESS),
+                asked_again = server::asked_to_stop() => {
+                    asked_again?;
+                    // What was acknowledged is on the disk; the next start reads the tail again.
+                    tracing::warn!("asked again: ending at once");
+                    std::process::exit(INTERRUPTED)
+                }
+            }
         })
     }
 }
