@@ -13,6 +13,7 @@ use ledger::users::UserId;
 use node::Node;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
+use tokio::time::{Instant, timeout_at};
 use verify::TxId;
 
 use crate::auth::Identity;
@@ -182,33 +183,35 @@ impl Call {
             let message = format!("The body exceeds the limit of {limit} bytes.");
             ApiError::new(Code::RequestBodyTooLarge, message)
         };
-        if self.body.size_hint().lower() > limit as u64 {
+        let expected = self.body.size_hint().lower();
+        if expected > limit as u64 {
             return Err(too_large());
         }
-        let all = async {
-            let mut first = Bytes::new();
-            let mut rest = BytesMut::new();
-            while let Some(piece) = next_piece(&mut self.body).await? {
-                if first.len() + rest.len() + piece.len() > limit {
-                    return Err(too_large());
-                }
-                if first.is_empty() {
-                    first = piece;
-                } else {
-                    rest.extend_from_slice(&piece);
-                }
+        let mut now = Instant::now();
+        let give_up = now + BODY_TOTAL_TIMEOUT;
+        // Most bodies are one piece, and are not copied.
+        let mut first = Bytes::new();
+        let mut whole = BytesMut::new();
+        while let Some(piece) = next_piece(&mut self.body, give_up.min(now + BODY_TIMEOUT)).await? {
+            if first.len().max(whole.len()) + piece.len() > limit {
+                return Err(too_large());
             }
-            if rest.is_empty() {
-                return Ok(first);
+            if first.is_empty() {
+                first = piece;
+                continue;
             }
-            let mut whole = BytesMut::with_capacity(first.len() + rest.len());
-            whole.extend_from_slice(&first);
-            whole.extend_from_slice(&rest);
-            Ok(whole.freeze())
-        };
-        tokio::time::timeout(BODY_TOTAL_TIMEOUT, all)
-            .await
-            .map_err(|_| timed_out())?
+            now = Instant::now();
+            if whole.is_empty() {
+                whole.reserve(usize::try_from(expected).unwrap_or(limit));
+                whole.extend_from_slice(&first);
+            }
+            whole.extend_from_slice(&piece);
+        }
+        Ok(if whole.is_empty() {
+            first
+        } else {
+            whole.freeze()
+        })
     }
 
     /// Splits the body off, to be read piece by piece with [`next_piece`].
@@ -217,13 +220,17 @@ impl Call {
     }
 }
 
-/// The next bytes of a body; `None` at its end.
+/// The next bytes of a body, waited for until `until`; `None` at its end.
 ///
 /// # Errors
 /// The connection broke, or nothing came for too long.
-pub(crate) async fn next_piece(body: &mut Incoming) -> Result<Option<Bytes>, ApiError> {
-    loop {
-        let frame = tokio::time::timeout(BODY_TIMEOUT, body.frame()).await;
+pub(crate) async fn next_piece(
+    body: &mut Incoming,
+    until: Instant,
+) -> Result<Option<Bytes>, ApiError> {
+    // Where the end is known there is nothing to wait for.
+    while !body.is_end_stream() {
+        let frame = timeout_at(until, body.frame()).await;
         match frame.map_err(|_| timed_out())? {
             None => return Ok(None),
             Some(Err(_)) => return Err(ApiError::input("The body was cut off.")),
@@ -235,6 +242,7 @@ pub(crate) async fn next_piece(body: &mut Incoming) -> Result<Option<Bytes>, Api
             },
         }
     }
+    Ok(None)
 }
 
 fn timed_out() -> ApiError {

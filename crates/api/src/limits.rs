@@ -62,6 +62,10 @@ pub const STREAM_ENTRIES_IN_FLIGHT: usize = 2_000;
 /// Pieces of a stream that are parsed ahead.
 pub const STREAM_PIECES_AHEAD: usize = 8;
 
+/// The next line of a stream must begin within this time: who sends entries as they happen may
+/// have none for a while.
+pub const STREAM_SILENCE_MAX: Duration = Duration::from_secs(600);
+
 /// How long a stream waits for a place in the node's queue before it gives an entry up.
 pub const STREAM_BUSY_PATIENCE: Duration = Duration::from_secs(30);
 

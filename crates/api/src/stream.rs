@@ -23,7 +23,9 @@ use crate::auth::Identity;
 use crate::batch::{BatchEntry, Checked, answers, shown};
 use crate::call::{Call, next_piece, parse};
 use crate::error::{ApiError, Code};
-use crate::limits::{STREAM_BUSY_PATIENCE, STREAM_ENTRIES_IN_FLIGHT, STREAM_PIECES_AHEAD};
+use crate::limits::{
+    STREAM_BUSY_PATIENCE, STREAM_ENTRIES_IN_FLIGHT, STREAM_PIECES_AHEAD, STREAM_SILENCE_MAX,
+};
 use crate::transactions::{collection_of, entry_bytes_max, wait_of};
 
 /// The media type.
@@ -70,10 +72,11 @@ impl Reading {
     async fn run(self, mut body: Incoming, to_submit: mpsc::Sender<Vec<Line>>) {
         let mut unread = BytesMut::new();
         loop {
-            let (piece, failed) = match next_piece(&mut body).await {
-                Ok(piece) => (piece, None),
-                Err(error) => (None, Some(error)),
-            };
+            let (piece, failed) =
+                match next_piece(&mut body, Instant::now() + STREAM_SILENCE_MAX).await {
+                    Ok(piece) => (piece, None),
+                    Err(error) => (None, Some(error)),
+                };
             let at_end = piece.is_none();
             if let Some(piece) = piece {
                 unread.extend_from_slice(&piece);

@@ -199,3 +199,50 @@ async fn a_body_that_is_said_to_be_too_long_is_not_read() {
     drop(stream);
     front.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_may_come_in_any_pieces_and_must_come_whole() {
+    let front = Front::start().await;
+    let token = front.administrator().token.unwrap();
+    let head = format!(
+        "POST /app/transactions?api-version=2022-05-13 HTTP/1.1\r\nhost: x\r\n\
+         authorization: Bearer {token}\r\n"
+    );
+    let body = r#"{"contents":"in pieces"}"#;
+    let mut stream = connect(&front).await;
+    let length = format!("{head}content-length: {}\r\n\r\n", body.len());
+    stream.write_all(length.as_bytes()).await.unwrap();
+    for byte in body.as_bytes() {
+        stream.write_all(&[*byte]).await.unwrap();
+        stream.flush().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let chunked = format!("{head}transfer-encoding: chunked\r\nconnection: close\r\n\r\n");
+    stream.write_all(chunked.as_bytes()).await.unwrap();
+    let (one, two) = body.split_at(7);
+    let chunks = format!(
+        "{:x}\r\n{one}\r\n{:x}\r\n{two}\r\n0\r\n\r\n",
+        one.len(),
+        two.len()
+    );
+    stream.write_all(chunks.as_bytes()).await.unwrap();
+    assert_eq!(
+        read_all(&mut stream).await.matches("HTTP/1.1 200").count(),
+        2
+    );
+
+    let mut stream = connect(&front).await;
+    stream.write_all(length.as_bytes()).await.unwrap();
+    stream.write_all(&body.as_bytes()[..9]).await.unwrap();
+    stream.shutdown().await.unwrap();
+    read_all(&mut stream).await;
+    let all = front.node.entries(&node::EntryQuery {
+        collection: "subledger:0".to_owned(),
+        tag: None,
+        from: verify::Seqno::FIRST,
+        to: verify::Seqno(u64::MAX),
+        limit: 10,
+    });
+    assert_eq!(all.unwrap().entries.len(), 2);
+    front.stop().await;
+}
