@@ -5,7 +5,9 @@
 //! `target/release/counterfoil`, or the binary that `COUNTERFOIL_BIN` names.
 
 mod client;
+mod http;
 mod server;
 
 pub use client::{Client, client_certificate};
+pub use http::{Answer, Http};
 pub use server::{Ledger, Ready, counterfoil};

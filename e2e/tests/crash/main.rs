@@ -1,0 +1,8 @@
+//! What the release binary keeps when it is killed, when its files are torn or damaged, and when
+//! more comes than it can take.
+
+mod load;
+mod pressure;
+mod random;
+mod rounds;
+mod torn;
