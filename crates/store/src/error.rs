@@ -97,7 +97,7 @@ pub(crate) const RESTORE: &str = "Restore the file from a backup or a peer; \
 
 /// What to do about a file that is derived from the ledger files.
 pub(crate) const REBUILD: &str = "It is derived from the ledger files: check those with \
-    `counterfoil ledger audit`, then remove the folder `index`, and it is rebuilt at the next start";
+    `counterfoil ledger audit`, then remove the folders `index` and `state`: both are rebuilt at the next start";
 
 /// Why a write failed.
 ///

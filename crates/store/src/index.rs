@@ -10,9 +10,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::num::NonZeroUsize;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use lru::LruCache;
 use verify::{Digest, Frontier, Seqno, TreeNode, nodes_in, peaks_of};
 
 use crate::store::BatchEntry;
@@ -20,11 +23,16 @@ use crate::store::BatchEntry;
 /// Bytes of a row in the file of places.
 pub(crate) const PLACE_LEN: usize = 8;
 
+/// Nodes are read for proofs in pages: the siblings near a leaf lie close to it.
+const PAGE_LEN: usize = 4096;
+/// Pages kept in memory, 4 MiB in all: the upper part of the tree serves every proof.
+const PAGES: NonZeroUsize = NonZeroUsize::new(1024).expect("1024 is not zero");
+
 /// Complete nodes of the tree, each written once.
-#[derive(Debug)]
 pub(crate) struct HashFile {
     file: File,
     path: PathBuf,
+    pages: Mutex<LruCache<u64, Box<[u8; PAGE_LEN]>>>,
 }
 
 impl HashFile {
@@ -34,7 +42,11 @@ impl HashFile {
         if file.metadata()?.len() < Digest::LEN as u64 {
             file.write_all_at(&Digest::ZERO.0, 0)?;
         }
-        Ok(Self { file, path })
+        Ok(Self {
+            file,
+            path,
+            pages: Mutex::new(LruCache::new(PAGES)),
+        })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -59,6 +71,34 @@ impl HashFile {
             node.post_order_position() * Digest::LEN as u64,
         )?;
         Ok(digest)
+    }
+
+    /// Like [`HashFile::node`], for a tree of which `size` leaves are written for good.
+    pub(crate) fn node_for_proof(&self, node: TreeNode, size: u64) -> io::Result<Digest> {
+        let at = node.post_order_position() * Digest::LEN as u64;
+        let page = at / PAGE_LEN as u64;
+        let start = page * PAGE_LEN as u64;
+        if start + PAGE_LEN as u64 > nodes_in(size) * Digest::LEN as u64 {
+            return self.node(node);
+        }
+        let within = (at - start) as usize;
+        let digest = |bytes: &[u8; PAGE_LEN]| {
+            let digest = bytes[within..].first_chunk().copied();
+            Digest(digest.expect("a page holds whole digests"))
+        };
+        if let Some(bytes) = self.pages().get(&page) {
+            return Ok(digest(bytes));
+        }
+        let mut bytes = Box::new([0; PAGE_LEN]);
+        self.file.read_exact_at(&mut bytes[..], start)?;
+        let found = digest(&bytes);
+        self.pages().put(page, bytes);
+        Ok(found)
+    }
+
+    /// A cache is only a cache: a thread that panicked while it held the lock left it usable.
+    fn pages(&self) -> MutexGuard<'_, LruCache<u64, Box<[u8; PAGE_LEN]>>> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn leaf(&self, seqno: Seqno) -> io::Result<Digest> {
@@ -215,6 +255,30 @@ mod tests {
         }
         hashes.cut(50).unwrap();
         assert_eq!(hashes.leaves().unwrap(), 50);
+    }
+
+    #[test]
+    fn nodes_for_proofs_are_those_in_the_file_while_it_grows() {
+        let dir = tempfile::tempdir().unwrap();
+        let hashes = HashFile::open(dir.path().join("hashes")).unwrap();
+        let mut frontier = Frontier::new();
+        for leaf in 1..600 {
+            let (mut nodes, mut completed) = (Vec::new(), Vec::new());
+            frontier.append(
+                Digest::of(&leaf.to_string().into_bytes()),
+                |node, digest| {
+                    nodes.extend(digest.0);
+                    completed.push((node, digest));
+                },
+            );
+            hashes.write(Seqno(leaf), &nodes).unwrap();
+            for (node, digest) in completed {
+                assert_eq!(hashes.node_for_proof(node, leaf + 1).unwrap(), digest);
+            }
+            let again = TreeNode::leaf(leaf / 2);
+            let expected = hashes.node(again).unwrap();
+            assert_eq!(hashes.node_for_proof(again, leaf + 1).unwrap(), expected);
+        }
     }
 
     #[test]

@@ -193,9 +193,8 @@ impl Reader {
             });
         }
         let read = |node| {
-            self.hashes
-                .node(node)
-                .map_err(ReadError::io(self.hashes.path()))
+            let node = self.hashes.node_for_proof(node, committed.0 + 1);
+            node.map_err(ReadError::io(self.hashes.path()))
         };
         let proof = prove(leaf.0, size, read)?;
         let signed_at = Seqno(size);

@@ -23,7 +23,8 @@ use crate::index::{HashFile, PlaceFile};
 use crate::lock::FolderLock;
 use crate::reader::Reader;
 use crate::replay::{
-    FoundBatch, batch_at, entries_end, entry_at, positions_match, signed_roots_in,
+    FoundBatch, batch_at, entries_end, entry_at, positions_match, signature_entries_in,
+    signed_roots_in,
 };
 use crate::state::StateStore;
 use crate::store::{Batch, Folders, Store, StoreOptions, index_and_apply};
@@ -60,9 +61,13 @@ pub(crate) fn open(
         path: folders.state.clone(),
         source,
     };
-    let applied = state.applied().map_err(state_failed)?;
-    let known = noted.max(placed).max(applied).max(Seqno(leaves - 1));
-    let complete = applied >= noted && placed >= noted && leaves > noted.0;
+    sync_folder(&folders.dir).map_err(OpenError::io("sync", &folders.dir))?;
+    let [applied, applied_too] = state.applied().map_err(state_failed)?;
+    let known = noted
+        .max(placed)
+        .max(applied.max(applied_too))
+        .max(Seqno(leaves - 1));
+    let complete = applied.min(applied_too) >= noted && placed >= noted && leaves > noted.0;
     let from = if complete { noted } else { Seqno::ZERO };
     if !complete {
         tracing::warn!(
@@ -207,10 +212,10 @@ impl Recovery {
     /// Takes up the tree at the checkpoint `from`, and makes sure that the hash file and the ledger
     /// agree there. Returns where the next entry begins.
     fn anchor(&mut self, name: ChunkName, from: Seqno) -> Result<usize, OpenError> {
-        let trusted = Trust::of_state(&*self.reader);
-        self.trust = trusted.map_err(|error| OpenError::DamagedIndex {
+        let trusted = Trust::of_state(&self.reader.state);
+        self.trust = trusted.map_err(|why| OpenError::DamagedIndex {
             file: self.reader.ledger_dir().with_file_name("state"),
-            why: error.to_string(),
+            why,
             remedy: REBUILD,
         })?;
         let (bytes, end) = self.read(name)?;
@@ -412,7 +417,7 @@ impl Recovery {
             .collect();
         seqnos.sort_unstable();
         seqnos.dedup();
-        seqnos.len() > 1
+        seqnos.len() > 1 || signature_entries_in(tail) > 1
     }
 
     /// Removes a torn write that nobody was told of.

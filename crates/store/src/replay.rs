@@ -210,6 +210,19 @@ pub(crate) fn signed_roots_in(bytes: &[u8], limit: usize) -> Vec<SignedRoot> {
     found
 }
 
+/// How many signature entries, good or not, can be reached from entry to entry.
+pub(crate) fn signature_entries_in(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    let mut found = 0;
+    while let Ok(slice) = entry_at(bytes, at) {
+        at += slice.len();
+        let writes = Entry::parse(slice).and_then(|entry| entry.public_writes());
+        let signed = |writes: WriteSet| writes.written(&SIGNATURES, &SINGLETON).is_some();
+        found += usize::from(writes.is_ok_and(signed));
+    }
+    found
+}
+
 fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
     bytes
         .windows(needle.len())

@@ -5,7 +5,8 @@
 //!           \0view VIEW(u64 BE)         first seqno of the view, u64 BE
 //!           TABLE \0 KEY                value, for public tables
 //!           TABLE \0 NAME(16)           sealed key and value, for private tables
-//! streams   NAME(16) FIRST(u64 BE)      which seqnos of the batch that starts with FIRST wrote the
+//! streams   \0applied                   the same again
+//!           NAME(16) FIRST(u64 BE)      which seqnos of the batch that starts with FIRST wrote the
 //!                                       key: varints, each the distance from the one before
 //! ```
 //! NAME is a keyed hash of table and key, so that a thief of the disk learns no key of a private
@@ -77,10 +78,15 @@ impl StateStore {
         })
     }
 
-    /// The last seqno whose batch is in here; zero for none.
-    pub(crate) fn applied(&self) -> fjall::Result<Seqno> {
-        let seqno = self.values.get(APPLIED)?;
-        Ok(Seqno(seqno.and_then(|bytes| number(&bytes)).unwrap_or(0)))
+    /// The last seqno whose batch is in here, by each of the two keyspaces; zero for none.
+    ///
+    /// They differ only if one of them was lost: then what is in here is not to be believed.
+    pub(crate) fn applied(&self) -> fjall::Result<[Seqno; 2]> {
+        let applied = |keyspace: &Keyspace| -> fjall::Result<Seqno> {
+            let seqno = keyspace.get(APPLIED)?;
+            Ok(Seqno(seqno.and_then(|bytes| number(&bytes)).unwrap_or(0)))
+        };
+        Ok([applied(&self.values)?, applied(&self.streams)?])
     }
 
     /// Every view with its first seqno.
@@ -144,6 +150,7 @@ impl StateStore {
         }
         let applied = first.0 + writes.len() as u64 - 1;
         batch.insert(&self.values, APPLIED, applied.to_be_bytes());
+        batch.insert(&self.streams, APPLIED, applied.to_be_bytes());
         batch.commit()
     }
 
@@ -458,7 +465,7 @@ mod tests {
             ];
             assert_eq!(store.values(&table).unwrap(), all);
         }
-        assert_eq!(store.applied().unwrap(), Seqno(4));
+        assert_eq!(store.applied().unwrap(), [Seqno(4); 2]);
         assert_eq!(store.views().unwrap(), [(View(2), Seqno(1))]);
     }
 

@@ -2,11 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
+use ledger::WriteSet;
 use ledger::signature::SignedRoot;
 use ledger::tables::{NODE_CERTS, NODES, SERVICE, SINGLETON};
-use ledger::{State, WriteSet};
 use verify::cert::Cert;
 use verify::key::PublicKey;
+
+use crate::state::StateStore;
 
 /// Why a signed root, or a row about who may sign, does not count.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -60,13 +62,16 @@ struct NodeStatus {
 
 impl Trust {
     /// What a state says that was reached by entries which were checked before.
-    pub(crate) fn of_state(state: &dyn State) -> Result<Self, Untrusted> {
+    pub(crate) fn of_state(state: &StateStore) -> Result<Self, String> {
+        let read = |error: crate::state::Broken| error.to_string();
         let mut trust = Self::default();
-        for (id, row) in state.values(&NODES) {
-            trust.node(&id, Some(&row))?;
+        for (id, row) in state.values(&NODES).map_err(read)? {
+            trust
+                .node(&id, Some(&row))
+                .map_err(|error| error.to_string())?;
         }
-        if let Some(row) = state.value(&SERVICE, &SINGLETON) {
-            trust.service(&row)?;
+        if let Some(row) = state.value(&SERVICE, &SINGLETON).map_err(read)? {
+            trust.service(&row).map_err(|error| error.to_string())?;
         }
         Ok(trust)
     }
