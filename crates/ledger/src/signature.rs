@@ -1,7 +1,7 @@
 //! The entry that closes every batch: a signed Merkle root, in CCF's three tables.
 //!
-//! At seqno `n` it signs the root over leaves 0 to `n - 1`. The node signs for JSON receipts, the
-//! service for COSE receipts; the frontier lets a reader go on from here without what came before.
+//! At seqno `n` it signs the root over leaves 0 to `n - 1`. The node signs every root, for JSON
+//! receipts; the service's own signature, for COSE receipts, is in some of them. The frontier lets a reader go on from here without what came before.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -24,8 +24,8 @@ pub struct SignedRoot {
     pub signature: Vec<u8>,
     /// The node's certificate, endorsed by the service, PEM.
     pub cert: String,
-    /// COSE_Sign1 by the service's key over the root, detached.
-    pub cose: Vec<u8>,
+    /// COSE_Sign1 by the service's key over the root, detached. Not in every signature entry.
+    pub cose: Option<Vec<u8>>,
     /// Roots of the complete subtrees under the root, smallest first.
     pub frontier: Vec<Digest>,
 }
@@ -63,10 +63,12 @@ impl SignedRoot {
         tree.extend(self.frontier.iter().flat_map(|root| root.0));
 
         let json = serde_json::to_vec(&row).expect("strings and numbers are JSON");
-        let cose = serde_json::to_vec(&STANDARD.encode(&self.cose)).expect("a string is JSON");
         let mut writes = WriteSet::default();
         writes.put(SIGNATURES, SINGLETON, json);
-        writes.put(COSE_SIGNATURES, SINGLETON, cose);
+        if let Some(cose) = &self.cose {
+            let cose = serde_json::to_vec(&STANDARD.encode(cose)).expect("a string is JSON");
+            writes.put(COSE_SIGNATURES, SINGLETON, cose);
+        }
         writes.put(TREE, SINGLETON, tree);
         writes
     }
@@ -84,15 +86,10 @@ impl SignedRoot {
         let signature = STANDARD
             .decode(&row.sig)
             .map_err(|_| DamagedSignature("its signature is not base64"))?;
-        let cose = writes
-            .written(&COSE_SIGNATURES, &SINGLETON)
-            .flatten()
-            .unwrap_or(b"\"\"");
-        let cose: String = serde_json::from_slice(cose)
-            .map_err(|_| DamagedSignature("its COSE signature is not a JSON string"))?;
-        let cose = STANDARD
-            .decode(cose)
-            .map_err(|_| DamagedSignature("its COSE signature is not base64"))?;
+        let cose = match writes.written(&COSE_SIGNATURES, &SINGLETON).flatten() {
+            Some(json) => Some(cose_of_row(json)?),
+            None => None,
+        };
         let tree = writes.written(&TREE, &SINGLETON).flatten().unwrap_or(&[]);
         let frontier = tree.get(16..).unwrap_or(&[]);
         let (frontier, rest) = frontier.as_chunks::<{ Digest::LEN }>();
@@ -111,6 +108,14 @@ impl SignedRoot {
     }
 }
 
+fn cose_of_row(json: &[u8]) -> Result<Vec<u8>, DamagedSignature> {
+    let text: String = serde_json::from_slice(json)
+        .map_err(|_| DamagedSignature("its COSE signature is not a JSON string"))?;
+    STANDARD
+        .decode(text)
+        .map_err(|_| DamagedSignature("its COSE signature is not base64"))
+}
+
 #[cfg(test)]
 mod tests {
     use verify::{Seqno, View};
@@ -125,13 +130,21 @@ mod tests {
             root: Digest::of(b"root"),
             signature: vec![1, 2, 3],
             cert: "PEM".to_owned(),
-            cose: vec![4, 5],
+            cose: Some(vec![4, 5]),
             frontier: vec![Digest::of(b"small"), Digest::of(b"large")],
         };
-        assert_eq!(
-            SignedRoot::from_writes(&signed.to_writes()),
-            Ok(Some(signed))
-        );
+        for signed in [
+            SignedRoot {
+                cose: None,
+                ..signed.clone()
+            },
+            signed,
+        ] {
+            assert_eq!(
+                SignedRoot::from_writes(&signed.to_writes()),
+                Ok(Some(signed))
+            );
+        }
     }
 
     #[test]

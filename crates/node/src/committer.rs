@@ -13,7 +13,7 @@ use verify::{Seqno, TxId};
 
 use crate::fatal::fail_stop;
 use crate::metrics::Metrics;
-use crate::submit::{Answer, Input, Reply};
+use crate::submit::{Answer, Queue, Reply};
 
 /// A batch that ends with its signature entry, and who waits for it.
 pub(crate) struct Closed {
@@ -24,7 +24,7 @@ pub(crate) struct Closed {
 pub(crate) struct Committer {
     pub(crate) store: Store,
     pub(crate) batches: mpsc::Receiver<Closed>,
-    pub(crate) executor: mpsc::Sender<Input>,
+    pub(crate) queue: Arc<Queue>,
     pub(crate) committed: watch::Sender<TxId>,
     /// Counts commits that changed who may do what.
     pub(crate) access_version: Arc<AtomicU64>,
@@ -52,7 +52,7 @@ impl Committer {
             .sync_seconds
             .observe(began.elapsed().as_secs_f64());
         // From here on the batch survives; the next one may be signed while this one is applied.
-        let _ = self.executor.send(Input::LogFree);
+        self.queue.log_is_free();
         if let Err(error) = self.store.apply(&batch) {
             fail_stop("the state cannot be written", &error);
         }

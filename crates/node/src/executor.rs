@@ -19,11 +19,22 @@ use crate::metrics::Metrics;
 use crate::pace::Pace;
 use crate::signer::Signer;
 use crate::speculative::Speculative;
-use crate::submit::{Answer, Input, Queue, Reply, Submission, Wait};
+use crate::submit::{Answer, Queue, Reply, Submission, Wait, Wanted};
 
 /// A batch takes no further submission beyond this; it bounds the memory of the two batches under
 /// way and the time that one sync takes.
 const BATCH_BYTES_MAX: usize = 8 << 20;
+
+/// While the log is busy, this many submissions are worth waking up for: they are executed while the
+/// disk works, and one waking serves them all.
+const HANDFUL: usize = 16;
+
+/// Takes what is there and waits for nothing.
+const WHAT_IS_THERE: Wanted = Wanted {
+    submissions: 0,
+    log: false,
+    patience: None,
+};
 
 pub(crate) struct Executor {
     pub(crate) view: View,
@@ -33,7 +44,6 @@ pub(crate) struct Executor {
     pub(crate) tree: Frontier,
     pub(crate) signer: Signer,
     pub(crate) queue: Arc<Queue>,
-    pub(crate) inputs: mpsc::Receiver<Input>,
     pub(crate) log: mpsc::Sender<Closed>,
     /// The last seqno that was given out, for transaction status.
     pub(crate) executed: Arc<AtomicU64>,
@@ -47,13 +57,6 @@ struct Filling {
     waiting: Vec<(Reply, Vec<Answer>)>,
     /// Submissions in it, whether somebody waits for the commit or not.
     callers: usize,
-}
-
-/// What the executor does next.
-enum Next {
-    Input(Input),
-    Close,
-    Stop,
 }
 
 impl Filling {
@@ -70,7 +73,7 @@ impl Executor {
     /// Runs until it is told to stop and everything before that is handed to the log.
     pub(crate) fn run(mut self) {
         let mut filling = self.batch_from(Seqno(self.tree.size()), 0);
-        // Taken out of the channel while the batch was full. Still counted by the queue, so bounded.
+        // Taken while the batch was full. Still counted by the queue, so bounded.
         let mut backlog = VecDeque::new();
         let mut log_free = true;
         let mut stopping = false;
@@ -80,55 +83,54 @@ impl Executor {
             {
                 self.execute(submission, &mut filling);
             }
-            let input = match self.next_input(&filling, log_free, stopping) {
-                Next::Input(input) => input,
-                Next::Close => {
-                    let closed = self.close(&mut filling);
-                    // A committer that is gone has ended the process, or is about to.
-                    let Ok(()) = self.log.send(closed) else {
-                        return;
-                    };
-                    log_free = false;
-                    continue;
-                }
-                Next::Stop => return,
+            if stopping && filling.is_empty() {
+                return;
+            }
+            let wanted = self.wanted(&filling, log_free, stopping);
+            let news = match wanted {
+                Some(wanted) => self.queue.next(wanted, &mut backlog),
+                None => self.queue.next(WHAT_IS_THERE, &mut backlog),
             };
-            match input {
-                // Dropping the reply tells the caller that nothing was recorded.
-                Input::Submission(submission) if stopping => {
-                    self.queue.release(submission.transactions.len());
-                }
-                Input::Submission(submission) => backlog.push_back(submission),
-                Input::LogFree => {
-                    log_free = true;
-                    self.pace.log_is_free(Instant::now());
-                }
-                Input::Stop => stopping = true,
+            stopping |= news.stopping;
+            if news.log_free {
+                log_free = true;
+                self.pace.log_is_free(filling.callers, Instant::now());
+            }
+            let nothing_more = !filling.has_room() || news.submissions == 0;
+            if wanted.is_none() && log_free && nothing_more {
+                let closed = self.close(&mut filling);
+                // A committer that is gone has ended the process, or is about to.
+                let Ok(()) = self.log.send(closed) else {
+                    return;
+                };
+                log_free = false;
             }
         }
     }
 
-    /// What to do next. Takes what is there; waits only where there is nothing better to do.
-    fn next_input(&self, filling: &Filling, log_free: bool, stopping: bool) -> Next {
-        if log_free && !filling.has_room() {
-            return Next::Close;
+    /// What to wait for; `None` to close the batch.
+    fn wanted(&self, filling: &Filling, log_free: bool, stopping: bool) -> Option<Wanted> {
+        let wanted = |submissions, patience| Wanted {
+            submissions,
+            log: !log_free,
+            patience,
+        };
+        if filling.is_empty() {
+            return Some(wanted(1, None));
         }
-        if let Ok(input) = self.inputs.try_recv() {
-            return Next::Input(input);
+        if !log_free {
+            let submissions = if filling.has_room() {
+                HANDFUL
+            } else {
+                usize::MAX
+            };
+            return Some(wanted(submissions, None));
         }
-        if !log_free || filling.is_empty() {
-            if stopping && filling.is_empty() {
-                return Next::Stop;
-            }
-            return self.inputs.recv().map_or(Next::Stop, Next::Input);
+        if stopping || !filling.has_room() {
+            return None;
         }
-        match self.pace.wait(filling.callers, Instant::now()) {
-            Some(patience) if !stopping => self
-                .inputs
-                .recv_timeout(patience)
-                .map_or(Next::Close, Next::Input),
-            _ => Next::Close,
-        }
+        let patience = self.pace.wait(filling.callers, Instant::now())?;
+        Some(wanted(patience.callers.min(HANDFUL), Some(patience.left)))
     }
 
     fn execute(&mut self, submission: Submission, filling: &mut Filling) {

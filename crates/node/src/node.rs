@@ -15,6 +15,8 @@ use zeroize::Zeroizing;
 use crate::config::NodeConfig;
 use crate::metrics::Metrics;
 use crate::platform;
+use crate::receipts::CoseRoots;
+use crate::signer::RootSigner;
 use crate::start::{StartError, start};
 use crate::submit::{Queue, Reply, Submission, SubmitError, Wait};
 
@@ -34,6 +36,8 @@ pub struct Node {
     pub(crate) committed: watch::Receiver<TxId>,
     pub(crate) executed: Arc<AtomicU64>,
     pub(crate) access_version: Arc<AtomicU64>,
+    pub(crate) service_signer: Arc<RootSigner>,
+    pub(crate) cose_roots: CoseRoots,
     pub(crate) metrics: Metrics,
     pub(crate) threads: Mutex<Vec<JoinHandle<()>>>,
 }

@@ -9,42 +9,54 @@ use std::time::{Duration, Instant};
 /// Below this many callers at a time a write waits for nobody.
 const CROWD: usize = 8;
 
-/// The longest that a batch waits for callers who are expected back: a fraction of what a sync
-/// usually takes on a shared disk, and some multiples of what signing costs.
-const PATIENCE: Duration = Duration::from_micros(700);
+/// The longest that a batch waits for callers who are expected back: about what a sync takes on a
+/// shared disk, and some multiples of what signing costs.
+const PATIENCE: Duration = Duration::from_millis(1);
 
-/// Remembers how many callers the last batches had.
+/// Remembers who is expected back.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     /// Callers in the batch that the log took last.
     last: usize,
-    /// Callers in the one before it.
-    before_last: usize,
+    /// Callers in that batch and in the one that was filled meanwhile: all who write just now.
+    crowd: usize,
     free_since: Option<Instant>,
 }
 
+/// What a batch should still wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Patience {
+    /// This many more callers,
+    pub(crate) callers: usize,
+    /// or the end of this time.
+    pub(crate) left: Duration,
+}
+
 impl Pace {
-    /// The log is free to take a batch from now on.
-    pub(crate) fn log_is_free(&mut self, now: Instant) {
+    /// The log is free to take a batch from now on; the one being filled has this many callers.
+    pub(crate) fn log_is_free(&mut self, callers: usize, now: Instant) {
+        self.crowd = self.last + callers;
         self.free_since = Some(now);
     }
 
     /// A batch with this many callers goes to the log.
     pub(crate) fn closed(&mut self, callers: usize) {
-        self.before_last = self.last;
         self.last = callers;
     }
 
-    /// How much longer a batch with this many callers should wait; `None` to close it now.
-    pub(crate) fn wait(&self, callers: usize, now: Instant) -> Option<Duration> {
-        let expected = self.last + self.before_last;
-        if expected < CROWD || callers >= expected {
+    /// What a batch with this many callers should still wait for; `None` to close it now.
+    pub(crate) fn wait(&self, callers: usize, now: Instant) -> Option<Patience> {
+        if self.crowd < CROWD || callers >= self.crowd {
             return None;
         }
-        let waited = self
-            .free_since
-            .map_or(PATIENCE, |since| now.saturating_duration_since(since));
-        PATIENCE.checked_sub(waited).filter(|left| !left.is_zero())
+        let waited = now.saturating_duration_since(self.free_since?);
+        let left = PATIENCE
+            .checked_sub(waited)
+            .filter(|left| !left.is_zero())?;
+        Some(Patience {
+            callers: self.crowd - callers,
+            left,
+        })
     }
 }
 
@@ -57,9 +69,9 @@ mod tests {
         let mut pace = Pace::default();
         let now = Instant::now();
         for _ in 0..3 {
-            pace.log_is_free(now);
             assert_eq!(pace.wait(1, now), None);
             pace.closed(1);
+            pace.log_is_free(0, now);
         }
     }
 
@@ -67,22 +79,25 @@ mod tests {
     fn a_crowd_is_waited_for_until_it_is_back_but_not_for_long() {
         let mut pace = Pace::default();
         let now = Instant::now();
-        pace.closed(32);
-        pace.closed(32);
-        pace.log_is_free(now);
-        assert_eq!(pace.wait(40, now), Some(PATIENCE));
+        pace.closed(40);
+        pace.log_is_free(24, now);
+        let expected = Patience {
+            callers: 34,
+            left: PATIENCE,
+        };
+        assert_eq!(pace.wait(30, now), Some(expected));
         assert_eq!(pace.wait(64, now), None);
-        assert_eq!(pace.wait(40, now + PATIENCE), None);
+        assert_eq!(pace.wait(30, now + PATIENCE), None);
     }
 
     #[test]
-    fn a_crowd_that_left_is_forgotten_after_two_batches() {
+    fn a_crowd_that_left_is_forgotten_with_its_last_batch() {
         let mut pace = Pace::default();
         let now = Instant::now();
         pace.closed(64);
+        pace.log_is_free(0, now);
         pace.closed(1);
-        pace.closed(1);
-        pace.log_is_free(now);
+        pace.log_is_free(0, now);
         assert_eq!(pace.wait(1, now), None);
     }
 }

@@ -3,11 +3,13 @@
 //! The root is the one signed at the end of the transaction's own batch. The proof is read from the
 //! hash file with O(log n) reads, and checked before it is handed out.
 
-use std::sync::Arc;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ledger::Entry;
 use ledger::entries::UserEntry;
 use ledger::signature::SignedRoot;
+use lru::LruCache;
 use verify::{
     Cert, Claim, Digest, InclusionProof, LeafComponents, Receipt, ReceiptDocument, Seqno, TxId,
     cose,
@@ -15,6 +17,18 @@ use verify::{
 
 use crate::Node;
 use crate::reads::{ReadError, entry_bytes};
+
+/// Service signatures made on demand that are kept: neighbours of one receipt are often asked next.
+const COSE_ROOTS_CACHED: NonZeroUsize = NonZeroUsize::new(256).expect("256 is not 0");
+
+/// Service signatures that were made on demand lately.
+pub(crate) struct CoseRoots(Mutex<LruCache<TxId, Vec<u8>>>);
+
+impl Default for CoseRoots {
+    fn default() -> Self {
+        Self(Mutex::new(LruCache::new(COSE_ROOTS_CACHED)))
+    }
+}
 
 /// Everything that a receipt of one transaction is made of.
 struct Parts {
@@ -77,7 +91,7 @@ impl Node {
             proof,
             ..
         } = self.parts(id, covering)?;
-        cose::receipt(&signed.cose, &components, &proof)
+        cose::receipt(&self.root_signature(&signed), &components, &proof)
             .map_err(|error| ReadError::Damaged(format!("signature {covering}: {error}")))
     }
 
@@ -129,6 +143,22 @@ impl Node {
         self.reader().signed_root(seqno)?.ok_or_else(|| {
             ReadError::Damaged(format!("the signature entry at seqno {seqno} is not there"))
         })
+    }
+
+    /// The service's signature over a root: the one in the ledger, or one that is made now. The root
+    /// is committed, so the service may vouch for it at any time.
+    fn root_signature(&self, signed: &SignedRoot) -> Vec<u8> {
+        if let Some(recorded) = &signed.cose {
+            return recorded.clone();
+        }
+        let roots = &self.cose_roots.0;
+        // A panic elsewhere cannot leave a cache of finished values half changed.
+        let mut roots = roots.lock().unwrap_or_else(PoisonError::into_inner);
+        roots
+            .get_or_insert(signed.id, || {
+                self.service_signer.sign(signed.id, &signed.root)
+            })
+            .clone()
     }
 
     /// The certificate of the node that signed: nearly always this node as it is now.

@@ -25,7 +25,8 @@ use crate::metrics::Metrics;
 use crate::node::{Node, service_cert_file};
 use crate::pace::Pace;
 use crate::platform::{self, Secrets, SecretsError};
-use crate::signer::Signer;
+use crate::receipts::CoseRoots;
+use crate::signer::{RootSigner, Signer};
 use crate::speculative::Speculative;
 use crate::submit::{Queue, Reply, Submission, Wait};
 
@@ -244,13 +245,16 @@ fn set_going(
         Cert::from_pem(&plan.service_cert).map_err(|_| not_a_ledger(dir, "service certificate"))?;
     let node_cert =
         Cert::from_pem(&plan.node_cert).map_err(|_| not_a_ledger(dir, "node certificate"))?;
+    let service_signer = Arc::new(RootSigner {
+        key_id: service.key_digest().to_string(),
+        key: ServiceSigner::new(&starting.secrets.service_key)?,
+    });
     let reader = store.reader();
     let metrics = Metrics::default();
-    let (input_sender, inputs) = mpsc::channel();
     let (log, batches) = mpsc::channel();
     let (committed_sender, committed) = watch::channel(reader.committed());
     let limit = starting.config.queue_entries;
-    let queue = Arc::new(Queue::new(input_sender.clone(), limit, metrics.clone()));
+    let queue = Arc::new(Queue::new(limit, metrics.clone()));
     let executed = Arc::new(AtomicU64::new(reader.committed().seqno.0));
     let access_version = Arc::new(AtomicU64::new(0));
     let executor = Executor {
@@ -261,12 +265,11 @@ fn set_going(
         signer: Signer {
             node_id: starting.node_id.clone(),
             node_cert: plan.node_cert.clone(),
-            service_id: service.key_digest().to_string(),
             node: NodeSigner::new(&starting.secrets.node_key)?,
-            service: ServiceSigner::new(&starting.secrets.service_key)?,
+            service: Arc::clone(&service_signer),
+            service_signed: None,
         },
         queue: Arc::clone(&queue),
-        inputs,
         log,
         executed: Arc::clone(&executed),
         pace: Pace::default(),
@@ -275,7 +278,7 @@ fn set_going(
     let committer = Committer {
         store,
         batches,
-        executor: input_sender,
+        queue: Arc::clone(&queue),
         committed: committed_sender,
         access_version: Arc::clone(&access_version),
         metrics: metrics.clone(),
@@ -299,6 +302,8 @@ fn set_going(
         committed,
         executed,
         access_version,
+        service_signer,
+        cose_roots: CoseRoots::default(),
         metrics,
         threads: Mutex::new(threads),
     })

@@ -1,7 +1,9 @@
 //! The door for writes: a bounded queue in front of the executor.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::{Duration, Instant};
 
 use ledger::{Rejection, Transaction};
 use tokio::sync::oneshot;
@@ -68,27 +70,55 @@ pub(crate) struct Submission {
     pub(crate) reply: Reply,
 }
 
-/// What wakes the executor.
-pub(crate) enum Input {
-    Submission(Submission),
-    /// The committer has synced a batch: the log can take the next one.
-    LogFree,
-    /// Everything before this is still to be committed, nothing after it.
-    Stop,
-}
-
-/// The sending side of the queue. The channel itself is unbounded; this counts what is in it.
+/// The door between callers, the executor and the log.
+///
+/// Waking a sleeping thread costs both sides more than executing an entry does. So the executor says
+/// what it is waiting for, and is left asleep until that is there.
 pub(crate) struct Queue {
-    sender: mpsc::Sender<Input>,
+    inbox: Mutex<Inbox>,
+    wake: Condvar,
+    /// Entries that were let in and not yet taken over by a batch.
     waiting: AtomicUsize,
     limit: usize,
     metrics: Metrics,
 }
 
+#[derive(Default)]
+struct Inbox {
+    submissions: VecDeque<Submission>,
+    log_free: bool,
+    stopping: bool,
+    /// The executor sleeps until this many submissions are there.
+    wake_at: usize,
+}
+
+/// What the executor waits for; whichever comes first.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted {
+    /// This many submissions.
+    pub(crate) submissions: usize,
+    /// The log, free to take a batch.
+    pub(crate) log: bool,
+    /// The end of this time.
+    pub(crate) patience: Option<Duration>,
+}
+
+/// What there was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct News {
+    /// Submissions were added.
+    pub(crate) submissions: usize,
+    /// The log has become free since the last time.
+    pub(crate) log_free: bool,
+    /// Nothing will be let in any more.
+    pub(crate) stopping: bool,
+}
+
 impl Queue {
-    pub(crate) fn new(sender: mpsc::Sender<Input>, limit: usize, metrics: Metrics) -> Self {
+    pub(crate) fn new(limit: usize, metrics: Metrics) -> Self {
         Self {
-            sender,
+            inbox: Mutex::default(),
+            wake: Condvar::new(),
             waiting: AtomicUsize::new(0),
             limit,
             metrics,
@@ -109,15 +139,22 @@ impl Queue {
                 retry_after_secs: 1,
             });
         }
-        self.sender
-            .send(Input::Submission(submission))
-            .map_err(|_| {
-                self.release(places);
-                SubmitError::Stopping
-            })
+        let mut inbox = self.inbox();
+        if inbox.stopping {
+            drop(inbox);
+            self.release(places);
+            return Err(SubmitError::Stopping);
+        }
+        inbox.submissions.push_back(submission);
+        let enough = inbox.submissions.len() >= inbox.wake_at;
+        drop(inbox);
+        if enough {
+            self.wake.notify_one();
+        }
+        Ok(())
     }
 
-    /// The executor has taken `places` out of the queue.
+    /// A batch has taken over `places`.
     pub(crate) fn release(&self, places: usize) {
         self.waiting.fetch_sub(places, Ordering::AcqRel);
     }
@@ -127,10 +164,53 @@ impl Queue {
         self.waiting.load(Ordering::Acquire)
     }
 
+    /// The log has synced a batch and can take the next one.
+    pub(crate) fn log_is_free(&self) {
+        self.inbox().log_free = true;
+        self.wake.notify_one();
+    }
+
     /// Lets in nothing after what is in the queue now.
     pub(crate) fn stop(&self) {
-        // An executor that is gone has stopped already.
-        let _ = self.sender.send(Input::Stop);
+        self.inbox().stopping = true;
+        self.wake.notify_one();
+    }
+
+    /// Waits for what is wanted, or for the order to stop, and adds all submissions to `taken`.
+    pub(crate) fn next(&self, wanted: Wanted, taken: &mut VecDeque<Submission>) -> News {
+        let deadline = wanted.patience.map(|patience| Instant::now() + patience);
+        let mut inbox = self.inbox();
+        inbox.wake_at = wanted.submissions;
+        while inbox.submissions.len() < wanted.submissions
+            && !(wanted.log && inbox.log_free)
+            && !inbox.stopping
+        {
+            let Some(deadline) = deadline else {
+                inbox = self
+                    .wake
+                    .wait(inbox)
+                    .unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let woken = self.wake.wait_timeout(inbox, left);
+            inbox = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let news = News {
+            submissions: inbox.submissions.len(),
+            log_free: std::mem::take(&mut inbox.log_free),
+            stopping: inbox.stopping,
+        };
+        taken.append(&mut inbox.submissions);
+        news
+    }
+
+    /// A panic while the lock is held cannot leave the inbox half changed.
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -151,24 +231,32 @@ mod tests {
         }
     }
 
+    fn queue() -> Queue {
+        Queue::new(3, Metrics::default())
+    }
+
+    const NOW: Wanted = Wanted {
+        submissions: 1,
+        log: true,
+        patience: Some(Duration::ZERO),
+    };
+
     #[test]
     fn a_full_queue_says_busy_and_records_nothing() {
-        let (sender, inputs) = mpsc::channel();
-        let queue = Queue::new(sender, 3, Metrics::default());
+        let queue = queue();
         queue.submit(submission(2)).unwrap();
         assert!(matches!(
             queue.submit(submission(2)),
             Err(SubmitError::Busy { .. })
         ));
         queue.submit(submission(1)).unwrap();
-        assert_eq!(inputs.try_iter().count(), 2);
+        assert_eq!(queue.next(NOW, &mut VecDeque::new()).submissions, 2);
         assert_eq!(queue.waiting(), 3);
     }
 
     #[test]
     fn a_submission_larger_than_the_queue_gets_in_when_it_is_empty() {
-        let (sender, _inputs) = mpsc::channel();
-        let queue = Queue::new(sender, 3, Metrics::default());
+        let queue = queue();
         queue.submit(submission(10)).unwrap();
         assert!(queue.submit(submission(1)).is_err());
         queue.release(10);
@@ -176,11 +264,41 @@ mod tests {
     }
 
     #[test]
-    fn after_the_executor_is_gone_nothing_is_taken() {
-        let (sender, inputs) = mpsc::channel();
-        let queue = Queue::new(sender, 3, Metrics::default());
-        drop(inputs);
+    fn after_the_stop_nothing_is_let_in_and_what_was_is_handed_out() {
+        let queue = queue();
+        queue.submit(submission(1)).unwrap();
+        queue.stop();
         assert_eq!(queue.submit(submission(1)), Err(SubmitError::Stopping));
-        assert_eq!(queue.waiting(), 0);
+        let mut taken = VecDeque::new();
+        let wanted = Wanted {
+            submissions: 9,
+            log: false,
+            patience: None,
+        };
+        let news = queue.next(wanted, &mut taken);
+        assert_eq!((news.submissions, news.stopping, taken.len()), (1, true, 1));
+    }
+
+    #[test]
+    fn that_the_log_is_free_is_told_once() {
+        let queue = queue();
+        queue.log_is_free();
+        assert!(queue.next(NOW, &mut VecDeque::new()).log_free);
+        assert!(!queue.next(NOW, &mut VecDeque::new()).log_free);
+    }
+
+    #[test]
+    fn a_sleeping_executor_is_woken_when_enough_is_there() {
+        let queue = std::sync::Arc::new(queue());
+        let sleeper = std::sync::Arc::clone(&queue);
+        let wanted = Wanted {
+            submissions: 2,
+            log: false,
+            patience: None,
+        };
+        let woken = std::thread::spawn(move || sleeper.next(wanted, &mut VecDeque::new()));
+        queue.submit(submission(1)).unwrap();
+        queue.submit(submission(1)).unwrap();
+        assert_eq!(woken.join().unwrap().submissions, 2);
     }
 }

@@ -125,7 +125,7 @@ impl Party {
             root,
             signature,
             cert: self.node.to_pem(),
-            cose: cose::root_signature(&header, service.as_ref()),
+            cose: Some(cose::root_signature(&header, service.as_ref())),
             frontier,
         }
     }
