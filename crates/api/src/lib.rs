@@ -22,6 +22,8 @@ mod collections;
 pub mod config;
 pub mod dev;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod governance;
 mod identity;
 pub mod limits;

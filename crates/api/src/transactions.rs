@@ -21,9 +21,9 @@ use crate::version::ApiVersion;
 /// An entry as it is sent. Other fields are ignored.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct EntryBody<'a> {
+pub(crate) struct EntryBody<'a> {
     #[serde(borrow)]
-    contents: Cow<'a, str>,
+    pub(crate) contents: Cow<'a, str>,
     #[serde(default)]
     pre_hooks: Option<Vec<IgnoredAny>>,
     #[serde(default)]
@@ -32,7 +32,7 @@ struct EntryBody<'a> {
 
 impl EntryBody<'_> {
     /// Functions would have to run in the same transaction; leaving them out is not an option.
-    fn refuse_hooks(&self) -> Result<(), ApiError> {
+    pub(crate) fn refuse_hooks(&self) -> Result<(), ApiError> {
         let any = |hooks: &Option<Vec<_>>| hooks.as_ref().is_some_and(|hooks| !hooks.is_empty());
         if any(&self.pre_hooks) || any(&self.post_hooks) {
             let message = "preHooks and postHooks are not supported by this version of the ledger.";

@@ -3,7 +3,7 @@
 mod bearer;
 mod caller;
 mod issuer;
-mod keys;
+pub(crate) mod keys;
 
 pub(crate) use bearer::{Tokens, Verified};
 pub use caller::Needs;
