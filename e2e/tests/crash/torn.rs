@@ -229,14 +229,24 @@ impl Killed {
         let http = Http::new(ledger.ready())?;
         let told = runtime.block_on(load::write_some(&http, 0, 12))?;
         ledger.kill()?;
-        Ok(Self {
+        let mut killed = Self {
             ledger,
             entries: told.entries,
             receipts: told.receipts,
             verifier: Verifier::new(Cert::from_pem(&pem)?),
             args: args.map(str::to_owned).to_vec(),
             scratch,
-        })
+        };
+        // The last write may have filled its file: then some more open the next.
+        let mut round = 10;
+        while killed.open_chunk().is_err() {
+            killed.ledger.start_again()?;
+            let http = Http::new(killed.ledger.ready())?;
+            runtime.block_on(load::write_some(&http, round, 1))?;
+            killed.ledger.kill()?;
+            round += 1;
+        }
+        Ok(killed)
     }
 
     /// The ledger files, oldest first.
