@@ -36,7 +36,7 @@ impl Speculative {
     }
 
     /// Takes over what the transaction at `seqno` leaves.
-    pub(crate) fn apply(&mut self, seqno: Seqno, writes: &WriteSet) {
+    pub(crate) fn apply(&self, seqno: Seqno, writes: &WriteSet) {
         for write in writes
             .iter()
             .filter(|write| write.table.kept() == Kept::Value)

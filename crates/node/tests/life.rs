@@ -1,5 +1,7 @@
 //! The life of a ledger on one node: created, written, read, stopped, gone on with.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::path::Path;
 use std::sync::Arc;
 
