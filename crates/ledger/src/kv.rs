@@ -148,6 +148,18 @@ pub struct MemoryState {
 }
 
 impl MemoryState {
+    /// Runs a transaction and takes over its writes.
+    ///
+    /// # Errors
+    /// It is refused; the state stays as it was.
+    pub fn run(&mut self, transaction: impl Transaction) -> Result<WriteSet, Rejection> {
+        let mut tx = Tx::new(self, TxId::default(), [0; 32]);
+        Box::new(transaction).run(&mut tx)?;
+        let writes = tx.into_writes();
+        self.apply(&writes);
+        Ok(writes)
+    }
+
     /// Takes over the writes of a transaction that was accepted.
     pub fn apply(&mut self, writes: &WriteSet) {
         for write in writes.iter() {

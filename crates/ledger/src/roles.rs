@@ -209,18 +209,8 @@ fn decode(bytes: &[u8]) -> Role {
 
 #[cfg(test)]
 mod tests {
-    use verify::TxId;
-
     use super::*;
     use crate::kv::MemoryState;
-
-    fn run(state: &mut MemoryState, transaction: impl Transaction) -> Result<(), Rejection> {
-        let mut tx = Tx::new(state, TxId::default(), [0; 32]);
-        Box::new(transaction).run(&mut tx)?;
-        let writes = tx.into_writes();
-        state.apply(&writes);
-        Ok(())
-    }
 
     fn define(change: RoleChange, name: &str, actions: &[&str]) -> ChangeRoles {
         let actions = actions.iter().map(|&action| action.to_owned()).collect();
@@ -247,29 +237,27 @@ mod tests {
     #[test]
     fn a_custom_role_allows_what_its_actions_name() {
         let mut state = MemoryState::default();
-        run(
-            &mut state,
-            define(RoleChange::Define, "clerk", &["/content/read", "/mine"]),
-        )
-        .unwrap();
+        state
+            .run(define(
+                RoleChange::Define,
+                "clerk",
+                &["/content/read", "/mine"],
+            ))
+            .unwrap();
         assert_eq!(allowed(&state, "clerk"), [Action::ReadContent]);
         let azure = "Microsoft.ConfidentialLedger/ledger/users/write";
-        run(
-            &mut state,
-            define(RoleChange::AddActions, "clerk", &[azure]),
-        )
-        .unwrap();
+        state
+            .run(define(RoleChange::AddActions, "clerk", &[azure]))
+            .unwrap();
         assert_eq!(
             allowed(&state, "clerk"),
             [Action::ReadContent, Action::WriteUsers]
         );
-        run(
-            &mut state,
-            RemoveRole {
+        state
+            .run(RemoveRole {
                 name: "clerk".to_owned(),
-            },
-        )
-        .unwrap();
+            })
+            .unwrap();
         assert_eq!(allowed(&state, "clerk"), []);
     }
 
@@ -277,11 +265,9 @@ mod tests {
     fn built_in_roles_cannot_be_redefined() {
         let mut state = MemoryState::default();
         assert!(
-            run(
-                &mut state,
-                define(RoleChange::Define, READER, &["/users/write"])
-            )
-            .is_err()
+            state
+                .run(define(RoleChange::Define, READER, &["/users/write"]))
+                .is_err()
         );
     }
 
@@ -289,9 +275,6 @@ mod tests {
     fn actions_are_added_to_existing_roles_only() {
         let mut state = MemoryState::default();
         let change = define(RoleChange::AddActions, "clerk", &["/content/read"]);
-        assert!(matches!(
-            run(&mut state, change),
-            Err(Rejection::NotFound(_))
-        ));
+        assert!(matches!(state.run(change), Err(Rejection::NotFound(_))));
     }
 }

@@ -164,18 +164,8 @@ fn decode(bytes: &[u8]) -> User {
 
 #[cfg(test)]
 mod tests {
-    use verify::TxId;
-
     use super::*;
     use crate::kv::MemoryState;
-
-    fn run(state: &mut MemoryState, transaction: impl Transaction) -> Result<(), Rejection> {
-        let mut tx = Tx::new(state, TxId::default(), [0; 32]);
-        Box::new(transaction).run(&mut tx)?;
-        let writes = tx.into_writes();
-        state.apply(&writes);
-        Ok(())
-    }
 
     fn give(user: &str, role: &str, assign: Assign) -> AssignRoles {
         let roles = BTreeSet::from([role.to_owned()]);
@@ -215,34 +205,31 @@ mod tests {
     #[test]
     fn roles_are_replaced_or_added_as_asked() {
         let mut state = MemoryState::default();
-        run(&mut state, give("u", "Contributor", Assign::Add)).unwrap();
-        run(&mut state, give("u", "Reader", Assign::Add)).unwrap();
+        state.run(give("u", "Contributor", Assign::Add)).unwrap();
+        state.run(give("u", "Reader", Assign::Add)).unwrap();
         assert_eq!(roles_of(&state, "u"), ["Contributor", "Reader"]);
-        run(&mut state, give("u", "Reader", Assign::Replace)).unwrap();
+        state.run(give("u", "Reader", Assign::Replace)).unwrap();
         assert_eq!(roles_of(&state, "u"), ["Reader"]);
     }
 
     #[test]
     fn a_role_that_does_not_exist_cannot_be_given() {
         let mut state = MemoryState::default();
-        assert!(run(&mut state, give("u", "Emperor", Assign::Add)).is_err());
+        assert!(state.run(give("u", "Emperor", Assign::Add)).is_err());
     }
 
     #[test]
     fn the_last_administrator_can_neither_leave_nor_be_demoted() {
         let mut state = MemoryState::default();
-        run(&mut state, give("a", ADMINISTRATOR, Assign::Add)).unwrap();
+        state.run(give("a", ADMINISTRATOR, Assign::Add)).unwrap();
         let leave = || RemoveUser {
             user: UserId::parse("a").unwrap(),
         };
-        assert!(matches!(
-            run(&mut state, leave()),
-            Err(Rejection::Conflict(_))
-        ));
-        assert!(run(&mut state, give("a", "Reader", Assign::Replace)).is_err());
-        run(&mut state, give("b", ADMINISTRATOR, Assign::Add)).unwrap();
-        run(&mut state, leave()).unwrap();
-        run(&mut state, leave()).unwrap();
+        assert!(matches!(state.run(leave()), Err(Rejection::Conflict(_))));
+        assert!(state.run(give("a", "Reader", Assign::Replace)).is_err());
+        state.run(give("b", ADMINISTRATOR, Assign::Add)).unwrap();
+        state.run(leave()).unwrap();
+        state.run(leave()).unwrap();
         assert_eq!(all(&state).len(), 1);
     }
 }
