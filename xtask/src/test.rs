@@ -92,6 +92,19 @@ fn doc() -> Result<Tally> {
 /// The release binary, real TLS, foreign clients.
 fn e2e() -> Result<Tally> {
     clients::install()?;
+    let cache = cache::folder()?.into_os_string();
+    let binary = build_release()?.into();
+    nextest(
+        &["-p", "e2e"],
+        &[("COUNTERFOIL_BIN", binary), ("COUNTERFOIL_CACHE", cache)],
+    )
+}
+
+/// Builds the program in release, and says where it is.
+///
+/// # Errors
+/// When it does not build, or cargo cannot say where it leaves it.
+pub(crate) fn build_release() -> Result<String> {
     run(&mut cargo(&[
         "build",
         "--locked",
@@ -99,19 +112,6 @@ fn e2e() -> Result<Tally> {
         "-p",
         "counterfoil",
     ]))?;
-    let cache = cache::folder()?.into_os_string();
-    let binary = release_binary()?.into();
-    nextest(
-        &["-p", "e2e"],
-        &[("COUNTERFOIL_BIN", binary), ("COUNTERFOIL_CACHE", cache)],
-    )
-}
-
-/// Where `cargo build --release` leaves the program.
-///
-/// # Errors
-/// When cargo cannot say.
-pub(crate) fn release_binary() -> Result<String> {
     let metadata = MetadataCommand::new()
         .current_dir(cache::root())
         .no_deps()
