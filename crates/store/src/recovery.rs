@@ -26,7 +26,7 @@ use crate::replay::{
     FoundBatch, batch_at, entries_end, entry_at, positions_match, signature_entries_in,
     signed_roots_in,
 };
-use crate::state::StateStore;
+use crate::state::{self, StateStore};
 use crate::store::{Batch, Folders, Store, StoreOptions, index_and_apply};
 use crate::trust::Trust;
 
@@ -109,7 +109,7 @@ pub(crate) fn open(
     Ok(store)
 }
 
-/// Opens the state store; one that power loss left unreadable is begun anew.
+/// Opens the state store; one that a kill or power loss left half made is begun anew.
 fn open_state(
     path: &Path,
     secret: &Arc<LedgerSecret>,
@@ -121,7 +121,7 @@ fn open_state(
         source,
     };
     match open() {
-        Err(error) if !matches!(error, fjall::Error::Io(_) | fjall::Error::Locked) => {
+        Err(error) if state::is_damage(&error) => {
             tracing::warn!(%error, "the state store is damaged: it is rebuilt from the ledger");
             std::fs::remove_dir_all(path).map_err(OpenError::io("remove", path))?;
             open().map_err(failed)

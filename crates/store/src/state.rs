@@ -14,6 +14,7 @@
 //! writing a batch again changes nothing.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -37,6 +38,25 @@ const SEALED_HEAD_LEN: usize = 8 + 8 + 4;
 const MEMTABLE_BYTES: u64 = 8 << 20;
 /// The smallest that fjall takes: bounds what is replayed from its journal at a start.
 const JOURNAL_BYTES: u64 = 64 << 20;
+
+/// Whether opening failed for what lies in the folder, and not for the disk or somebody's lock.
+///
+/// Files may be missing, empty or left over: a store that was killed while it was made has some of
+/// its files but not yet the one that says so, and then takes its own journal for somebody else's.
+pub(crate) fn is_damage(error: &fjall::Error) -> bool {
+    match error {
+        fjall::Error::Locked => false,
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => matches!(
+            error.kind(),
+            ErrorKind::NotFound
+                | ErrorKind::AlreadyExists
+                | ErrorKind::UnexpectedEof
+                | ErrorKind::InvalidData
+                | ErrorKind::InvalidInput
+        ),
+        _ => true,
+    }
+}
 
 type Name = [u8; NAME_LEN];
 /// Keys and values.

@@ -299,6 +299,34 @@ fn what_is_derived_from_the_ledger_may_be_lost_in_any_combination() {
 }
 
 #[test]
+fn a_state_store_that_was_only_half_made_is_made_anew() {
+    let written = written(6);
+    let state = written.dir.path().join("state");
+    for lost in files(&state) {
+        let lost = lost.strip_prefix(&state).unwrap();
+        // What a kill while it was being made leaves: some files not there yet, or there and empty.
+        for empty in [false, true] {
+            let dir = folder();
+            copy_folder(written.dir.path(), dir.path());
+            let path = dir.path().join("state").join(lost);
+            std::fs::remove_file(&path).unwrap();
+            if empty {
+                std::fs::write(&path, b"").unwrap();
+            }
+            let store = written.party.open(dir.path(), small_chunks(MANY)).unwrap();
+            assert_intact(&written.party, &store, &written.batches);
+        }
+    }
+    let dir = folder();
+    copy_folder(written.dir.path(), dir.path());
+    std::fs::remove_dir_all(dir.path().join("state")).unwrap();
+    std::fs::create_dir(dir.path().join("state")).unwrap();
+    std::fs::write(dir.path().join("state/0.jnl"), [0; 100]).unwrap();
+    let store = written.party.open(dir.path(), small_chunks(MANY)).unwrap();
+    assert_intact(&written.party, &store, &written.batches);
+}
+
+#[test]
 fn only_one_process_opens_a_folder() {
     let party = Party::new();
     let dir = folder();
