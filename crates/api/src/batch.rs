@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 use verify::TxId;
 
 use crate::answer::{self, Answer};
-use crate::call::{Call, parse};
+use crate::call::Call;
 use crate::error::{ApiError, ErrorBody};
+use crate::json::{Object, parse};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX};
 use crate::stream;
 use crate::transactions::{collection_of, split_tags, wait_of};
@@ -118,7 +119,7 @@ pub(crate) async fn append(mut call: Call) -> Result<Answer, ApiError> {
     #[derive(Deserialize)]
     struct Batch<'a> {
         #[serde(borrow)]
-        entries: Vec<BatchEntry<'a>>,
+        entries: Vec<Object<BatchEntry<'a>>>,
     }
     #[derive(Serialize)]
     struct Results<'a> {
@@ -140,7 +141,7 @@ pub(crate) async fn append(mut call: Call) -> Result<Answer, ApiError> {
         )));
     }
     let mut transactions: Vec<Box<dyn Transaction>> = Vec::with_capacity(batch.entries.len());
-    let checked = batch.entries.into_iter().map(|entry| {
+    let checked = batch.entries.into_iter().map(|Object(entry)| {
         let entry = entry.into_transaction(&node, collection.as_deref())?;
         let collection = entry.collection().to_owned();
         transactions.push(Box::new(entry));

@@ -12,7 +12,6 @@ use hyper::body::{Body, Incoming};
 use ledger::users::UserId;
 use node::Node;
 use percent_encoding::percent_decode_str;
-use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 use verify::TxId;
 
@@ -247,15 +246,6 @@ pub(crate) async fn next_piece(
 
 fn timed_out() -> ApiError {
     ApiError::new(Code::RequestTimeout, "The body did not arrive in time.")
-}
-
-/// Reads JSON. Fields that are not known are ignored, as Azure's service does.
-///
-/// # Errors
-/// It is not JSON, or not of the shape that `T` has; `what` says which that is.
-pub(crate) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8], what: &str) -> Result<T, ApiError> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| ApiError::input(format!("The body is not {what}: {error}.")))
 }
 
 /// The first value of `name` in a query string, decoded as HTML forms are.

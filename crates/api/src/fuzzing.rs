@@ -1,6 +1,7 @@
 //! What reads outside bytes in here, for the targets in `fuzz/` alone (`--cfg fuzzing`).
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use futures_util::FutureExt;
 use http::Method;
@@ -10,10 +11,14 @@ use serde::Deserialize;
 
 use crate::auth::{IssuerError, Tokens, keys};
 use crate::batch::BatchEntry;
-use crate::call::{parse, query_value};
+use crate::call::query_value;
 use crate::config::JwtIssuer;
+use crate::json::{Object, parse};
+use crate::lines::Lines;
+use crate::roles::parse_roles;
 use crate::routes::{self, Found};
 use crate::transactions::{EntryBody, split_tags};
+use crate::users;
 
 /// The contents of an entry as one body, if it is one.
 pub fn entry(body: &[u8]) -> Option<Cow<'_, str>> {
@@ -27,7 +32,7 @@ pub fn batch(body: &[u8]) -> Option<usize> {
     #[derive(Deserialize)]
     struct Batch<'a> {
         #[serde(borrow)]
-        entries: Vec<BatchEntry<'a>>,
+        entries: Vec<Object<BatchEntry<'a>>>,
     }
     let batch: Batch<'_> = parse(body, "a batch").ok()?;
     Some(batch.entries.len())
@@ -36,6 +41,30 @@ pub fn batch(body: &[u8]) -> Option<usize> {
 /// Whether a line of a stream is an entry.
 pub fn line(line: &[u8]) -> bool {
     parse::<BatchEntry<'_>>(line, "a line").is_ok()
+}
+
+/// The lines of a stream that comes in pieces.
+pub fn lines<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Vec<u8>> {
+    let mut lines = Lines::default();
+    let mut got = Vec::new();
+    for piece in pieces {
+        lines.push(piece);
+        got.extend(lines.take(false).iter().map(<[u8]>::to_vec));
+    }
+    got.extend(lines.take(true).iter().map(<[u8]>::to_vec));
+    assert_eq!(lines.unfinished(), 0);
+    got
+}
+
+/// Custom roles and their actions, in any shape that clients send.
+pub fn roles(body: &[u8]) -> Option<Vec<(String, BTreeSet<String>)>> {
+    parse_roles(body).ok()
+}
+
+/// The one role, or the several ones, that a user is to have.
+pub fn user_roles(body: &[u8]) -> Option<BTreeSet<String>> {
+    let one = users::parse_role(body).map(|role| BTreeSet::from([role]));
+    one.or_else(|_| users::parse_roles(body)).ok()
 }
 
 /// The first value of a query parameter, decoded; `None` too where it cannot be.

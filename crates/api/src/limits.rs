@@ -28,9 +28,6 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// Bytes of a request's headers together. CCF takes 16 KiB; tokens that list many groups need more.
 pub const HEADER_BYTES_MAX: usize = 32 << 10;
 
-/// Headers of one request. CCF's number.
-pub const HEADERS_MAX: usize = 256;
-
 /// HTTP/2 requests in flight on one connection.
 pub const STREAMS_MAX: u32 = 512;
 

@@ -11,8 +11,9 @@ use node::Wait;
 use serde::{Deserialize, Serialize};
 
 use crate::answer::{self, Answer};
-use crate::call::{Call, parse};
+use crate::call::Call;
 use crate::error::ApiError;
+use crate::json::{Object, parse, parse_list};
 use crate::limits::BODY_BYTES_MAX;
 use crate::version::ApiVersion;
 
@@ -27,7 +28,7 @@ struct RoleBody {
 #[derive(Deserialize)]
 struct RolesBody {
     #[serde(alias = "role")]
-    roles: Vec<RoleBody>,
+    roles: Vec<Object<RoleBody>>,
 }
 
 #[derive(Serialize)]
@@ -126,13 +127,14 @@ fn name_of(call: &Call) -> Result<String, ApiError> {
     }
 }
 
-fn parse_roles(body: &[u8]) -> Result<Vec<(String, BTreeSet<String>)>, ApiError> {
+pub(crate) fn parse_roles(body: &[u8]) -> Result<Vec<(String, BTreeSet<String>)>, ApiError> {
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
     let roles = if first == Some(&b'[') {
-        parse::<Vec<RoleBody>>(body, "a list of roles")?
+        parse_list::<RoleBody>(body, "a list of roles")?
     } else {
         let what = "{\"roles\": [{\"roleName\": text, \"roleActions\": [text, ...]}]}";
-        parse::<RolesBody>(body, what)?.roles
+        let RolesBody { roles } = parse(body, what)?;
+        roles.into_iter().map(|Object(role)| role).collect()
     };
     if roles.is_empty() {
         return Err(ApiError::input("The body names no role."));
@@ -157,7 +159,14 @@ mod tests {
             let roles = parse_roles(text.as_bytes()).unwrap();
             assert_eq!(roles, [("a".to_owned(), BTreeSet::from(["/x".to_owned()]))]);
         }
-        for text in ["[]", r#"{"roles":[]}"#, r#"{"roles":[{}]}"#, "7"] {
+        for text in [
+            "[]",
+            r#"{"roles":[]}"#,
+            r#"{"roles":[{}]}"#,
+            r#"[["a",[]]]"#,
+            r#"{"roles":[["a",[]]]}"#,
+            "7",
+        ] {
             assert!(parse_roles(text.as_bytes()).is_err(), "{text}");
         }
     }

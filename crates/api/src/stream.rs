@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::HeaderValue;
 use hyper::body::Incoming;
 use ledger::entries::AppendEntry;
@@ -21,11 +21,13 @@ use verify::TxId;
 use crate::answer::{self, Answer};
 use crate::auth::Identity;
 use crate::batch::{BatchEntry, Checked, answers, shown};
-use crate::call::{Call, next_piece, parse};
+use crate::call::{Call, next_piece};
 use crate::error::{ApiError, Code};
+use crate::json::parse;
 use crate::limits::{
     STREAM_BUSY_PATIENCE, STREAM_ENTRIES_IN_FLIGHT, STREAM_PIECES_AHEAD, STREAM_SILENCE_MAX,
 };
+use crate::lines::Lines;
 use crate::transactions::{collection_of, entry_bytes_max, wait_of};
 
 /// The media type.
@@ -70,7 +72,7 @@ struct Reading {
 
 impl Reading {
     async fn run(self, mut body: Incoming, to_submit: mpsc::Sender<Vec<Line>>) {
-        let mut unread = BytesMut::new();
+        let mut unread = Lines::default();
         loop {
             let (piece, failed) =
                 match next_piece(&mut body, Instant::now() + STREAM_SILENCE_MAX).await {
@@ -79,10 +81,11 @@ impl Reading {
                 };
             let at_end = piece.is_none();
             if let Some(piece) = piece {
-                unread.extend_from_slice(&piece);
+                unread.push(&piece);
             }
-            let mut lines = self.take_lines(&mut unread, at_end && failed.is_none());
-            let too_long = unread.len() > self.line_bytes_max;
+            let whole = unread.take(at_end && failed.is_none());
+            let mut lines: Vec<Line> = whole.iter().map(|line| self.entry(line)).collect();
+            let too_long = unread.unfinished() > self.line_bytes_max;
             if too_long {
                 lines.push(Err(self.too_long()));
             }
@@ -101,21 +104,6 @@ impl Reading {
                 return;
             }
         }
-    }
-
-    /// Takes the whole lines out of `unread`; at the end also one without a line end.
-    fn take_lines(&self, unread: &mut BytesMut, at_end: bool) -> Vec<Line> {
-        let end = match unread.iter().rposition(|&byte| byte == b'\n') {
-            _ if at_end => unread.len(),
-            Some(last) => last + 1,
-            None => return Vec::new(),
-        };
-        let whole = unread.split_to(end);
-        let lines = whole.as_ref().split(|&byte| byte == b'\n');
-        lines
-            .filter(|line| !line.trim_ascii().is_empty())
-            .map(|line| self.entry(line))
-            .collect()
     }
 
     fn entry(&self, line: &[u8]) -> Line {

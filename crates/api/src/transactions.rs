@@ -13,8 +13,9 @@ use verify::receipt::Receipt;
 use verify::{Seqno, TxId, TxStatus};
 
 use crate::answer::{self, Answer};
-use crate::call::{Call, parse};
+use crate::call::Call;
 use crate::error::{ApiError, Code, chain, invalid, unknown};
+use crate::json::parse;
 use crate::limits::{ENTRY_ENVELOPE_BYTES, JSON_ESCAPE_FACTOR, PAGE_BYTES, PAGE_ENTRIES};
 use crate::version::ApiVersion;
 

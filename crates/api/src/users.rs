@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::answer::{self, Answer};
 use crate::auth::Needs;
-use crate::call::{Call, parse};
+use crate::call::Call;
 use crate::error::{ApiError, Code};
+use crate::json::parse;
 use crate::limits::BODY_BYTES_MAX;
 use crate::transactions::blocking;
 
@@ -85,16 +86,11 @@ fn find(call: &Call) -> Result<(UserId, User), ApiError> {
 
 /// `PATCH /app/users/{userId}`
 pub(crate) async fn change(mut call: Call) -> Result<Answer, ApiError> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Body {
-        assigned_role: String,
-    }
     refuse_newer_versions(&call)?;
     let id = call.user_id()?;
     let body = call.json_bytes(BODY_BYTES_MAX).await?;
-    let body: Body = parse(&body, "{\"assignedRole\": text}")?;
-    let roles = BTreeSet::from([body.assigned_role.clone()]);
+    let role = parse_role(&body)?;
+    let roles = BTreeSet::from([role.clone()]);
     let changed = AssignRoles {
         user: id.clone(),
         roles,
@@ -106,7 +102,7 @@ pub(crate) async fn change(mut call: Call) -> Result<Answer, ApiError> {
         .await??;
     let user = OneRole {
         user_id: id.as_str(),
-        assigned_role: &body.assigned_role,
+        assigned_role: &role,
     };
     Ok(answer::with_transaction(answer::json(&user), transaction))
 }
@@ -114,16 +110,9 @@ pub(crate) async fn change(mut call: Call) -> Result<Answer, ApiError> {
 /// `PATCH /app/ledgerUsers/{userId}`: the roles come beside those that the user has; the answer
 /// shows those that were given now.
 pub(crate) async fn add_roles(mut call: Call) -> Result<Answer, ApiError> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Body {
-        assigned_roles: BTreeSet<String>,
-    }
     let id = call.user_id()?;
     let body = call.json_bytes(BODY_BYTES_MAX).await?;
-    let Body {
-        assigned_roles: roles,
-    } = parse(&body, "{\"assignedRoles\": [text, ...]}")?;
+    let roles = parse_roles(&body)?;
     let changed = AssignRoles {
         user: id.clone(),
         roles: roles.clone(),
@@ -137,6 +126,26 @@ pub(crate) async fn add_roles(mut call: Call) -> Result<Answer, ApiError> {
         answer::json(&many_roles(&id, &roles)),
         transaction,
     ))
+}
+
+/// The role that a user is to have, and no other.
+pub(crate) fn parse_role(body: &[u8]) -> Result<String, ApiError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Body {
+        assigned_role: String,
+    }
+    parse(body, "{\"assignedRole\": text}").map(|body: Body| body.assigned_role)
+}
+
+/// The roles that a user is to have beside others.
+pub(crate) fn parse_roles(body: &[u8]) -> Result<BTreeSet<String>, ApiError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Body {
+        assigned_roles: BTreeSet<String>,
+    }
+    parse(body, "{\"assignedRoles\": [text, ...]}").map(|body: Body| body.assigned_roles)
 }
 
 /// `DELETE /app/users/{userId}`

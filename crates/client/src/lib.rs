@@ -27,6 +27,8 @@ pub mod model;
 
 mod builder;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod governance;
 mod http;
 mod identity;

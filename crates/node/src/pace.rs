@@ -11,7 +11,7 @@ const CROWD: usize = 8;
 
 /// The longest that a batch waits for callers who are expected back: about what a sync takes on a
 /// shared disk, and some multiples of what signing costs.
-const PATIENCE: Duration = Duration::from_millis(1);
+const PATIENCE: Duration = Duration::from_millis(2);
 
 /// Remembers who is expected back.
 #[derive(Debug, Default)]
