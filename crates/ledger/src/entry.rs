@@ -29,7 +29,7 @@ pub const ENTRY_BYTES_MIN: usize = PUBLIC_AT + PUBLIC_FIXED_LEN;
 
 /// What an entry contributes to the Merkle tree (draft-ietf-scitt-receipts-ccf-profile, section 2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LeafComponents {
+pub struct LeafDigests {
     /// Digest of the whole encoded entry.
     pub write_set_digest: Digest,
     /// Digest of the commit evidence.
@@ -38,7 +38,7 @@ pub struct LeafComponents {
     pub claims_digest: Digest,
 }
 
-impl LeafComponents {
+impl LeafDigests {
     /// The leaf.
     pub fn leaf(&self) -> Digest {
         Digest::of_parts(&[
@@ -59,7 +59,7 @@ pub fn encode(
     writes: &WriteSet,
     claims_digest: Digest,
     secret: &LedgerSecret,
-) -> LeafComponents {
+) -> LeafDigests {
     let start = out.len();
     let commit_evidence_digest = Digest::of(secret.commit_evidence(id).as_bytes());
     out.extend_from_slice(&[0; PUBLIC_AT]);
@@ -82,7 +82,7 @@ pub fn encode(
     entry[HEADER_LEN + TAG_LEN..HEADER_LEN + GCM_LEN].copy_from_slice(&iv(id));
     let public_length = (private_at - start - PUBLIC_AT) as u64;
     entry[HEADER_LEN + GCM_LEN..PUBLIC_AT].copy_from_slice(&public_length.to_le_bytes());
-    LeafComponents {
+    LeafDigests {
         write_set_digest: Digest::of(entry),
         commit_evidence_digest,
         claims_digest,
@@ -205,8 +205,8 @@ impl<'a> Entry<'a> {
     }
 
     /// What it contributes to the Merkle tree.
-    pub fn leaf_components(&self) -> LeafComponents {
-        LeafComponents {
+    pub fn leaf_components(&self) -> LeafDigests {
+        LeafDigests {
             write_set_digest: Digest::of(self.bytes),
             commit_evidence_digest: self.commit_evidence_digest,
             claims_digest: self.claims_digest,
@@ -265,7 +265,7 @@ mod tests {
 
     const ID: TxId = TxId::new(View(2), Seqno(17));
 
-    fn sample() -> (Vec<u8>, WriteSet, LedgerSecret, LeafComponents) {
+    fn sample() -> (Vec<u8>, WriteSet, LedgerSecret, LeafDigests) {
         let secret = LedgerSecret::new([7; 32]);
         let mut writes = WriteSet::default();
         writes.put(PRIVATE_ENTRIES, b"subledger:0", b"Hello world");

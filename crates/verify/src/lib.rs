@@ -13,6 +13,7 @@ pub mod digest;
 pub mod error;
 pub mod evidence;
 pub mod key;
+mod known;
 pub mod limits;
 pub mod merkle;
 pub mod receipt;

@@ -34,3 +34,7 @@ pub const MAX_COSE_PROOFS: usize = 16;
 /// Endorsed node certificates that a verifier remembers: far more nodes than a service has at a
 /// time, so that one check of the chain serves all receipts of a node.
 pub const MAX_CACHED_NODES: usize = 256;
+
+/// Signed roots that a verifier remembers, 32 bytes each: receipts of entries that were committed
+/// together share one, and come from a file or a folder near each other.
+pub const MAX_CACHED_ROOTS: usize = 4096;

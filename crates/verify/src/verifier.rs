@@ -1,14 +1,12 @@
 //! From a receipt and a trusted service to a verdict.
 
-use std::collections::HashSet;
-use std::sync::{PoisonError, RwLock};
-
 use crate::cert::Cert;
 use crate::claims::{Claim, claims_digest};
 use crate::digest::Digest;
 use crate::error::ReceiptError;
 use crate::evidence::evidence_tx_id;
-use crate::limits::MAX_CACHED_NODES;
+use crate::known::Known;
+use crate::limits::{MAX_CACHED_NODES, MAX_CACHED_ROOTS};
 use crate::receipt::{Covered, Receipt, ReceiptDocument};
 use crate::tx_id::TxId;
 
@@ -49,14 +47,17 @@ impl From<Cert> for ServiceIdentity {
 
 /// Verifies JSON receipts under one service, the same ones as CCF's and Azure's verifiers do.
 ///
-/// It remembers which nodes the service endorses, so a receipt costs one signature check. It may be
-/// shared between threads.
+/// It remembers which nodes the service endorses, so a receipt costs one signature check; and which
+/// roots those nodes signed, so receipts under the same root cost one together. It may be shared
+/// between threads.
 #[derive(Debug)]
 pub struct Verifier {
     identity: ServiceIdentity,
     /// Digests of chains (node certificate, then endorsements) that led to the service, each with
     /// the key that it led to.
-    endorsed: RwLock<HashSet<(Digest, Digest)>>,
+    endorsed: Known<(Digest, Digest)>,
+    /// Digests of (signing key, root, signature) that belong together.
+    signed: Known<Digest>,
 }
 
 impl Verifier {
@@ -64,7 +65,8 @@ impl Verifier {
     pub fn new(service: impl Into<ServiceIdentity>) -> Self {
         Self {
             identity: service.into(),
-            endorsed: RwLock::default(),
+            endorsed: Known::up_to(MAX_CACHED_NODES),
+            signed: Known::up_to(MAX_CACHED_ROOTS),
         }
     }
 
@@ -143,6 +145,12 @@ impl Verifier {
         {
             return Err(ReceiptError::NodeId { stated, actual });
         }
+        // The first two have a fixed length, so no two triples are joined to the same bytes.
+        let parts = [&actual.0[..], &root.0, &receipt.signature];
+        let fact = Digest::of_parts(&parts);
+        if self.signed.has(&fact) {
+            return Ok(());
+        }
         receipt
             .cert
             .public_key()
@@ -150,7 +158,9 @@ impl Verifier {
             .map_err(|_| ReceiptError::Signature {
                 root: *root,
                 signer: actual,
-            })
+            })?;
+        self.signed.add(fact);
+        Ok(())
     }
 
     /// Follows the chain from the node's certificate over the endorsements to a trusted service.
@@ -158,12 +168,10 @@ impl Verifier {
     fn endorsing_service(&self, receipt: &Receipt) -> Result<Digest, ReceiptError> {
         let chain = chain_digest(receipt);
         let trusted = || std::iter::once(&self.identity.cert).chain(&self.identity.previous);
-        let endorsed = self.endorsed.read().unwrap_or_else(PoisonError::into_inner);
-        let known = trusted().find(|service| endorsed.contains(&(chain, service.key_digest())));
+        let known = trusted().find(|service| self.endorsed.has(&(chain, service.key_digest())));
         if let Some(service) = known {
             return Ok(service.key_digest());
         }
-        drop(endorsed);
 
         let mut last = &receipt.cert;
         for next in &receipt.service_endorsements {
@@ -181,14 +189,7 @@ impl Verifier {
             .find(|service| last.is_signed_by(service))
             .ok_or(ReceiptError::NotEndorsed(what))?
             .key_digest();
-        let mut endorsed = self
-            .endorsed
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        if endorsed.len() >= MAX_CACHED_NODES {
-            endorsed.clear();
-        }
-        endorsed.insert((chain, service));
+        self.endorsed.add((chain, service));
         Ok(service)
     }
 }

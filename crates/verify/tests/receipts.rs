@@ -336,6 +336,28 @@ fn a_signature_transaction_proves_its_root_and_no_entry() {
 }
 
 #[test]
+fn a_root_that_was_found_signed_vouches_for_no_other_signature() {
+    let service = Identity::new("service", true, None);
+    let node = Identity::new("node", true, Some(&service));
+    let verifier = Verifier::new(service.cert());
+    let [first, second] = <[Receipt; 2]>::try_from(receipts(&node, 3, &[])).unwrap();
+    verifier.verify(&first, None).unwrap();
+    verifier.verify(&second, None).unwrap();
+    let mut forged = second.clone();
+    *forged.signature.last_mut().unwrap() ^= 1;
+    for _ in 0..2 {
+        let refused = verifier.verify(&forged, None).unwrap_err();
+        assert!(matches!(refused, ReceiptError::Signature { .. }));
+    }
+    let stranger = Identity::new("stranger", true, Some(&service));
+    let mut stolen = second;
+    stolen.cert = stranger.cert();
+    stolen.node_id = Some(stranger.cert().key_digest());
+    let refused = verifier.verify(&stolen, None).unwrap_err();
+    assert!(matches!(refused, ReceiptError::Signature { .. }));
+}
+
+#[test]
 fn more_nodes_than_are_remembered_are_still_verified() {
     let service = Identity::new("CCF Network", false, None);
     let verifier = Verifier::new(service.cert());
