@@ -18,7 +18,8 @@ const PATIENCE: Duration = Duration::from_millis(2);
 pub(crate) struct Pace {
     /// Callers in the batch that the log took last.
     last: usize,
-    /// Callers in that batch and in the one that was filled meanwhile: all who write just now.
+    /// Callers in that batch and in the one that was filled meanwhile: all who write just now. Some
+    /// are always on their way and seen in neither, so it shrinks by a quarter at a time.
     crowd: usize,
     free_since: Option<Instant>,
 }
@@ -35,7 +36,8 @@ pub(crate) struct Patience {
 impl Pace {
     /// The log is free to take a batch from now on; the one being filled has this many callers.
     pub(crate) fn log_is_free(&mut self, callers: usize, now: Instant) {
-        self.crowd = self.last + callers;
+        let seen = self.last + callers;
+        self.crowd = seen.max(self.crowd - self.crowd.div_ceil(4));
         self.free_since = Some(now);
     }
 

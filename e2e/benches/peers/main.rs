@@ -4,19 +4,24 @@
 //! not. `cargo xtask bench` runs it.
 //!
 //! Arguments: `--seconds N` for each figure (5), `--entries N` that fill the ledger before anything
-//! is read (200,000), `--json` for one line of JSON at the end.
+//! is read (200,000), `--large N` entries of a second ledger (10,000,000; 0 for none), `--json` for
+//! one line of JSON at the end.
 #![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
 
+mod large;
+mod offline;
 mod process;
 mod report;
+mod target;
 mod work;
 
 use anyhow::{Context, Result, bail};
 
 /// What the run was asked for.
 struct Args {
-    seconds: u64,
+    seconds: f64,
     entries: u64,
+    large: u64,
     json: bool,
 }
 
@@ -32,8 +37,9 @@ fn main() -> Result<()> {
 
 fn parse() -> Result<Args> {
     let mut parsed = Args {
-        seconds: 5,
+        seconds: 5.0,
         entries: 200_000,
+        large: 10_000_000,
         json: false,
     };
     let mut args = std::env::args().skip(1);
@@ -45,12 +51,15 @@ fn parse() -> Result<Args> {
             value.parse().with_context(|| format!("{arg} {value}"))
         };
         match arg.as_str() {
-            "--seconds" => parsed.seconds = number()?,
+            "--seconds" => parsed.seconds = number()? as f64,
             "--entries" => parsed.entries = number()?,
+            "--large" => parsed.large = number()?,
             "--json" => parsed.json = true,
             // `cargo bench` says so to every bench.
             "--bench" => {}
-            other => bail!("unknown argument {other}; there are --seconds, --entries and --json"),
+            other => bail!(
+                "unknown argument {other}; there are --seconds, --entries, --large and --json"
+            ),
         }
     }
     Ok(parsed)

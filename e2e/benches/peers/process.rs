@@ -87,18 +87,33 @@ pub(crate) fn json_and_cpu<T: DeserializeOwned>(command: &mut Command) -> Result
 /// # Errors
 /// When there is no such process.
 pub(crate) fn resident(pid: u32) -> Result<u64> {
+    memory(pid, "VmRSS:")
+}
+
+/// The most of it that there ever was.
+///
+/// # Errors
+/// When there is no such process.
+pub(crate) fn resident_at_most(pid: u32) -> Result<u64> {
+    memory(pid, "VmHWM:")
+}
+
+fn memory(pid: u32, figure: &str) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).context("reading a process")?;
     let line = status
         .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .context("no VmRSS")?;
+        .find_map(|line| line.strip_prefix(figure))
+        .with_context(|| format!("no {figure}"))?;
     let kib: u64 = line.trim().trim_end_matches(" kB").trim().parse()?;
     Ok(kib * 1024)
 }
 
 /// Processor time that the process has used so far, its threads and the kernel on its behalf. A
 /// process that has ended keeps it until its parent has asked how it ended.
-fn cpu(pid: u32) -> Result<Duration> {
+///
+/// # Errors
+/// When there is no such process.
+pub(crate) fn cpu(pid: u32) -> Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("reading a process")?;
     // The second field is a name in parentheses and may contain spaces; utime is the 14th.
     let fields = stat.rsplit_once(')').context("reading a process")?.1;

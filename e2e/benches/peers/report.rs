@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
+use crate::target::Beside;
+
 /// The figures of a run.
 #[derive(Default)]
 pub(crate) struct Report {
@@ -58,13 +60,24 @@ impl Report {
         (peer, theirs): (&str, f64),
         goal: Goal,
     ) {
-        let compared = ours / theirs.max(1e-3);
-        let peer = format!("{peer} {}", micros(theirs));
         self.push(Row {
             work,
             figure: micros(ours),
-            peer,
-            compared,
+            peer: format!("{peer} {}", micros(theirs)),
+            compared: ours / theirs.max(1e-3),
+            goal,
+        });
+    }
+
+    /// Adds what was measured in turn with a peer.
+    pub(crate) fn beside(&mut self, work: &'static str, beside: &Beside, peer: &str, goal: Goal) {
+        let [median, least, most] = beside.ratios;
+        let theirs = micros(beside.theirs);
+        self.push(Row {
+            work,
+            figure: micros(beside.ours),
+            peer: format!("{peer} {theirs}, rounds from {least:.2}x to {most:.2}x"),
+            compared: median,
             goal,
         });
     }
