@@ -141,6 +141,7 @@ pub fn audit_with(
         expected: options.service.as_ref(),
         threads: options.threads.unwrap_or_else(cores),
         index,
+        differs: None,
         frontier: Frontier::new(),
         trust: Trust::default(),
         signatures: 0,
@@ -198,6 +199,9 @@ struct Auditor<'a> {
     expected: Option<&'a Cert>,
     threads: NonZeroUsize,
     index: Option<Index>,
+    /// Where the index and the entries of the last batch differ. The entries are right if the root
+    /// of the next batch covers them as they are; only then the index is to blame.
+    differs: Option<Difference>,
     frontier: Frontier,
     trust: Trust,
     signatures: u64,
@@ -235,11 +239,7 @@ impl Auditor<'_> {
                 truth_ends,
                 rule,
             },
-            Walk::Index(file, rule) => AuditError::Broken {
-                file,
-                truth_ends,
-                rule,
-            },
+            Walk::Index(difference) => difference.after(truth_ends),
             Walk::Service(error) => error,
         })
     }
@@ -306,8 +306,11 @@ impl Auditor<'_> {
             .trust
             .key_of(&batch.signed)
             .map_err(|error| format!("entry {}: {error}", batch.last()))?;
+        if let Some(difference) = self.differs.take() {
+            return Err(Walk::Index(difference));
+        }
         if let Some(index) = &mut self.index {
-            index.compare(&batch)?;
+            self.differs = index.compare(&batch).err();
         }
         if self.views.last().is_none_or(|(view, _)| *view < batch.view) {
             self.views.push((batch.view, batch.first));
@@ -332,11 +335,14 @@ impl Auditor<'_> {
     }
 
     fn report(self, files: u64, bytes: u64) -> Result<AuditReport, AuditError> {
+        let truth_ends = Seqno(self.frontier.size() - 1);
+        if let Some(difference) = self.differs {
+            return Err(difference.after(truth_ends));
+        }
         let empty = || AuditError::Empty {
             dir: self.dir.to_owned(),
         };
         if let Err(Walk::Rule(rule)) = self.index_ends_here() {
-            let truth_ends = Seqno(self.frontier.size() - 1);
             return Err(AuditError::Broken {
                 file: self.dir.to_owned(),
                 truth_ends,
@@ -363,8 +369,25 @@ impl Auditor<'_> {
 /// What ended the walk through a file.
 enum Walk {
     Rule(String),
-    Index(PathBuf, String),
+    Index(Difference),
     Service(AuditError),
+}
+
+/// A file of the index that does not fit the entries.
+struct Difference {
+    file: PathBuf,
+    rule: String,
+}
+
+impl Difference {
+    fn after(self, truth_ends: Seqno) -> AuditError {
+        let Self { file, rule } = self;
+        AuditError::Broken {
+            file,
+            truth_ends,
+            rule,
+        }
+    }
 }
 
 impl From<String> for Walk {
@@ -438,7 +461,7 @@ impl Index {
         })
     }
 
-    fn compare(&mut self, batch: &FoundBatch) -> Result<(), Walk> {
+    fn compare(&mut self, batch: &FoundBatch) -> Result<(), Difference> {
         if batch.first == Seqno::FIRST {
             self.hashes.compare(0, &Digest::ZERO.0, batch.first)?;
         }
@@ -464,14 +487,16 @@ impl IndexFile {
     }
 
     /// Compares as much as there is: what is not synced yet may be missing at the end.
-    fn compare(&mut self, at: u64, expected: &[u8], first: Seqno) -> Result<(), Walk> {
+    fn compare(&mut self, at: u64, expected: &[u8], first: Seqno) -> Result<(), Difference> {
         use std::os::unix::fs::FileExt;
         let there = self.length.saturating_sub(at).min(expected.len() as u64) as usize;
         self.found.resize(there, 0);
         let read = self.file.read_exact_at(&mut self.found, at);
         if read.is_err() || self.found != expected[..there] {
-            let rule = format!("it does not fit the entries from {first} on");
-            return Err(Walk::Index(self.path.clone(), rule));
+            return Err(Difference {
+                file: self.path.clone(),
+                rule: format!("it does not fit the entries from {first} on"),
+            });
         }
         Ok(())
     }
