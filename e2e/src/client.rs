@@ -67,7 +67,9 @@ impl Client {
     }
 
     fn command(self, script: &str) -> Result<Command> {
-        let scripts = Path::new(env!("CARGO_MANIFEST_DIR"));
+        // Not where this was built: clones may share what they build.
+        let scripts = env::var_os("CARGO_MANIFEST_DIR").context("run it with cargo")?;
+        let scripts = Path::new(&scripts);
         let cache = cache()?;
         let (program, script, packages) = match self {
             Self::Python(environment) => {

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use anyhow::{Context, Result};
 
@@ -14,9 +15,15 @@ pub(crate) fn folder() -> Result<PathBuf> {
     Ok(home.join(".cache/counterfoil"))
 }
 
-/// The workspace's root.
+/// The workspace's root: where cargo runs this from, not where it was built, for clones may share
+/// what they build.
 pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("xtask stands in the workspace's root")
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let xtask = env::var_os("CARGO_MANIFEST_DIR");
+        let xtask = PathBuf::from(xtask.expect("start it with `cargo xtask`"));
+        let root = xtask.parent();
+        root.expect("xtask stands in the workspace's root")
+            .to_owned()
+    });
+    &ROOT
 }

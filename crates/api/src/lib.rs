@@ -9,7 +9,7 @@
 //! - [`server`], [`tls`]: from a TCP connection to a request and back.
 //! - [`auth`]: who is calling, by client certificate or bearer token.
 //! - `transactions`, `batch`, `watch`, `receipts`, `collections`, `users`, `roles`, `governance`,
-//!   `node_routes`, `identity`: the endpoints.
+//!   `node_routes`, `identity`, `pages`: the endpoints.
 //! - [`dev`]: an administrator for trying things out.
 
 mod answer;
@@ -32,6 +32,7 @@ mod lines;
 mod metrics;
 mod node_routes;
 pub mod openapi;
+mod pages;
 mod receipts;
 mod roles;
 pub mod routes;

@@ -1,7 +1,8 @@
 //! The table of contents: every endpoint, what its caller must be allowed to do, who answers it.
 //!
 //! Paths and shapes of `/app` are Azure Confidential Ledger's, those of `/node` CCF's. Additions
-//! of ours are `transactions:batch` and `transactions:watch`, and receipts as COSE.
+//! of ours are `transactions:batch` and `transactions:watch`, and receipts as COSE; `/` is a page for
+//! browsers.
 
 use std::future::Future;
 use std::ops::Range;
@@ -17,8 +18,8 @@ use crate::auth::Needs::{self, AnyOf, Caller, Nothing};
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::{
-    batch, collections, governance, identity, node_routes, receipts, roles, transactions, users,
-    watch,
+    batch, collections, governance, identity, node_routes, pages, receipts, roles, transactions,
+    users, watch,
 };
 
 /// A route's answer, under way.
@@ -98,6 +99,9 @@ pub static ROUTES: &[Route] = routes! {
     GET    "/node/ready/app"                        Nothing => node_routes::ready;
     GET    "/node/ready/gov"                        Nothing => node_routes::ready;
     GET    "/ledgerIdentity/{ledgerId}"             Nothing => identity::ledger_identity;
+
+    GET    "/"                                      Nothing => pages::front;
+    GET    "/web/{file}"                            Nothing => pages::file;
 };
 
 /// What is at a path.
@@ -196,7 +200,7 @@ mod tests {
     #[test]
     fn what_is_not_in_the_table_is_not_there() {
         for path in [
-            "/",
+            "/web",
             "/app",
             "/app/users/",
             "/app/users/a/b",
@@ -211,10 +215,11 @@ mod tests {
     }
 
     #[test]
-    fn only_node_routes_and_the_identity_are_open_to_anybody() {
+    fn only_node_routes_the_identity_and_the_page_are_open_to_anybody() {
         for route in ROUTES {
             let open = route.path.starts_with("/node/")
                 || route.path.starts_with("/ledgerIdentity/")
+                || ["/", "/web/{file}"].contains(&route.path)
                 || ["/app/api", "/app/commit", "/app/tx"].contains(&route.path);
             assert_eq!(matches!(route.needs, Nothing), open, "{}", route.path);
         }

@@ -98,6 +98,14 @@ impl Server {
         Ok(server)
     }
 
+    /// The page for a browser. What stands behind the `#` is not sent to the server.
+    pub(crate) fn page(&self) -> String {
+        match &self.token {
+            Some((token, _)) => format!("{}/#token={token}", self.url),
+            None => format!("{}/", self.url),
+        }
+    }
+
     /// The file with the trust anchor.
     pub(crate) fn service_cert(&self) -> PathBuf {
         self.dir.join(SERVICE_CERT_FILE)

@@ -65,7 +65,8 @@ async fn paths_and_methods_that_are_not_there_say_so() {
     let front = Front::start().await;
     let anybody = front.anybody();
     for path in [
-        "/",
+        "/web/",
+        "/web/nothing.js",
         "/app",
         "/node/",
         "/node/nothing",
@@ -79,6 +80,28 @@ async fn paths_and_methods_that_are_not_there_say_so() {
         .await
         .fails(405, "UnsupportedHttpVerb");
     assert_eq!(answer.header("allow"), "POST, GET");
+    front.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn browsers_get_a_page_that_takes_scripts_from_here_only() {
+    let front = Front::start().await;
+    let anybody = front.anybody();
+    let page = anybody.get("/").await;
+    assert_eq!(page.status, 200);
+    assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
+    let policy = page.header("content-security-policy");
+    assert!(
+        policy.starts_with("default-src 'none'; script-src 'self';"),
+        "{policy}"
+    );
+    let script = anybody.get("/web/verify.js").await;
+    assert_eq!(script.status, 200);
+    assert_eq!(
+        script.header("content-type"),
+        "text/javascript; charset=utf-8"
+    );
+    assert_eq!(script.header("x-content-type-options"), "nosniff");
     front.stop().await;
 }
 

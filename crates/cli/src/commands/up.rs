@@ -122,6 +122,7 @@ fn show(server: &Server, dir: &Path) {
         Some((_, path)) => say!("  administrator  token in {}", path.display()),
         None => say!("  administrators as the ledger has them: `counterfoil user list`"),
     }
+    say!("  page           {}/", server.url);
     say!();
     say!("In another terminal:");
     // Commands find a ledger in the default folder by themselves.

@@ -293,7 +293,9 @@ fn the_demo_tells_its_story_and_leaves() {
 #[test]
 fn the_demo_records_what_it_is_given() {
     let folder = tempfile::tempdir().unwrap();
-    let events = concat!(env!("CARGO_MANIFEST_DIR"), "/data/events.ndjson");
+    // Tests run in their package's folder, programs in a folder of their own.
+    let events = std::path::absolute("data/events.ndjson").unwrap();
+    let events = events.to_str().unwrap();
     let args = ["demo", "--exit", "--dir", "kept", "--events", events];
     let output = counterfoil(folder.path()).args(args).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();

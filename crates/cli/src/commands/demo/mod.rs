@@ -237,6 +237,13 @@ fn next_commands(server: &Server) {
         marked("counterfoil ledger audit $COUNTERFOIL_LEDGER")
     );
     say!();
+    say!(
+        "{} {}",
+        bold("Or look at it"),
+        faint("in a browser, which asks once: the service's own certificate is the trust anchor.")
+    );
+    say!("   {}", marked(server.page()));
+    say!();
     say!("{}", faint("Ctrl-C stops it."));
 }
 
