@@ -75,7 +75,7 @@ async function list() {
   await more();
 }
 
-const SHOWN_AT_ONCE = 25;
+const SHOWN_AT_ONCE = 12;
 let waiting = [];
 
 async function more() {
@@ -140,7 +140,7 @@ async function check() {
   let said = "";
   try {
     const proven = await verify(at("receipt").value, at("anchor").value, (step) => add("", step));
-    said = `Transaction ${proven.transaction} is committed, as shown, in the ledger of the service.`;
+    said = `Transaction ${proven.transaction} is committed, as shown, in the ledger of the service you trust.`;
   } catch (error) {
     if (!(error instanceof NotValid)) throw error;
     stamp = "NOT VALID";
