@@ -3,14 +3,14 @@
 use anyhow::Result;
 
 use crate::run::{cargo, run};
-use crate::test::build_release;
+use crate::test::build;
 
-/// Builds the release binary and runs `e2e/benches/peers` against it.
+/// Builds the binary as it is handed out and runs `e2e/benches/peers` against it.
 ///
 /// # Errors
 /// When something cannot be built, or a bench fails.
 pub(crate) fn bench(args: &[&str]) -> Result<()> {
-    let binary = build_release()?;
+    let binary = build("dist")?;
     let mut command = cargo(&["bench", "--locked", "-p", "e2e", "--bench", "peers", "--"]);
     run(command.args(args).env("COUNTERFOIL_BIN", binary))
 }

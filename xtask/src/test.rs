@@ -93,22 +93,23 @@ fn doc() -> Result<Tally> {
 fn e2e() -> Result<Tally> {
     clients::install()?;
     let cache = cache::folder()?.into_os_string();
-    let binary = build_release()?.into();
+    let binary = build("release")?.into();
     nextest(
         &["-p", "e2e"],
         &[("COUNTERFOIL_BIN", binary), ("COUNTERFOIL_CACHE", cache)],
     )
 }
 
-/// Builds the program in release, and says where it is.
+/// Builds the program with a profile that optimises, and says where it is.
 ///
 /// # Errors
 /// When it does not build, or cargo cannot say where it leaves it.
-pub(crate) fn build_release() -> Result<String> {
+pub(crate) fn build(profile: &str) -> Result<String> {
     run(&mut cargo(&[
         "build",
         "--locked",
-        "--release",
+        "--profile",
+        profile,
         "-p",
         "counterfoil",
     ]))?;
@@ -118,7 +119,8 @@ pub(crate) fn build_release() -> Result<String> {
         .exec()?;
     Ok(metadata
         .target_directory
-        .join("release/counterfoil")
+        .join(profile)
+        .join("counterfoil")
         .into_string())
 }
 
