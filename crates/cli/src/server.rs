@@ -8,16 +8,13 @@ use anyhow::{Context, Result};
 use api::{Served, dev};
 use ledger::roles::ADMINISTRATOR;
 use ledger::users;
-use node::Node;
+use node::{Node, SERVICE_CERT_FILE};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::profile::{IN_LEDGER, Profile};
 use crate::report::Failure;
-
-/// The service certificate in a ledger's folder, where the node puts it.
-pub(crate) const SERVICE_CERT_FILE: &str = "service_cert.pem";
 
 /// The development administrator's token in a ledger's folder.
 const TOKEN_FILE: &str = "dev-administrator.token";

@@ -29,7 +29,7 @@ mod submit;
 
 pub use config::NodeConfig;
 pub use metrics::Metrics;
-pub use node::{Node, service_cert_file};
+pub use node::{Node, SERVICE_CERT_FILE};
 pub use reads::{EntryPage, EntryQuery, Placed, ReadError};
 pub use start::StartError;
 pub use submit::{SubmitError, Wait};

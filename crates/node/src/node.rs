@@ -1,6 +1,5 @@
 //! The handle of a running node.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -213,6 +212,4 @@ impl Drop for Node {
 }
 
 /// The file in a node's folder that holds the service's certificate, for clients to be given.
-pub fn service_cert_file(dir: &Path) -> std::path::PathBuf {
-    dir.join("service_cert.pem")
-}
+pub const SERVICE_CERT_FILE: &str = "service_cert.pem";

@@ -22,7 +22,7 @@ use crate::config::NodeConfig;
 use crate::executor::Executor;
 use crate::identity::{self, IdentityError, NODE_VALIDITY, NodeSigner, ServiceSigner};
 use crate::metrics::Metrics;
-use crate::node::{Node, service_cert_file};
+use crate::node::{Node, SERVICE_CERT_FILE};
 use crate::pace::Pace;
 use crate::platform::{self, Secrets, SecretsError};
 use crate::receipts::CoseRoots;
@@ -422,7 +422,7 @@ fn node_id(secrets: &Secrets, now: OffsetDateTime) -> Result<String, StartError>
 }
 
 fn write_service_cert(dir: &Path, cert: &str) -> Result<(), StartError> {
-    let path = service_cert_file(dir);
+    let path = dir.join(SERVICE_CERT_FILE);
     write_atomically(&path, cert.as_bytes(), 0o644)
         .map_err(|source| StartError::Io { path, source })
 }

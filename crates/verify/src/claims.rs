@@ -6,12 +6,12 @@
 
 use std::fmt;
 
-use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::digest::Digest;
+use crate::hmac::hmac_sha256;
 
 /// The one protocol for claims about ledger entries.
 pub const LEDGER_ENTRY_V1: &str = "LedgerEntryV1";
@@ -84,10 +84,9 @@ pub fn ledger_entry_claims_digest(
 }
 
 fn ledger_entry_digest(collection_id: &str, contents: &str, secret_key: &[u8; 32]) -> Digest {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, secret_key);
-    let collection_id = hmac::sign(&key, collection_id.as_bytes());
-    let contents = hmac::sign(&key, contents.as_bytes());
-    let value = Digest::of_parts(&[collection_id.as_ref(), contents.as_ref()]);
+    let collection_id = hmac_sha256(secret_key, collection_id.as_bytes());
+    let contents = hmac_sha256(secret_key, contents.as_bytes());
+    let value = Digest::of_parts(&[&collection_id.0, &contents.0]);
     Digest::of_parts(&[LEDGER_ENTRY_V1.as_bytes(), value.as_bytes()])
 }
 

@@ -12,6 +12,7 @@ pub mod cose;
 pub mod digest;
 pub mod error;
 pub mod evidence;
+mod hmac;
 pub mod key;
 mod known;
 pub mod limits;
