@@ -8,6 +8,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 /// is a decision, and this is where it is seen.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("counterfoil-verify", &[]),
+    ("attest", &[]),
     ("ledger", &["counterfoil-verify"]),
     ("store", &["counterfoil-verify", "ledger"]),
     ("node", &["counterfoil-verify", "ledger", "store"]),
@@ -30,7 +31,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 
 /// Crates that compute and do nothing else, and what would give them a clock, a thread, a disk or
 /// a network.
-const PURE: &[&str] = &["counterfoil-verify", "ledger"];
+const PURE: &[&str] = &["counterfoil-verify", "attest", "ledger"];
 const IMPURE: &[&str] = &[
     "axum",
     "fjall",

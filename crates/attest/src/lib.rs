@@ -1,0 +1,17 @@
+//! Rule: a verdict about hardware is a function of the evidence, a policy and a time. Nothing in
+//! here reads a clock, asks a vendor's server or draws a random number, so a verdict that was
+//! recorded can be reached again years later, by anyone.
+//!
+//! - [`snp`]: reports of AMD SEV-SNP.
+//!
+//! What each check proves and what it trusts: the vendor's root key (in `data/`), and that the
+//! vendor certifies only keys that its own firmware holds. Evidence says which code runs, never that
+//! the code is good: the policy lists the measurements that somebody has judged.
+
+pub mod bytes;
+pub mod limits;
+pub mod snp;
+pub mod time;
+
+pub use bytes::{HexBytes, HostData, Measurement, ReportData};
+pub use time::UnixTime;
