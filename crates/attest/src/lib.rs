@@ -3,15 +3,20 @@
 //! recorded can be reached again years later, by anyone.
 //!
 //! - [`snp`]: reports of AMD SEV-SNP.
+//! - [`insecure_virtual`]: the word of a node without hardware, kept apart from all of that.
+//! - [`report_data_for`]: what a node has the hardware sign: its key, its network, a nonce.
 //!
 //! What each check proves and what it trusts: the vendor's root key (in `data/`), and that the
 //! vendor certifies only keys that its own firmware holds. Evidence says which code runs, never that
 //! the code is good: the policy lists the measurements that somebody has judged.
 
+mod binding;
 pub mod bytes;
+pub mod insecure_virtual;
 pub mod limits;
 pub mod snp;
 pub mod time;
 
+pub use binding::report_data_for;
 pub use bytes::{HexBytes, HostData, Measurement, ReportData};
 pub use time::UnixTime;
