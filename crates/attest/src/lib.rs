@@ -3,6 +3,7 @@
 //! recorded can be reached again years later, by anyone.
 //!
 //! - [`snp`]: reports of AMD SEV-SNP.
+//! - [`intel`]: quotes of Intel TDX and SGX.
 //! - [`insecure_virtual`]: the word of a node without hardware, kept apart from all of that.
 //! - [`report_data_for`]: what a node has the hardware sign: its key, its network, a nonce.
 //!
@@ -13,6 +14,7 @@
 mod binding;
 pub mod bytes;
 pub mod insecure_virtual;
+pub mod intel;
 pub mod limits;
 pub mod snp;
 pub mod time;

@@ -6,3 +6,9 @@ pub const MAX_CERT_BYTES: usize = 16 * 1024;
 
 /// A chain of certificates in PEM. Azure sends three certificates in 6,500 bytes.
 pub const MAX_CHAIN_BYTES: usize = 64 * 1024;
+
+/// An Intel quote with its certificates. Linux hands out 32 KiB at most.
+pub const MAX_QUOTE_BYTES: usize = 32 * 1024;
+
+/// Intel's collateral for a quote, all parts together. Today's has 24 KiB.
+pub const MAX_COLLATERAL_BYTES: usize = 256 * 1024;
