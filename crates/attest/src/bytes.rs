@@ -72,6 +72,50 @@ impl<'de, const N: usize> Deserialize<'de> for HexBytes<N> {
     }
 }
 
+/// Bytes of any length: in text standard base64 with padding.
+pub(crate) mod base64_bytes {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<u8>, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        let bytes = STANDARD.decode(text.as_bytes());
+        bytes.map_err(|_| serde::de::Error::custom("not base64"))
+    }
+
+    /// The same for bytes that may be absent.
+    pub(crate) mod option {
+        use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+        #[derive(Serialize, Deserialize)]
+        struct Present(#[serde(with = "super")] Vec<u8>);
+
+        pub(crate) fn serialize<S: Serializer>(
+            bytes: &Option<Vec<u8>>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            match bytes {
+                Some(bytes) => super::serialize(bytes, serializer),
+                None => serializer.serialize_none(),
+            }
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<Vec<u8>>, D::Error> {
+            let present = Option::<Present>::deserialize(deserializer)?;
+            Ok(present.map(|Present(bytes)| bytes))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

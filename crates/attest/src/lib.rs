@@ -2,8 +2,10 @@
 //! here reads a clock, asks a vendor's server or draws a random number, so a verdict that was
 //! recorded can be reached again years later, by anyone.
 //!
+//! - [`Evidence`]: what a node shows, of whatever kind, and [`Policy`]: what a network accepts.
 //! - [`snp`]: reports of AMD SEV-SNP.
 //! - [`intel`]: quotes of Intel TDX and SGX.
+//! - [`azure`]: what Azure's paravisor puts between the two of them and the guest.
 //! - [`insecure_virtual`]: the word of a node without hardware, kept apart from all of that.
 //! - [`report_data_for`]: what a node has the hardware sign: its key, its network, a nonce.
 //!
@@ -11,8 +13,10 @@
 //! vendor certifies only keys that its own firmware holds. Evidence says which code runs, never that
 //! the code is good: the policy lists the measurements that somebody has judged.
 
+pub mod azure;
 mod binding;
 pub mod bytes;
+pub mod evidence;
 pub mod insecure_virtual;
 pub mod intel;
 pub mod limits;
@@ -21,4 +25,5 @@ pub mod time;
 
 pub use binding::report_data_for;
 pub use bytes::{HexBytes, HostData, Measurement, ReportData};
+pub use evidence::{Evidence, Paravised, Policy, Refusal, Verdict};
 pub use time::UnixTime;

@@ -16,7 +16,7 @@ use dcap_qvl::verify::QuoteVerifier;
 use dcap_qvl::{QuoteClaims, QuotePolicy};
 use serde::{Deserialize, Serialize};
 
-use crate::bytes::{HexBytes, ReportData};
+use crate::bytes::{HexBytes, ReportData, base64_bytes};
 use crate::limits::MAX_QUOTE_BYTES;
 use crate::time::UnixTime;
 
@@ -29,9 +29,10 @@ pub use refusal::IntelRefusal;
 const INTEL_ROOT: &[u8] = include_bytes!("../../data/intel-sgx-root-ca.der");
 
 /// A quote, TDX or SGX, and what Intel says about its platform.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IntelEvidence {
     /// The quote's bytes.
+    #[serde(with = "base64_bytes")]
     pub quote: Vec<u8>,
     /// Fetched for it.
     pub collateral: Collateral,

@@ -1,6 +1,7 @@
 //! From AMD's root to the key that signs reports: who vouches for the chip.
 
 use aws_lc_rs::signature::{RSA_PSS_2048_8192_SHA384, UnparsedPublicKey};
+use serde::{Deserialize, Serialize};
 use x509_parser::asn1_rs::{Oid, oid};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::oid_registry::OID_PKCS1_RSASSAPSS;
@@ -8,21 +9,39 @@ use x509_parser::pem::Pem;
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 
+use crate::bytes::base64_bytes;
 use crate::limits::{MAX_CERT_BYTES, MAX_CHAIN_BYTES};
 use crate::snp::product::{Product, Tcb};
 use crate::snp::refusal::{SnpRefusal, Which};
 use crate::time::UnixTime;
 
-/// What comes with a report so that it can be believed; all in DER.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What comes with a report so that it can be believed; all in DER, in JSON as base64.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Endorsements {
     /// The certificate of the key that signed: VCEK or VLEK.
+    #[serde(with = "base64_bytes")]
     pub vek: Vec<u8>,
     /// Its issuer, ASK or ASVK; without it AMD's ASK as built in.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "base64_bytes::option"
+    )]
     pub ask: Option<Vec<u8>>,
     /// AMD's root; without it the one built in. Its key must be the built-in one either way.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "base64_bytes::option"
+    )]
     pub ark: Option<Vec<u8>>,
     /// AMD's revocation list for the product.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "base64_bytes::option"
+    )]
     pub crl: Option<Vec<u8>>,
 }
 

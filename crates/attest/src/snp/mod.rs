@@ -17,7 +17,7 @@ mod tests;
 use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 
-use crate::bytes::{HexBytes, HostData, Measurement, ReportData};
+use crate::bytes::{HexBytes, HostData, Measurement, ReportData, base64_bytes};
 use crate::time::UnixTime;
 
 pub use endorsements::Endorsements;
@@ -28,9 +28,10 @@ pub use refusal::{SnpRefusal, Which};
 pub use report::{GuestPolicy, REPORT_BYTES, Report, SigningKey};
 
 /// A report as the firmware made it, and the certificates that it is believed by.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnpEvidence {
     /// The 1,184 bytes of the report.
+    #[serde(with = "base64_bytes")]
     pub report: Vec<u8>,
     /// From AMD's root to the chip's key.
     pub endorsements: Endorsements,
