@@ -4,7 +4,7 @@
 //! the key file is removed.
 
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::rand::SystemRandom;
@@ -29,8 +29,6 @@ pub const AUDIENCE: &str = "https://confidential-ledger.azure.com";
 
 /// 1 January 2100. A fixed time, so that the same key always makes the same token.
 const EXPIRES_AT: u64 = 4_102_444_800;
-
-const OWNER_ONLY: u32 = 0o600;
 
 /// An administrator and what to configure so that the token is believed.
 #[derive(Debug, Clone)]
@@ -127,25 +125,20 @@ pub fn administrator(dir: &Path) -> Result<DevAdministrator, DevError> {
     })
 }
 
-/// Makes a key and keeps it. Another process that does the same at the same time wins.
+/// Makes a key and keeps it: whole or not at all, should the process end meanwhile. Another process
+/// that does the same at the same time wins.
 fn make_key(dir: &Path, path: &Path) -> io::Result<Vec<u8>> {
     let random = SystemRandom::new();
     let key = Ed25519KeyPair::generate_pkcs8(&random).expect("the system has randomness");
     std::fs::create_dir_all(dir)?;
-    let mut options = std::fs::OpenOptions::new();
-    match options
-        .write(true)
-        .create_new(true)
-        .mode(OWNER_ONLY)
-        .open(path)
-    {
-        Ok(mut file) => {
-            file.write_all(key.as_ref())?;
-            file.sync_all()?;
-            Ok(key.as_ref().to_vec())
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => std::fs::read(path),
-        Err(error) => Err(error),
+    // For the owner only, which is how temporary files are made.
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    file.write_all(key.as_ref())?;
+    file.as_file().sync_all()?;
+    match file.persist_noclobber(path) {
+        Ok(_) => Ok(key.as_ref().to_vec()),
+        Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => std::fs::read(path),
+        Err(refused) => Err(refused.error),
     }
 }
 

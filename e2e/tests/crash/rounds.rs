@@ -70,7 +70,7 @@ fn killed_while_it_is_born_it_is_born_again() -> Result<()> {
     let mut random = Random::seeded()?;
     let runtime = Runtime::new()?;
     let mut ledger = Ledger::start()?;
-    for round in 0..20 {
+    for round in 0..60 {
         ledger.kill()?;
         fs::remove_dir_all(ledger.folder())?;
         let moment = random.millis(0, 80);
