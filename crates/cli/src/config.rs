@@ -10,8 +10,8 @@ use ledger::users::UserId;
 use node::NodeConfig;
 use serde::Deserialize;
 
-use crate::commands::user::user_id;
 use crate::report::Failure;
+use crate::user_id::user_id;
 
 /// Where a ledger is put, and looked for, unless something else is said.
 pub(crate) const DIR_DEFAULT: &str = "ledger";

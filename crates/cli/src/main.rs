@@ -11,6 +11,7 @@ mod package_log;
 mod profile;
 mod report;
 mod server;
+mod user_id;
 
 use std::process::ExitCode;
 
