@@ -9,7 +9,7 @@ use api::{Served, dev};
 use ledger::roles::ADMINISTRATOR;
 use ledger::users;
 use node::{Node, SERVICE_CERT_FILE};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -127,14 +127,31 @@ impl Server {
     }
 }
 
-/// Waits until somebody wants this process to end: SIGINT or SIGTERM.
-pub(crate) async fn asked_to_stop() -> Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
-        _ = terminate.recv() => {}
+/// The wish that this process end: SIGINT or SIGTERM.
+///
+/// Listen before anybody is told that the server is ready: a signal that nobody listens for ends the
+/// process where it stands.
+pub(crate) struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    /// From now on signals are kept until they are waited for.
+    pub(crate) fn listen() -> Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
-    Ok(())
+
+    /// Waits for the next one.
+    pub(crate) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 /// Whether there is no ledger in the folder yet.

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::block_on_all_cores;
 use crate::config::{Config, DIR_DEFAULT};
 use crate::out::{self, bold, faint, marked, say, warning};
-use crate::server::{self, Server};
+use crate::server::{Server, StopSignals};
 
 /// Start a ledger, or go on with the one in the folder.
 ///
@@ -73,6 +73,7 @@ impl Up {
         config.administrators.extend(self.administrators);
         block_on_all_cores(async {
             let server = Server::start(&config, self.dev).await?;
+            let mut stop = StopSignals::listen()?;
             if self.json {
                 out::write_json(&Ready {
                     url: &server.url,
@@ -84,12 +85,11 @@ impl Up {
             } else {
                 show(&server, config.dir());
             }
-            server::asked_to_stop().await?;
+            stop.next().await;
             tracing::info!("stopping: requests under way are answered first");
             tokio::select! {
                 () = server.stop() => Ok(ExitCode::SUCCESS),
-                asked_again = server::asked_to_stop() => {
-                    asked_again?;
+                () = stop.next() => {
                     // What was acknowledged is on the disk; the next start reads the tail again.
                     tracing::warn!("asked again: ending at once");
                     std::process::exit(INTERRUPTED)

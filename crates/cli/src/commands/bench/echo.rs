@@ -24,6 +24,7 @@ use tokio_rustls::rustls::{ServerConfig, version};
 use crate::commands::block_on_all_cores;
 use crate::out;
 use crate::report::Failure;
+use crate::server::StopSignals;
 
 /// Serve a bare echo of the ledger's write: the same body in, a small JSON answer out.
 #[derive(clap::Args, Debug)]
@@ -76,6 +77,7 @@ impl Echo {
         let listener = TcpListener::bind(self.listen)
             .await
             .context("cannot listen")?;
+        let mut stop = StopSignals::listen()?;
         out::write_json(&Ready {
             url: format!("https://{}", listener.local_addr()?),
             service_cert: &self.service_cert.to_string_lossy(),
@@ -90,7 +92,7 @@ impl Echo {
         let http = Arc::new(http);
         loop {
             let stream = tokio::select! {
-                stop = crate::server::asked_to_stop() => return stop,
+                () = stop.next() => return Ok(()),
                 accepted = listener.accept() => accepted?.0,
             };
             stream.set_nodelay(true)?;

@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::out::{bold, faint, good, marked, one_line, say};
 use crate::package_log;
 use crate::report::Failure;
-use crate::server::{self, Server};
+use crate::server::{Server, StopSignals};
 
 /// Events of a supply chain, for machines without a package log.
 const SHIPPED: &str = include_str!("../../../data/events.ndjson");
@@ -69,10 +69,11 @@ impl Demo {
         let config = Config::on_any_port(dir);
         block_on_all_cores(async {
             let server = Server::start(&config, true).await?;
+            let mut stop = StopSignals::listen()?;
             let told = self.tell(&server).await;
             if told.is_ok() && !self.exit {
                 next_commands(&server);
-                server::asked_to_stop().await?;
+                stop.next().await;
             }
             server.stop().await;
             told
