@@ -20,6 +20,13 @@ use crate::limits::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX};
 use crate::stream;
 use crate::transactions::{collection_of, split_tags, wait_of};
 
+/// A batch as one JSON document. Other fields are ignored.
+#[derive(Deserialize)]
+pub(crate) struct Batch<'a> {
+    #[serde(borrow)]
+    pub(crate) entries: Vec<Object<BatchEntry<'a>>>,
+}
+
 /// One entry of a batch. Other fields are ignored.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -116,11 +123,6 @@ pub(crate) fn shown(answer: &Result<(TxId, String), ApiError>) -> EntryAnswer<'_
 
 /// `POST /app/transactions:batch`
 pub(crate) async fn append(mut call: Call) -> Result<Answer, ApiError> {
-    #[derive(Deserialize)]
-    struct Batch<'a> {
-        #[serde(borrow)]
-        entries: Vec<Object<BatchEntry<'a>>>,
-    }
     #[derive(Serialize)]
     struct Results<'a> {
         results: Vec<EntryAnswer<'a>>,

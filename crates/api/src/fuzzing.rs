@@ -7,13 +7,12 @@ use futures_util::FutureExt;
 use http::Method;
 use ledger::entries::{AppendEntry, EntryLimits, Visibility};
 use percent_encoding::percent_decode_str;
-use serde::Deserialize;
 
 use crate::auth::{IssuerError, Tokens, keys};
-use crate::batch::BatchEntry;
+use crate::batch::{Batch, BatchEntry};
 use crate::call::query_value;
 use crate::config::JwtIssuer;
-use crate::json::{Object, parse};
+use crate::json::parse;
 use crate::lines::Lines;
 use crate::roles::parse_roles;
 use crate::routes::{self, Found};
@@ -29,11 +28,6 @@ pub fn entry(body: &[u8]) -> Option<Cow<'_, str>> {
 
 /// How many entries are in a batch, if it is one.
 pub fn batch(body: &[u8]) -> Option<usize> {
-    #[derive(Deserialize)]
-    struct Batch<'a> {
-        #[serde(borrow)]
-        entries: Vec<Object<BatchEntry<'a>>>,
-    }
     let batch: Batch<'_> = parse(body, "a batch").ok()?;
     Some(batch.entries.len())
 }

@@ -18,33 +18,23 @@ struct File {
     text: &'static str,
 }
 
-const PAGE: File = File {
-    name: "index.html",
-    media_type: "text/html; charset=utf-8",
-    text: include_str!("../../../web/index.html"),
-};
+macro_rules! file {
+    ($name:literal, $media_type:literal) => {
+        File {
+            name: $name,
+            media_type: $media_type,
+            text: include_str!(concat!("../../../web/", $name)),
+        }
+    };
+}
+
+const PAGE: File = file!("index.html", "text/html; charset=utf-8");
 
 const FILES: [File; 4] = [
-    File {
-        name: "page.js",
-        media_type: "text/javascript; charset=utf-8",
-        text: include_str!("../../../web/page.js"),
-    },
-    File {
-        name: "verify.js",
-        media_type: "text/javascript; charset=utf-8",
-        text: include_str!("../../../web/verify.js"),
-    },
-    File {
-        name: "style.css",
-        media_type: "text/css; charset=utf-8",
-        text: include_str!("../../../web/style.css"),
-    },
-    File {
-        name: "icon.svg",
-        media_type: "image/svg+xml",
-        text: include_str!("../../../web/icon.svg"),
-    },
+    file!("page.js", "text/javascript; charset=utf-8"),
+    file!("verify.js", "text/javascript; charset=utf-8"),
+    file!("style.css", "text/css; charset=utf-8"),
+    file!("icon.svg", "image/svg+xml"),
 ];
 
 const HEADERS: [(HeaderName, &str); 4] = [

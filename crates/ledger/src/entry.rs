@@ -205,7 +205,7 @@ impl<'a> Entry<'a> {
     }
 
     /// What it contributes to the Merkle tree.
-    pub fn leaf_components(&self) -> LeafDigests {
+    pub fn leaf_digests(&self) -> LeafDigests {
         LeafDigests {
             write_set_digest: Digest::of(self.bytes),
             commit_evidence_digest: self.commit_evidence_digest,
@@ -215,7 +215,7 @@ impl<'a> Entry<'a> {
 
     /// Its leaf.
     pub fn leaf(&self) -> Digest {
-        self.leaf_components().leaf()
+        self.leaf_digests().leaf()
     }
 
     /// Reads the tables that are in clear.
@@ -281,7 +281,7 @@ mod tests {
         let entry = Entry::parse(&bytes).unwrap();
         assert_eq!(entry.id, ID);
         assert_eq!(entry.claims_digest, Digest::of(b"claims"));
-        assert_eq!(entry.leaf_components(), leaf);
+        assert_eq!(entry.leaf_digests(), leaf);
         assert_eq!(entry.writes(&secret).unwrap(), writes);
         assert_eq!(entry.public_writes().unwrap().iter().count(), 1);
         assert_eq!(

@@ -1,7 +1,8 @@
 //! The entry that closes every batch: a signed Merkle root, in CCF's three tables.
 //!
 //! At seqno `n` it signs the root over leaves 0 to `n - 1`. The node signs every root, for JSON
-//! receipts; the service's own signature, for COSE receipts, is in some of them. The frontier lets a reader go on from here without what came before.
+//! receipts; the service's own signature, for COSE receipts, is in some of them. The frontier lets a
+//! reader go on from here without what came before.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

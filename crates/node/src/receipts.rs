@@ -99,7 +99,7 @@ impl Node {
         let bytes = entry_bytes(self.reader(), id.seqno)?;
         let damaged = |error| ReadError::Damaged(format!("the entry at {id}: {error}"));
         let entry = Entry::parse(&bytes).map_err(damaged)?;
-        let leaf = entry.leaf_components();
+        let leaf = entry.leaf_digests();
         let proof = self.reader().prove(id.seqno, covering.0)?;
         let signed = self.signed_root(covering)?;
         if proof.root(leaf.leaf()) != signed.root {

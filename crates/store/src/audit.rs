@@ -1,8 +1,8 @@
 //! Checking a folder of ledger files offline: without its secret, without trusting who keeps it.
 //!
 //! Every byte of the public part is looked at: the entries follow each other without a gap, their
-//! digests make the tree whose roots were signed, each root is signed by a node of the service and
-//! by the service itself, and nobody else became the service on the way. Private parts stay sealed;
+//! digests make the tree whose roots were signed, each root is signed by a node of the service (and
+//! by the service itself, where it signed), and nobody else became the service on the way. Private parts stay sealed;
 //! that they are unchanged follows from their digests.
 
 use std::fs::File;
@@ -50,7 +50,7 @@ pub struct Progress {
 pub struct AuditReport {
     /// Entries that a signed root covers, signature entries included.
     pub entries: u64,
-    /// Signed roots, each checked twice: the node's signature and the service's.
+    /// Signed roots: the node's signature on each was checked, and the service's where there is one.
     pub signatures: u64,
     /// Ledger files.
     pub files: u64,

@@ -1,5 +1,7 @@
 //! From AMD's root to the key that signs reports: who vouches for the chip.
 
+use std::sync::LazyLock;
+
 use aws_lc_rs::signature::{RSA_PSS_2048_8192_SHA384, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 use x509_parser::asn1_rs::{Oid, oid};
@@ -105,7 +107,12 @@ pub(super) struct Root {
 
 impl Roots {
     /// AMD's own; see `data/NOTICE`.
-    pub(super) fn amd() -> Self {
+    pub(super) fn amd() -> &'static Self {
+        static AMD: LazyLock<Roots> = LazyLock::new(Roots::built_in);
+        &AMD
+    }
+
+    fn built_in() -> Self {
         let root = |ark, ask| Root {
             ark: built_in(ark),
             ask: built_in(ask),

@@ -66,7 +66,7 @@ pub fn verify(
     report_data: &ReportData,
     now: UnixTime,
 ) -> Result<SnpVerdict, SnpRefusal> {
-    verify_under(&Roots::amd(), evidence, policy, report_data, now)
+    verify_under(Roots::amd(), evidence, policy, report_data, now)
 }
 
 fn verify_under(
