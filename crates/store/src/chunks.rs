@@ -15,8 +15,10 @@ use crate::error::{OpenError, RESTORE, StoreError};
 ///
 /// Whatever is not named like a chunk is left alone.
 ///
+/// Several may be open, one after the other, at the end: what is in them shows where they end.
+///
 /// # Errors
-/// A chunk is missing or overlaps another; one that is still open is not the last.
+/// A chunk is missing or overlaps another; one that is closed follows one that is still open.
 pub(crate) fn list(dir: &Path) -> Result<Vec<ChunkName>, OpenError> {
     let mut names = Vec::new();
     let read = |error| OpenError::io("list", dir)(error);
@@ -26,7 +28,8 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<ChunkName>, OpenError> {
     }
     names.sort();
     let mut next = Seqno::FIRST;
-    for (index, name) in names.iter().enumerate() {
+    let mut open = false;
+    for name in &names {
         let damaged = |why: &str| OpenError::Damaged {
             file: dir.join(name.to_string()),
             truth_ends: Seqno(next.0 - 1),
@@ -34,7 +37,10 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<ChunkName>, OpenError> {
             why: why.to_owned(),
             remedy: RESTORE,
         };
-        if name.first > next {
+        if open && name.last.is_some() {
+            return Err(damaged("it is closed, but the one before it is not"));
+        }
+        if name.first > next && !open {
             let to = Seqno(name.first.0 - 1);
             return Err(OpenError::MissingChunk {
                 dir: dir.to_owned(),
@@ -45,11 +51,9 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<ChunkName>, OpenError> {
         if name.first < next {
             return Err(damaged("it has entries that another ledger file has too"));
         }
-        match name.last {
-            Some(last) => next = last.next(),
-            None if index + 1 == names.len() => {}
-            None => return Err(damaged("it was never closed, but other files follow it")),
-        }
+        open = name.last.is_none();
+        // An open one has at least one entry if another follows.
+        next = name.last.unwrap_or(name.first).next();
     }
     Ok(names)
 }
@@ -65,6 +69,8 @@ pub(crate) struct OpenChunk {
     pub(crate) length: u64,
     /// Where its entries begin.
     pub(crate) offsets: Vec<u32>,
+    /// It was being closed: it takes no more entries.
+    pub(crate) complete: bool,
 }
 
 impl OpenChunk {
@@ -90,6 +96,7 @@ impl OpenChunk {
             first,
             length,
             offsets: Vec::new(),
+            complete: false,
         })
     }
 
@@ -109,6 +116,7 @@ impl OpenChunk {
             first,
             length,
             offsets,
+            complete: false,
         })
     }
 
@@ -131,6 +139,34 @@ impl OpenChunk {
         }
         self.length += bytes.len() as u64;
         Ok(())
+    }
+
+    /// Its last entry so far.
+    pub(crate) fn last(&self) -> Option<Seqno> {
+        let entries = self.offsets.len() as u64;
+        entries
+            .checked_sub(1)
+            .map(|more| Seqno(self.first.0 + more))
+    }
+
+    /// Drops the entries from `from` on, the first of which lies at `offset`. They do not come back
+    /// when this returns.
+    pub(crate) fn cut(&mut self, from: Seqno, offset: u32) -> Result<(), StoreError> {
+        let cut = || {
+            self.file.set_len(u64::from(offset))?;
+            self.file.sync_all()
+        };
+        cut().map_err(StoreError::io("cut", &self.path))?;
+        self.length = u64::from(offset);
+        self.offsets.truncate((from.0 - self.first.0) as usize);
+        Ok(())
+    }
+
+    /// Removes the file.
+    pub(crate) fn remove(self) -> Result<(), StoreError> {
+        std::fs::remove_file(&self.path)
+            .and_then(|()| sync_folder(&self.dir))
+            .map_err(StoreError::io("remove", &self.path))
     }
 
     /// Closes it: positions, then the header that points to them, then its final name, each synced
@@ -208,7 +244,7 @@ mod tests {
         for names in [
             ["ledger_1-8.committed", "ledger_1"],
             ["ledger_1-8.committed", "ledger_8-9.committed"],
-            ["ledger_1", "ledger_9"],
+            ["ledger_1", "ledger_9-12.committed"],
         ] {
             assert!(
                 matches!(folder(&names), Err(OpenError::Damaged { .. })),

@@ -18,7 +18,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use lru::LruCache;
 use verify::{Digest, Frontier, Seqno, TreeNode, nodes_in, peaks_of};
 
-use crate::store::BatchEntry;
+use crate::batch::BatchEntry;
 
 /// Bytes of a row in the file of places.
 pub(crate) const PLACE_LEN: usize = 8;

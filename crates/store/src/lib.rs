@@ -24,6 +24,7 @@
 pub mod audit;
 pub mod durable;
 
+mod batch;
 mod checkpoint;
 mod chunks;
 mod error;
@@ -37,6 +38,7 @@ mod store;
 mod trust;
 
 pub use audit::{AuditError, AuditOptions, AuditReport, Progress, audit, audit_with};
+pub use batch::{BATCH_BYTES_MAX, Batch, BatchEntry};
 pub use error::{OpenError, ReadError, StoreError};
 pub use reader::Reader;
-pub use store::{BATCH_BYTES_MAX, Batch, BatchEntry, CHUNK_BYTES_MAX, Store, StoreOptions};
+pub use store::{CHUNK_BYTES_MAX, Store, StoreOptions, Tail};

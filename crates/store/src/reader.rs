@@ -16,6 +16,7 @@ use ledger::{Entry, State, Table};
 use lru::LruCache;
 use verify::{Digest, InclusionProof, Seqno, TxId, View, prove};
 
+use crate::batch::BATCH_BYTES_MAX;
 use crate::error::ReadError;
 use crate::index::{HashFile, Place, PlaceFile};
 use crate::state::StateStore;
@@ -118,6 +119,38 @@ impl Reader {
             ));
         }
         Ok(Some(bytes))
+    }
+
+    /// The batch that begins at `first`, as it was appended, and its last seqno; `None` where there
+    /// is none (yet). Its bytes are not compared with the tree: whoever takes the batch does that.
+    ///
+    /// # Errors
+    /// The disk fails, or the file of places contradicts itself.
+    pub fn batch(&self, first: Seqno) -> Result<Option<(Vec<u8>, Seqno)>, ReadError> {
+        let Some(last) = self.signature_covering(first)? else {
+            return Ok(None);
+        };
+        let (chunk, file) = self.file_of(first)?;
+        let path = self.ledger_dir.join(chunk.to_string());
+        let start = u64::from(self.place(first)?.offset);
+        let end = u64::from(self.place(last)?.offset);
+        let mut header = [0; HEADER_LEN];
+        file.read_exact_at(&mut header, end)
+            .map_err(ReadError::io(&path))?;
+        let last_length = length_of(header).map_err(|error| ReadError::Damaged {
+            file: path.clone(),
+            seqno: last,
+            why: error.to_string(),
+        })?;
+        let length = (end + last_length as u64)
+            .checked_sub(start)
+            .and_then(|length| usize::try_from(length).ok())
+            .filter(|length| *length <= BATCH_BYTES_MAX)
+            .ok_or_else(|| self.damaged_place(first, "its batch ends before it begins"))?;
+        let mut bytes = vec![0; length];
+        file.read_exact_at(&mut bytes, start)
+            .map_err(ReadError::io(&path))?;
+        Ok(Some((bytes, last)))
     }
 
     /// The signature entry whose root covers `seqno`; for a signature entry, itself. `None` where
@@ -289,6 +322,17 @@ impl Reader {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    pub(crate) fn remove_bytes(&self, bytes: u64) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// A file without a committed entry is gone.
+    pub(crate) fn remove_chunk(&self, first: Seqno) {
+        let mut chunks = self.chunks.write().unwrap_or_else(PoisonError::into_inner);
+        chunks.retain(|chunk| chunk.first != first);
+        locked(&self.files).pop(&first);
+    }
+
     pub(crate) fn add_chunk(&self, chunk: ChunkName) {
         self.chunks
             .write()
@@ -296,7 +340,7 @@ impl Reader {
             .push(chunk);
     }
 
-    /// The last chunk gets the name of a closed one; no reader looks for the file meanwhile.
+    /// An open chunk gets the name of a closed one; no reader looks for the file meanwhile.
     pub(crate) fn close_chunk(
         &self,
         name: ChunkName,
@@ -304,8 +348,8 @@ impl Reader {
     ) -> io::Result<()> {
         let mut chunks = self.chunks.write().unwrap_or_else(PoisonError::into_inner);
         rename()?;
-        if let Some(last) = chunks.last_mut() {
-            *last = name;
+        for chunk in chunks.iter_mut().filter(|chunk| chunk.first == name.first) {
+            *chunk = name;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 //! acknowledged: the files derived from the ledger are written only after the ledger is synced, so
 //! an entry that one of them knows was committed.
 
+use std::collections::VecDeque;
 use std::fs::OpenOptions;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -12,9 +13,10 @@ use std::sync::Arc;
 
 use ledger::chunk::{CHUNK_HEADER_LEN, ChunkName};
 use ledger::entry::encode;
-use ledger::{Entry, LedgerSecret, WriteSet};
+use ledger::{Entry, LedgerSecret};
 use verify::{Digest, Frontier, Seqno, TreeNode, View};
 
+use crate::batch::Batch;
 use crate::checkpoint::CheckpointFile;
 use crate::chunks::{self, OpenChunk};
 use crate::durable::{create_folder, sync_folder};
@@ -27,7 +29,7 @@ use crate::replay::{
     signed_roots_in,
 };
 use crate::state::{self, StateStore};
-use crate::store::{Batch, Folders, Store, StoreOptions, index_and_apply};
+use crate::store::{Appended, Folders, Recovered, Store, StoreOptions, Tail, index_and_apply};
 use crate::trust::Trust;
 
 /// Bytes of the first ledger file that hold its first batch, usually: the certificates in it are
@@ -83,27 +85,43 @@ pub(crate) fn open(
     views.retain(|(_, first)| *first <= from);
 
     let reader = Reader::new(folders.ledger.clone(), hashes, places, state, views);
+    let closed = names.iter().rev().find_map(|name| name.last);
+    let decided = match options.tail {
+        Tail::Committed => Seqno(u64::MAX),
+        Tail::Undecided => known.max(closed.unwrap_or(Seqno::ZERO)),
+    };
     let mut recovery = Recovery {
         reader: Arc::new(reader),
         secret,
         known,
+        decided,
         frontier: Frontier::new(),
         view: View::default(),
         trust: Trust::default(),
         ready: None,
+        taken: Taken::default(),
+        chunks: VecDeque::new(),
         replayed: false,
     };
-    let chunk = recovery.run(&names, from)?;
+    recovery.run(&names, from)?;
     let Recovery {
         reader,
-        frontier,
+        secret,
+        taken,
+        chunks,
         replayed,
         ..
     } = recovery;
-    let mut store = Store::recovered(reader, frontier, chunk.open, checkpoint, options, lock);
-    if chunk.close {
-        store.roll().map_err(wrapped)?;
-    } else if replayed {
+    let recovered = Recovered {
+        frontier: taken.frontier,
+        view: taken.view,
+        chunks,
+        appended: taken.appended,
+        undecided: taken.undecided,
+    };
+    let mut store = Store::recovered(reader, secret, recovered, checkpoint, options, lock);
+    store.close_applied().map_err(wrapped)?;
+    if replayed {
         store.checkpoint().map_err(wrapped)?;
     }
     Ok(store)
@@ -130,14 +148,6 @@ fn open_state(
     }
 }
 
-/// The chunk to go on with.
-#[derive(Default)]
-struct Resumed {
-    open: Option<OpenChunk>,
-    /// It is complete, only its last rename is missing.
-    close: bool,
-}
-
 /// A batch that is right as far as the tree goes, in the file it was found in.
 struct Ready {
     batch: FoundBatch,
@@ -149,6 +159,8 @@ struct Recovery {
     secret: Arc<LedgerSecret>,
     /// The last entry that is known to have been committed.
     known: Seqno,
+    /// Batches up to here are applied; those after it are kept apart.
+    decided: Seqno,
     /// The tree over all batches found so far, `ready` included.
     frontier: Frontier,
     view: View,
@@ -156,11 +168,29 @@ struct Recovery {
     /// The last batch found. The next one's root covers it; only the very last one's signature has
     /// to be checked, because it covers everything.
     ready: Option<Ready>,
+    taken: Taken,
+    /// Files to go on with, oldest first.
+    chunks: VecDeque<OpenChunk>,
     replayed: bool,
 }
 
+/// What the batches that were checked lead to.
+#[derive(Default)]
+struct Taken {
+    frontier: Frontier,
+    view: View,
+    appended: VecDeque<Appended>,
+    undecided: Vec<Batch>,
+}
+
+impl Taken {
+    fn last(&self) -> Seqno {
+        Seqno(self.frontier.size() - 1)
+    }
+}
+
 impl Recovery {
-    fn run(&mut self, names: &[ChunkName], from: Seqno) -> Result<Resumed, OpenError> {
+    fn run(&mut self, names: &[ChunkName], from: Seqno) -> Result<(), OpenError> {
         for &name in names {
             let bytes = self.plausible(name)?;
             self.reader.add_chunk(name);
@@ -180,9 +210,12 @@ impl Recovery {
             remaining = &names[place..];
             start = self.anchor(names[place], from)?;
         }
-        let mut resumed = Resumed::default();
-        for &name in remaining {
-            resumed = self.replay(name, std::mem::replace(&mut start, CHUNK_HEADER_LEN))?;
+        for (index, &name) in remaining.iter().enumerate() {
+            if index > 0 {
+                self.follows(name)?;
+            }
+            let more = index + 1 < remaining.len();
+            self.replay(name, std::mem::replace(&mut start, CHUNK_HEADER_LEN), more)?;
         }
         // The last chunk is closed: its last batch is still unchecked.
         if let Some(ready) = self.ready.take() {
@@ -199,14 +232,32 @@ impl Recovery {
             return Err(self.entries_missing(names));
         }
         let Reader { hashes, places, .. } = &*self.reader;
-        hashes
-            .cut(self.frontier.size())
-            .map_err(OpenError::io("cut", hashes.path()))?;
         let last = self.reader.committed_seqno();
+        hashes
+            .cut(last.0 + 1)
+            .map_err(OpenError::io("cut", hashes.path()))?;
         places
             .resize(last)
             .map_err(OpenError::io("cut", places.path()))?;
-        Ok(resumed)
+        Ok(())
+    }
+
+    /// Makes sure that a file begins where the one before it ends: the name of an open file does not
+    /// tell.
+    fn follows(&self, name: ChunkName) -> Result<(), OpenError> {
+        let next = Seqno(self.frontier.size());
+        if name.first > next {
+            return Err(OpenError::MissingChunk {
+                dir: self.reader.ledger_dir().to_owned(),
+                from: next,
+                to: Seqno(name.first.0 - 1),
+            });
+        }
+        if name.first < next {
+            let why = "it has entries that another ledger file has too".to_owned();
+            return Err(self.damaged(name, Seqno(name.first.0 - 1), why));
+        }
+        Ok(())
     }
 
     /// Takes up the tree at the checkpoint `from`, and makes sure that the hash file and the ledger
@@ -256,15 +307,22 @@ impl Recovery {
                 remedy: REBUILD,
             });
         }
+        self.taken.frontier = frontier.clone();
+        self.taken.view = signed.id.view;
         self.frontier = frontier;
         self.view = signed.id.view;
         self.reader.publish(from, signed.id.view, from);
         Ok(next)
     }
 
-    /// Reads the batches of one chunk from `start` on.
-    fn replay(&mut self, name: ChunkName, start: usize) -> Result<Resumed, OpenError> {
+    /// Reads the batches of one chunk from `start` on. `more` says that another file follows.
+    fn replay(&mut self, name: ChunkName, start: usize, more: bool) -> Result<(), OpenError> {
         let (bytes, end) = self.read(name)?;
+        if name.last.is_none() && end < bytes.len() {
+            // It is being closed, so all of it was committed.
+            let entries = (bytes.len() - end) as u64 / 4;
+            self.decided = self.decided.max(Seqno(name.first.0 + entries - 1));
+        }
         let bytes = Arc::new(bytes);
         let mut at = start;
         let mut broken = None;
@@ -283,18 +341,19 @@ impl Recovery {
                 }
             }
         }
-        if let Some(last) = name.last {
-            let found = Seqno(self.frontier.size() - 1);
-            return match broken {
-                None if found == last => Ok(Resumed::default()),
-                None => Err(self.damaged(name, found, format!("it ends at entry {found}"))),
-                Some(why) => Err(self.damaged(name, found, why)),
-            };
+        let found = Seqno(self.frontier.size() - 1);
+        match (name.last, broken) {
+            (None, broken) if !more => self.resume(name, &bytes, end, at, broken),
+            (_, Some(why)) => Err(self.damaged(name, found, why)),
+            (Some(last), None) if found != last => {
+                Err(self.damaged(name, found, format!("it ends at entry {found}")))
+            }
+            (Some(_), None) => Ok(()),
+            (None, None) => self.reopen(name, &bytes, end, at),
         }
-        self.resume(name, &bytes, end, at, broken)
     }
 
-    /// Goes on with the open chunk, all of whose bytes up to `at` are batches.
+    /// Goes on with the last open chunk, all of whose bytes up to `at` are batches.
     fn resume(
         &mut self,
         name: ChunkName,
@@ -302,7 +361,7 @@ impl Recovery {
         end: usize,
         mut at: usize,
         mut broken: Option<String>,
-    ) -> Result<Resumed, OpenError> {
+    ) -> Result<(), OpenError> {
         if let Some(ready) = self.ready.take() {
             match self.verify_last(&ready) {
                 Ok(()) => self.take_over(ready)?,
@@ -316,37 +375,37 @@ impl Recovery {
                 }
             }
         }
-        let last = self.reader.committed_seqno();
-        let offsets = offsets_in(&bytes[..at]);
+        let last = self.taken.last();
         let closed = end < bytes.len();
         if let Some(why) = broken {
             if last < self.known || closed || self.more_was_signed(&bytes[at..end]) {
                 return Err(self.damaged(name, last, why));
             }
             self.cut(name, at, end - at, &why)?;
-        } else if closed && !positions_match(bytes, end, &offsets) {
+        }
+        self.frontier = self.taken.frontier.clone();
+        self.reopen(name, bytes, end, at)
+    }
+
+    /// Takes up an open chunk again, whose entries end at `at`.
+    fn reopen(
+        &mut self,
+        name: ChunkName,
+        bytes: &[u8],
+        end: usize,
+        at: usize,
+    ) -> Result<(), OpenError> {
+        let offsets = offsets_in(&bytes[..at]);
+        if end < bytes.len() && !positions_match(bytes, end, &offsets) {
+            let last = self.taken.last();
             return Err(self.damaged(name, last, "its positions are wrong".to_owned()));
         }
-        let path = self.path(name);
-        self.frontier = match last {
-            Seqno::ZERO => Frontier::new(),
-            last => self
-                .reader
-                .hashes
-                .frontier(last.0 + 1)
-                .map_err(OpenError::io("read", self.reader.hashes.path()))?,
-        };
-        let open = OpenChunk::resume(
-            self.reader.ledger_dir(),
-            name.first,
-            at.max(8) as u64,
-            offsets,
-        )
-        .map_err(OpenError::io("open", &path))?;
-        Ok(Resumed {
-            open: Some(open),
-            close: closed,
-        })
+        let dir = self.reader.ledger_dir();
+        let mut chunk = OpenChunk::resume(dir, name.first, at.max(8) as u64, offsets)
+            .map_err(OpenError::io("open", &self.path(name)))?;
+        chunk.complete = end < bytes.len();
+        self.chunks.push_back(chunk);
+        Ok(())
     }
 
     /// Checks the signature of the last batch, and that its signature entry is exactly the one that
@@ -425,7 +484,7 @@ impl Recovery {
         let path = self.path(name);
         tracing::warn!(
             file = %path.display(),
-            after = self.reader.committed_seqno().0,
+            after = self.taken.last().0,
             bytes = lost,
             why,
             "a torn write at the end of the ledger is cut; nobody was told that it is committed"
@@ -457,34 +516,41 @@ impl Recovery {
 
     /// Writes what is derived from a batch.
     fn take_over(&mut self, Ready { batch, bytes }: Ready) -> Result<(), OpenError> {
-        let mut writes = Vec::with_capacity(batch.entries.len());
-        for (slice, public) in batch.slices(&bytes).zip(&batch.public) {
-            writes.push(self.all_writes(slice, public)?);
-        }
+        // What a trusted node signed is not damaged, so this is another secret.
+        let writes = batch
+            .writes(&bytes, &self.secret)
+            .map_err(|seqno| OpenError::WrongSecret { seqno })?;
         let offset = u32::try_from(batch.start).expect("a chunk is below 4 GiB");
+        let decided = batch.last() <= self.decided;
+        let before = (
+            std::mem::replace(&mut self.taken.frontier, batch.frontier),
+            std::mem::replace(&mut self.taken.view, batch.view),
+        );
         let nodes = batch.nodes;
+        let kept = if decided {
+            &[]
+        } else {
+            &bytes[batch.start..batch.end]
+        };
         let batch = Batch {
             first: batch.first,
             view: batch.view,
-            bytes: Vec::new(),
+            bytes: kept.to_vec(),
             entries: batch.entries,
             writes,
         };
-        self.replayed = true;
-        index_and_apply(&self.reader, &batch, offset, &nodes).map_err(wrapped)
-    }
-
-    fn all_writes(&self, slice: &[u8], public: &WriteSet) -> Result<WriteSet, OpenError> {
-        let entry = Entry::parse(slice).expect("the batch was read from it");
-        if !entry.has_private_part() {
-            return Ok(public.clone());
+        if decided {
+            self.replayed = true;
+            return index_and_apply(&self.reader, &batch, offset, &nodes).map_err(wrapped);
         }
-        // What a trusted node signed is not damaged, so this is another secret.
-        entry
-            .writes(&self.secret)
-            .map_err(|_| OpenError::WrongSecret {
-                seqno: entry.id.seqno,
-            })
+        self.taken.appended.push_back(Appended {
+            first: batch.first,
+            offset,
+            nodes,
+            before,
+        });
+        self.taken.undecided.push(batch);
+        Ok(())
     }
 
     /// The last batch that can be believed in a damaged chunk before the checkpoint.
@@ -566,7 +632,7 @@ impl Recovery {
             Some(ChunkName {
                 last: Some(last), ..
             }) => *last,
-            Some(_) => self.reader.committed_seqno(),
+            Some(_) => self.taken.last(),
         };
         OpenError::MissingChunk {
             dir: self.reader.ledger_dir().to_owned(),

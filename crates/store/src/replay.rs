@@ -5,10 +5,10 @@ use ledger::entry::{HEADER_LEN, length_of};
 use ledger::signature::SignedRoot;
 use ledger::tables::{SIGNATURES, SINGLETON};
 use ledger::write_set::Domain;
-use ledger::{Entry, WriteSet};
+use ledger::{Entry, LedgerSecret, WriteSet};
 use verify::{Digest, Frontier, Seqno, View};
 
-use crate::store::BatchEntry;
+use crate::batch::BatchEntry;
 
 /// A batch found in a ledger file: its root is the tree's, its signature is not checked yet.
 #[derive(Debug)]
@@ -32,6 +32,27 @@ impl FoundBatch {
     /// The signature entry.
     pub(crate) fn last(&self) -> Seqno {
         self.signed.id.seqno
+    }
+
+    /// What its entries write, private parts too, given the bytes of its ledger file.
+    ///
+    /// # Errors
+    /// The seqno of the entry that does not open.
+    pub(crate) fn writes(
+        &self,
+        file: &[u8],
+        secret: &LedgerSecret,
+    ) -> Result<Vec<WriteSet>, Seqno> {
+        let entries = self.slices(file).zip(&self.public);
+        let writes = entries.map(|(slice, public)| {
+            let entry = Entry::parse(slice).expect("the batch was read from it");
+            if entry.has_private_part() {
+                entry.writes(secret).map_err(|_| entry.id.seqno)
+            } else {
+                Ok(public.clone())
+            }
+        });
+        writes.collect()
     }
 
     /// Its entries' bytes, given those of its ledger file.

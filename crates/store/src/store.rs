@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ledger::LedgerSecret;
 use ledger::chunk::ChunkName;
-use ledger::entry::ENTRY_BYTES_MIN;
-use ledger::{LedgerSecret, WriteSet};
+use ledger::signature::SignedRoot;
 use verify::{Digest, Frontier, Seqno, View};
 
+use crate::batch::Batch;
 use crate::checkpoint::CheckpointFile;
 use crate::chunks::OpenChunk;
 use crate::error::{OpenError, StoreError};
@@ -16,6 +17,7 @@ use crate::index::{PLACE_LEN, place_rows};
 use crate::lock::FolderLock;
 use crate::reader::Reader;
 use crate::recovery;
+use crate::replay::batch_at;
 
 /// What an operator may choose.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +27,18 @@ pub struct StoreOptions {
     pub chunk_bytes: u64,
     /// Memory for parts of the state store that were read lately, bytes.
     pub cache_bytes: u64,
+    /// What a batch at the end of the ledger means when the folder is opened.
+    pub tail: Tail,
+}
+
+/// What it means that a batch is synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tail {
+    /// It is committed: one node alone decides.
+    Committed,
+    /// It may yet be undone, unless it was applied: nodes decide together. Batches that are not
+    /// known to be committed are kept apart when the folder is opened ([`Store::take_undecided`]).
+    Undecided,
 }
 
 impl Default for StoreOptions {
@@ -33,6 +47,7 @@ impl Default for StoreOptions {
         Self {
             chunk_bytes: 5_000_000,
             cache_bytes: 16 << 20,
+            tail: Tail::Committed,
         }
     }
 }
@@ -41,81 +56,29 @@ impl Default for StoreOptions {
 /// may follow.
 pub const CHUNK_BYTES_MAX: u64 = 1 << 30;
 
-/// Longest batch, bytes.
-pub const BATCH_BYTES_MAX: usize = 2 << 30;
-
-/// Entries that are committed together. The last one is the signature entry that covers them.
-#[derive(Debug, Clone)]
-pub struct Batch {
-    /// Seqno of the first entry.
-    pub first: Seqno,
-    /// The view of all its entries.
-    pub view: View,
-    /// The encoded entries, one after the other.
-    pub bytes: Vec<u8>,
-    /// Length and leaf of each entry.
-    pub entries: Vec<BatchEntry>,
-    /// What each entry writes, in clear.
-    pub writes: Vec<WriteSet>,
-}
-
-/// One entry of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BatchEntry {
-    /// Encoded length, bytes.
-    pub length: u32,
-    /// Its leaf in the Merkle tree.
-    pub leaf: Digest,
-}
-
-impl Batch {
-    /// Seqno of the last entry, the signature.
-    ///
-    /// # Panics
-    /// The batch has no entries.
-    pub fn last(&self) -> Seqno {
-        Seqno(self.first.0 + self.entries.len() as u64 - 1)
-    }
-
-    fn check(&self, next: Seqno) -> Result<(), StoreError> {
-        let lengths: u64 = self
-            .entries
-            .iter()
-            .map(|entry| u64::from(entry.length))
-            .sum();
-        let why = if self.first != next {
-            "it does not follow what is there"
-        } else if self.entries.is_empty() || self.entries.len() > u32::MAX as usize {
-            "it has no entries, or too many"
-        } else if self.entries.len() != self.writes.len() {
-            "it has not one write set for each entry"
-        } else if lengths != self.bytes.len() as u64
-            || self
-                .entries
-                .iter()
-                .any(|entry| (entry.length as usize) < ENTRY_BYTES_MIN)
-        {
-            "its lengths are not those of its bytes"
-        } else if self.bytes.len() > BATCH_BYTES_MAX {
-            "it is too long"
-        } else {
-            return Ok(());
-        };
-        Err(StoreError::BadBatch {
-            first: self.first,
-            why,
-        })
-    }
-}
-
 /// A batch that is synced but not shown to readers.
 #[derive(Debug)]
-struct Appended {
-    first: Seqno,
+pub(crate) struct Appended {
+    pub(crate) first: Seqno,
     /// Where its first entry lies in its chunk.
-    offset: u32,
+    pub(crate) offset: u32,
     /// The nodes that its leaves complete, as they stand in the hash file.
-    nodes: Vec<u8>,
+    pub(crate) nodes: Vec<u8>,
+    /// The tree before it, and the view of the batch before it: what is true again if it is undone.
+    pub(crate) before: (Frontier, View),
+}
+
+/// What recovery hands to a store.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    /// The tree and the view after the last batch.
+    pub(crate) frontier: Frontier,
+    pub(crate) view: View,
+    /// Files that are not closed, oldest first.
+    pub(crate) chunks: VecDeque<OpenChunk>,
+    /// Batches that are not known to be committed, oldest first.
+    pub(crate) appended: VecDeque<Appended>,
+    pub(crate) undecided: Vec<Batch>,
 }
 
 /// The one writer of a folder.
@@ -124,12 +87,20 @@ struct Appended {
 #[derive(Debug)]
 pub struct Store {
     pub(crate) reader: Arc<Reader>,
-    pub(crate) frontier: Frontier,
-    pub(crate) chunk: Option<OpenChunk>,
-    pub(crate) checkpoint: CheckpointFile,
-    pub(crate) chunk_bytes: u64,
+    secret: Arc<LedgerSecret>,
+    frontier: Frontier,
+    /// Of the last batch appended.
+    view: View,
+    /// The file that is written to.
+    chunk: Option<OpenChunk>,
+    /// Files before it that are as long as they get, oldest first: they are closed when all that is
+    /// in them is applied.
+    full: VecDeque<OpenChunk>,
+    checkpoint: CheckpointFile,
+    chunk_bytes: u64,
     /// Oldest first.
     appended: VecDeque<Appended>,
+    undecided: Vec<Batch>,
     poisoned: bool,
     _lock: FolderLock,
 }
@@ -173,19 +144,30 @@ impl Store {
 
     pub(crate) fn recovered(
         reader: Arc<Reader>,
-        frontier: Frontier,
-        chunk: Option<OpenChunk>,
+        secret: Arc<LedgerSecret>,
+        recovered: Recovered,
         checkpoint: CheckpointFile,
         options: StoreOptions,
         lock: FolderLock,
     ) -> Self {
+        let Recovered {
+            frontier,
+            view,
+            mut chunks,
+            appended,
+            undecided,
+        } = recovered;
         Self {
             reader,
+            secret,
             frontier,
-            chunk,
+            view,
+            chunk: chunks.pop_back(),
+            full: chunks,
             checkpoint,
             chunk_bytes: options.chunk_bytes.min(CHUNK_BYTES_MAX),
-            appended: VecDeque::new(),
+            appended,
+            undecided,
             poisoned: false,
             _lock: lock,
         }
@@ -201,6 +183,42 @@ impl Store {
         &self.frontier
     }
 
+    /// The last entry appended; zero for none.
+    pub fn last_appended(&self) -> Seqno {
+        Seqno(self.frontier.size() - 1)
+    }
+
+    /// The batches that were found when the folder was opened and are not known to be committed,
+    /// oldest first: appended, and not applied. Empty when asked again, and with
+    /// [`Tail::Committed`].
+    pub fn take_undecided(&mut self) -> Vec<Batch> {
+        std::mem::take(&mut self.undecided)
+    }
+
+    /// Reads a batch that another node made, to be appended next. Its entries, their places, its
+    /// root and its private parts are right; whether the node that signed the root may sign is left
+    /// to be judged.
+    ///
+    /// # Errors
+    /// It does not continue this ledger, in words.
+    pub fn received(&self, bytes: Vec<u8>) -> Result<(Batch, SignedRoot), String> {
+        let found = batch_at(&bytes, 0, &self.frontier, self.view)?;
+        if found.end != bytes.len() {
+            return Err("more follows its signature entry".to_owned());
+        }
+        let writes = found.writes(&bytes, &self.secret).map_err(|seqno| {
+            format!("entry {seqno} was sealed under another ledger secret, or changed")
+        })?;
+        let batch = Batch {
+            first: found.first,
+            view: found.view,
+            entries: found.entries,
+            writes,
+            bytes,
+        };
+        Ok((batch, found.signed))
+    }
+
     /// Appends `batch` to the ledger: one write, one fdatasync. When this returns, the batch
     /// survives power loss; readers do not see it before [`Store::apply`].
     ///
@@ -210,21 +228,27 @@ impl Store {
         self.guarded(|store| store.append_now(batch))
     }
 
+    /// Undoes the batches after `last`, which were appended and not applied. When this returns, they
+    /// do not come back.
+    ///
+    /// # Errors
+    /// `last` is within a batch, or before what is applied; or the disk fails. The process must end:
+    /// see [`StoreError`].
+    pub fn truncate(&mut self, last: Seqno) -> Result<(), StoreError> {
+        self.guarded(|store| store.truncate_now(last))
+    }
+
     /// Shows an appended batch to readers. Oldest first.
     ///
-    /// Nothing is synced (the ledger has it), unless the ledger file is full: then it is closed and
-    /// [`Store::checkpoint`] runs.
+    /// Nothing is synced (the ledger has it), unless a ledger file is full and all of it is applied:
+    /// then it is closed and [`Store::checkpoint`] runs.
     ///
     /// # Errors
     /// The process must end: see [`StoreError`].
     pub fn apply(&mut self, batch: &Batch) -> Result<(), StoreError> {
         self.guarded(|store| {
             store.apply_now(batch)?;
-            if store.appended.is_empty() && store.chunk_is_full() {
-                store.roll()
-            } else {
-                Ok(())
-            }
+            store.close_applied()
         })
     }
 
@@ -248,9 +272,10 @@ impl Store {
     }
 
     fn append_now(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        batch.check(Seqno(self.frontier.size()))?;
+        batch.check(self.last_appended().next())?;
         if self.chunk_is_full() {
-            self.roll()?;
+            self.full.extend(self.chunk.take());
+            self.close_applied()?;
         }
         let chunk = match &mut self.chunk {
             Some(chunk) => chunk,
@@ -264,13 +289,57 @@ impl Store {
         let offset = u32::try_from(chunk.length).expect("a chunk is below 4 GiB");
         chunk.append(&batch.bytes, batch.entries.iter().map(|entry| entry.length))?;
         self.reader.add_bytes(batch.bytes.len() as u64);
+        let before = (self.frontier.clone(), self.view);
         let leaves = batch.entries.iter().map(|entry| entry.leaf);
         let nodes = append_leaves(&mut self.frontier, leaves);
+        self.view = batch.view;
         self.appended.push_back(Appended {
             first: batch.first,
             offset,
             nodes,
+            before,
         });
+        Ok(())
+    }
+
+    fn truncate_now(&mut self, last: Seqno) -> Result<(), StoreError> {
+        let mut undone = None;
+        while self.appended.back().is_some_and(|batch| batch.first > last) {
+            undone = self.appended.pop_back();
+        }
+        let (first, after) = match &undone {
+            Some(batch) => (batch.first, batch.first),
+            None => (last.next(), self.last_appended().next()),
+        };
+        if after != last.next() {
+            return Err(StoreError::BadBatch {
+                first,
+                why: "it cannot be undone: it is applied, or only a part of it was named",
+            });
+        }
+        let Some(undone) = undone else {
+            return Ok(());
+        };
+        (self.frontier, self.view) = undone.before;
+        self.undecided.retain(|batch| batch.first <= last);
+        // The newest file first: whatever a crash leaves has no hole.
+        while let Some(mut chunk) = self.chunk.take() {
+            let bytes = chunk.length;
+            if chunk.first < undone.first {
+                chunk.cut(undone.first, undone.offset)?;
+                self.reader.remove_bytes(bytes - chunk.length);
+                self.chunk = Some(chunk);
+                break;
+            }
+            let began_with_it = chunk.first == undone.first;
+            self.reader.remove_chunk(chunk.first);
+            self.reader.remove_bytes(bytes);
+            chunk.remove()?;
+            self.chunk = self.full.pop_back();
+            if began_with_it {
+                break;
+            }
+        }
         Ok(())
     }
 
@@ -293,18 +362,30 @@ impl Store {
     fn chunk_is_full(&self) -> bool {
         self.chunk
             .as_ref()
-            .is_some_and(|chunk| chunk.length >= self.chunk_bytes)
+            .is_some_and(|chunk| chunk.complete || chunk.length >= self.chunk_bytes)
     }
 
-    pub(crate) fn roll(&mut self) -> Result<(), StoreError> {
-        let Some(chunk) = self.chunk.take() else {
-            return Ok(());
-        };
-        let positions = chunk.offsets.len() as u64 * 4;
-        let reader = &self.reader;
-        chunk.close(|name, rename| reader.close_chunk(name, rename))?;
-        self.reader.add_bytes(positions);
-        self.checkpoint_now()
+    /// Closes the files that are full and all applied.
+    pub(crate) fn close_applied(&mut self) -> Result<(), StoreError> {
+        let applied = self.reader.committed_seqno();
+        if self.chunk_is_full() && self.chunk.as_ref().and_then(OpenChunk::last) == Some(applied) {
+            self.full.extend(self.chunk.take());
+        }
+        let mut closed = false;
+        while self.full.front().and_then(OpenChunk::last) <= Some(applied)
+            && let Some(chunk) = self.full.pop_front()
+        {
+            let positions = chunk.offsets.len() as u64 * 4;
+            let reader = &self.reader;
+            chunk.close(|name, rename| reader.close_chunk(name, rename))?;
+            self.reader.add_bytes(positions);
+            closed = true;
+        }
+        if closed {
+            self.checkpoint_now()
+        } else {
+            Ok(())
+        }
     }
 
     fn checkpoint_now(&self) -> Result<(), StoreError> {

@@ -18,7 +18,7 @@ use ledger::signature::SignedRoot;
 use ledger::tables::{NODE_CERTS, NODES, PRIVATE_COLLECTIONS, PRIVATE_ENTRIES, SERVICE, SINGLETON};
 use ledger::{LedgerSecret, WriteSet, entry};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, PKCS_ECDSA_P384_SHA384};
-use store::{Batch, BatchEntry, OpenError, Store, StoreOptions};
+use store::{Batch, BatchEntry, OpenError, Store, StoreOptions, Tail};
 use verify::cert::Cert;
 use verify::key::prehashed_for_p384;
 use verify::{Digest, Frontier, Seqno, TxId, View, cose};
@@ -201,6 +201,7 @@ pub(crate) fn small_chunks(chunk_bytes: u64) -> StoreOptions {
     StoreOptions {
         chunk_bytes,
         cache_bytes: 1 << 20,
+        tail: Tail::Committed,
     }
 }
 
