@@ -68,6 +68,15 @@ pub enum OpenError {
         /// What to do now.
         remedy: &'static str,
     },
+    /// What this node knows of the agreement with others was changed. It cannot be made again from
+    /// the ledger, and must not be guessed: let the node join anew with an empty folder.
+    #[error("{file} is damaged: {why}. Let this node join anew with an empty folder")]
+    DamagedOrder {
+        /// The damaged file.
+        file: PathBuf,
+        /// Which rule is broken.
+        why: String,
+    },
     /// The disk is full or broken.
     #[error("the ledger is sound, but what is derived from it cannot be written")]
     Write(#[source] StoreError),

@@ -8,6 +8,7 @@
 //! DIR/index/seqnos       where each entry lies           } written without a sync,
 //! DIR/state/             what is looked up by key        } rebuilt where they are missing
 //! DIR/index/checkpoint   how far the three are synced
+//! DIR/consensus/         what nodes agreed on beside the ledger's bytes, where there are several
 //! DIR/lock               held by the process that has the folder open
 //! ```
 //!
@@ -16,6 +17,7 @@
 //!
 //! - [`Store`]: append, apply, checkpoint; what happens at power loss.
 //! - [`Reader`]: entries, proofs, streams and values, as committed.
+//! - [`order`]: places of batches among what nodes agree on.
 //! - [`audit`]: checking a folder of ledger files without its secret.
 //! - [`durable`]: replacing a small file.
 //!
@@ -30,6 +32,7 @@ mod chunks;
 mod error;
 mod index;
 mod lock;
+pub mod order;
 mod reader;
 mod recovery;
 mod replay;

@@ -7,7 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The reign of one leader. Views count from 2 in CCF's ledgers and so in ours; each election, and
 /// each restart of a lone node, begins a new one.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct View(pub u64);
 
 impl View {
@@ -24,7 +25,8 @@ impl View {
 ///
 /// The entry at seqno `n` is leaf `n` of the Merkle tree, because leaf 0 is a constant. So a tree
 /// of size `n` covers seqnos 1 to `n - 1`, and that is what a signature entry at seqno `n` signs.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Seqno(pub u64);
 
 impl Seqno {
