@@ -11,7 +11,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("attest", &[]),
     ("ledger", &["counterfoil-verify"]),
     ("store", &["counterfoil-verify", "ledger"]),
-    ("node", &["counterfoil-verify", "ledger", "store"]),
+    ("node", &["counterfoil-verify", "attest", "ledger", "store"]),
     ("api", &["counterfoil-verify", "ledger", "node"]),
     ("counterfoil-client", &["counterfoil-verify"]),
     (

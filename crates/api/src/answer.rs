@@ -1,7 +1,7 @@
 //! Making answers.
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION};
 use http::{HeaderName, Response, StatusCode};
 use serde::Serialize;
 use verify::TxId;
@@ -41,6 +41,14 @@ pub(crate) fn stream(
         .headers_mut()
         .insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     answer
+}
+
+/// No body, and another place to ask; `None` where that is no address.
+pub(crate) fn redirection(status: StatusCode, location: &str) -> Option<Answer> {
+    let mut answer = empty(status);
+    let location = HeaderValue::from_str(location).ok()?;
+    answer.headers_mut().insert(LOCATION, location);
+    Some(answer)
 }
 
 /// A status and nothing else.

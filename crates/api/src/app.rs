@@ -4,16 +4,18 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::Request;
+use http::uri::PathAndQuery;
+use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use node::Node;
 use tokio_util::sync::CancellationToken;
 
-use crate::answer::Answer;
+use crate::answer::{self, Answer};
 use crate::auth::{Identity, Needs, Tokens};
 use crate::body::AnswerBody;
 use crate::call::{Call, query_value};
 use crate::error::{ApiError, Code};
+use crate::limits::ARRIVAL_PATIENCE;
 use crate::metrics::HttpMetrics;
 use crate::routes::{self, Found, Route};
 use crate::server::Session;
@@ -70,11 +72,44 @@ async fn dispatch(
             return (None, Err(ApiError::not_found(message)));
         }
     };
+    if let Some(elsewhere) = to_the_leader(&session.app.node, &head) {
+        return (Some(index), elsewhere);
+    }
     let outcome = async {
         let (version, caller) = admit(&session, route, &head).await?;
+        let asked = param.clone().map(|at| &head.uri.path()[at]);
+        up_to_date(&session.app.node, route, asked).await?;
         (route.handler)(Call::new(session, head, body, version, caller, param)).await
     };
     (Some(index), outcome.await)
+}
+
+/// Only the leader writes: others say where it is. The caller is not judged here.
+fn to_the_leader(node: &Node, head: &http::request::Parts) -> Option<Result<Answer, ApiError>> {
+    if head.method == Method::GET || head.method == Method::HEAD || node.leads() {
+        return None;
+    }
+    let path = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let redirection = node.leader_address().and_then(|leader| {
+        let location = format!("https://{leader}{path}");
+        answer::redirection(StatusCode::TEMPORARY_REDIRECT, &location)
+    });
+    Some(redirection.ok_or_else(ApiError::no_leader))
+}
+
+/// What a caller was told by any node is there for it at the next, too: a leader makes sure that it
+/// still is one before it tells what is newest; a follower waits a moment for a transaction that it
+/// was asked about.
+async fn up_to_date(node: &Node, route: &Route, asked: Option<&str>) -> Result<(), ApiError> {
+    if node.is_alone() || route.method != Method::GET || !route.path.starts_with("/app/") {
+        return Ok(());
+    }
+    if let Some(id) = asked.and_then(|id| id.parse().ok()) {
+        node.wait_for(id, ARRIVAL_PATIENCE).await;
+    } else if node.leads() {
+        node.confirm_leading().await?;
+    }
+    Ok(())
 }
 
 /// Who is calling in which version, if they may call this route at all.

@@ -23,6 +23,8 @@ pub(crate) enum Code {
     Conflict,
     EntrySizeCapacityExceeded,
     InternalError,
+    InvalidNodeState,
+    InvalidQuote,
     InvalidAuthenticationInfo,
     InvalidInput,
     InvalidQueryParameterValue,
@@ -32,6 +34,7 @@ pub(crate) enum Code {
     NotImplemented,
     RequestBodyTooLarge,
     RequestTimeout,
+    PrimaryNotFound,
     ResourceNotFound,
     SessionCapExhausted,
     StoppingService,
@@ -39,6 +42,7 @@ pub(crate) enum Code {
     TooManyPendingTransactions,
     TransactionInvalid,
     TransactionPendingOrUnknown,
+    TransactionReplicationFailed,
     UnsupportedApiVersionValue,
     UnsupportedContentType,
     UnsupportedHttpVerb,
@@ -73,6 +77,12 @@ impl Code {
             Self::NotImplemented => ("NotImplemented", StatusCode::BAD_REQUEST),
             Self::RequestBodyTooLarge => ("RequestBodyTooLarge", StatusCode::PAYLOAD_TOO_LARGE),
             Self::RequestTimeout => ("RequestTimeout", StatusCode::REQUEST_TIMEOUT),
+            Self::InvalidNodeState => ("InvalidNodeState", StatusCode::BAD_REQUEST),
+            Self::InvalidQuote => ("InvalidQuote", StatusCode::UNAUTHORIZED),
+            Self::PrimaryNotFound => ("PrimaryNotFound", StatusCode::SERVICE_UNAVAILABLE),
+            Self::TransactionReplicationFailed => {
+                ("TransactionReplicationFailed", StatusCode::GATEWAY_TIMEOUT)
+            }
             Self::ResourceNotFound => ("ResourceNotFound", StatusCode::NOT_FOUND),
             Self::SessionCapExhausted => ("SessionCapExhausted", StatusCode::SERVICE_UNAVAILABLE),
             Self::StoppingService => ("StoppingService", StatusCode::SERVICE_UNAVAILABLE),
@@ -104,6 +114,8 @@ pub(crate) struct ApiError {
     pub(crate) message: Cow<'static, str>,
     retry_after_secs: Option<u64>,
     allow: Option<String>,
+    /// The transaction that it is about.
+    transaction: Option<TxId>,
 }
 
 /// An error as it stands in a body, under `error`.
@@ -126,6 +138,7 @@ impl ApiError {
             message: message.into(),
             retry_after_secs: None,
             allow: None,
+            transaction: None,
         }
     }
 
@@ -155,6 +168,17 @@ impl ApiError {
         Self {
             allow: Some(allow),
             ..Self::new(Code::UnsupportedHttpVerb, message)
+        }
+    }
+
+    /// Nobody leads just now; nothing was recorded.
+    pub(crate) fn no_leader() -> Self {
+        Self {
+            retry_after_secs: Some(1),
+            ..Self::new(
+                Code::PrimaryNotFound,
+                "No node leads just now; nothing was recorded. Try again in a moment.",
+            )
         }
     }
 
@@ -191,6 +215,10 @@ impl ApiError {
         {
             headers.insert(ALLOW, allow);
         }
+        if let Some(id) = self.transaction {
+            answer = answer::with_transaction(answer, id);
+        }
+        let headers = answer.headers_mut();
         match self.code {
             Code::InvalidAuthenticationInfo => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -237,6 +265,18 @@ impl From<SubmitError> for ApiError {
                 ..Self::new(
                     Code::StoppingService,
                     "The node is stopping; nothing was recorded.",
+                )
+            },
+            SubmitError::NotLeading | SubmitError::Lost => Self::no_leader(),
+            SubmitError::InDoubt { id } => Self {
+                transaction: Some(id),
+                ..Self::new(
+                    Code::TransactionReplicationFailed,
+                    format!(
+                        "The leader changed; whether transaction {id} is recorded is not known yet. \
+                         Ask for its status until it is Committed or Invalid, and send it again only \
+                         if it is Invalid."
+                    ),
                 )
             },
         }

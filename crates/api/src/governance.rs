@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use ledger::nodes::{self, NodeStatus};
 use ledger::service;
 use serde::Serialize;
 
@@ -66,23 +67,29 @@ pub(crate) async fn enclave_quotes(call: Call) -> Result<Answer, ApiError> {
         enclave_quotes: BTreeMap<String, Quote>,
     }
     let node = call.node();
-    let nodes = service::node_certs(node.state())
-        .into_iter()
-        .map(|(id, _)| {
-            let raw = id.clone();
-            (
-                id.clone(),
-                Quote {
-                    node_id: id,
-                    quote_version: VIRTUAL_VERSION,
-                    raw,
-                },
-            )
-        });
+    let nodes = trusted(node.state()).map(|id| {
+        let raw = id.clone();
+        (
+            id.clone(),
+            Quote {
+                node_id: id,
+                quote_version: VIRTUAL_VERSION,
+                raw,
+            },
+        )
+    });
     Ok(answer::json(&Quotes {
         current_node_id: node.id(),
         enclave_quotes: nodes.collect(),
     }))
+}
+
+/// The ids of the nodes that are part of the network.
+fn trusted(state: &dyn ledger::State) -> impl Iterator<Item = String> {
+    let nodes = nodes::nodes(state).into_iter();
+    nodes
+        .filter(|node| node.status == NodeStatus::Trusted)
+        .map(|node| node.id)
 }
 
 /// Evidence of one node, as CCF shows it.
@@ -112,8 +119,7 @@ pub(crate) async fn quotes(call: Call) -> Result<Answer, ApiError> {
     struct Quotes {
         quotes: Vec<CcfQuote>,
     }
-    let nodes = service::node_certs(call.node().state()).into_iter();
-    let quotes = nodes.map(|(id, _)| CcfQuote::of(id)).collect();
+    let quotes = trusted(call.node().state()).map(CcfQuote::of).collect();
     Ok(answer::json(&Quotes { quotes }))
 }
 

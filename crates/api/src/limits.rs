@@ -22,6 +22,12 @@ pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// All of a body that is not a stream must come within this time: a whole batch at 2 Mbit/s.
 pub const BODY_TOTAL_TIMEOUT: Duration = Duration::from_secs(300);
 
+/// A request to join: evidence with all its collateral is some 50 KiB.
+pub const JOIN_BYTES_MAX: usize = 1 << 20;
+
+/// A follower waits so long for a transaction that it was asked about to arrive from the leader.
+pub const ARRIVAL_PATIENCE: Duration = Duration::from_secs(1);
+
 /// After the word to stop, requests under way have so long to finish.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 

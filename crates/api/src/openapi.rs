@@ -111,6 +111,9 @@ const SHAPES: &[Shape] = &[
     shape("GET", "/node/network/nodes", "All nodes.", &[], "", "NetworkNodes"),
     shape("GET", "/node/network/nodes/self", "This node.", &[], "", "NetworkNode"),
     shape("GET", "/node/network/nodes/primary", "The leading node.", &[], "", "NetworkNode"),
+    shape("GET", "/node/primary", "200 from the leader, 308 to it from others.", &[], "", "200"),
+    shape("GET", "/node/consensus", "Who leads, and which nodes decide.", &[], "", "Consensus"),
+    shape("POST", "/node/join", "A node asks to be part of the network; asked again until it is trusted.", &[], "JoinRequest", "JoinAnswer"),
     shape("GET", "/node/state", "This node's state.", &[], "", "NodeState"),
     shape("GET", "/node/version", "This node's software.", &[], "", "NodeVersion"),
     shape("GET", "/node/quotes", "What all nodes can show about their hardware, in CCF's spelling.", &[], "", "NodeQuotes"),
@@ -151,7 +154,7 @@ fn operation(route: &Route) -> Value {
         "responses": { "default": { "description": "An error.", "content": json_of("Error") } },
     });
     let (status, content) = match shape.gives {
-        "204" => ("204", None),
+        status @ ("200" | "204") => (status, None),
         media_type if media_type.contains('/') => (
             "200",
             Some(json!({ media_type: { "schema": { "type": "string" } } })),
@@ -225,7 +228,11 @@ const SCHEMAS: &[(&str, &str)] = &[
     ("CcfReceipt", "cert node_id proof:[ProofStep] signature ? leaf_components:Anything service_endorsements:[] leaf"),
     ("Network", "service_status service_certificate current_view:# primary_id recovery_count:# service_data:Anything current_service_create_txid"),
     ("NetworkNodes", "nodes:[NetworkNode]"),
-    ("NetworkNode", "node_id status primary:Anything"),
+    ("NetworkNode", "node_id status primary:Anything rpc_interfaces:Anything"),
+    ("Consensus", "details:ConsensusDetails"),
+    ("ConsensusDetails", "current_view:# primary_id leadership_state deciding:[]"),
+    ("JoinRequest", "public_key encryption_key evidence:Anything address peer_address subject_alt_names:[]"),
+    ("JoinAnswer", "status node_id sealed:Anything"),
     ("NodeState", "node_id state last_signed_seqno:# startup_seqno:# stop_notice:Anything"),
     ("NodeVersion", "counterfoil_version ccf_version quickjs_version platform unsafe:Anything"),
     ("NodeQuotes", "quotes:[NodeQuote]"),

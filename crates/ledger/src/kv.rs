@@ -120,6 +120,11 @@ impl<'a> Tx<'a> {
         }
     }
 
+    /// The state as it was before this transaction.
+    pub const fn state(&self) -> &'a dyn State {
+        self.state
+    }
+
     /// All keys and values of a table as they were before this transaction, sorted by key.
     pub fn values_before(&self, table: &Table) -> Vec<(Vec<u8>, Vec<u8>)> {
         self.state.values(table)

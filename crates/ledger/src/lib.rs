@@ -8,13 +8,14 @@
 //! - [`tables`]: the names of all tables, who sees them and how they are kept.
 //! - [`kv`]: what a transaction sees while it runs.
 //! - [`signature`]: the entry that closes a batch, signed.
-//! - [`entries`], [`users`], [`roles`], [`service`]: the rules of the ledger's own tables.
+//! - [`entries`], [`users`], [`roles`], [`service`], [`nodes`]: the rules of the ledger's own tables.
 
 pub mod chunk;
 pub mod entries;
 pub mod entry;
 pub mod kv;
 pub mod limits;
+pub mod nodes;
 pub mod roles;
 pub mod secret;
 pub mod service;

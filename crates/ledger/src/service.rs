@@ -9,8 +9,10 @@ use verify::Digest;
 
 use crate::entries::Visibility;
 use crate::kv::{Rejection, State, Transaction, Tx};
+use crate::nodes::{NodeRow, PutNode};
 use crate::tables::{
-    CONSTITUTION, GENESIS, MEMBER_CERTS, MEMBER_INFO, NODE_CERTS, NODES, SERVICE, SINGLETON,
+    CONSTITUTION, GENESIS, MEMBER_CERTS, MEMBER_INFO, SERVICE, SINGLETON, VIRTUAL_HOST_DATA,
+    VIRTUAL_MEASUREMENTS,
 };
 
 /// What is fixed for ever when a ledger is created.
@@ -20,23 +22,6 @@ pub struct Genesis {
     pub visibility: Visibility,
     /// When, seconds since 1970, by the creator's clock.
     pub created_at: u64,
-}
-
-/// A node as the ledger knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeRow {
-    /// Hex digest of its public key.
-    pub id: String,
-    /// Its certificate, endorsed by the service, PEM.
-    pub cert: String,
-    /// The platform it says it runs on: `Virtual` means no protection by hardware.
-    pub platform: String,
-    /// Where clients reach it, `host:port`.
-    pub address: String,
-    /// The names and addresses in its certificate.
-    pub subject_alt_names: Vec<String>,
-    /// When its certificate ends, seconds since 1970.
-    pub cert_ends_at: i64,
 }
 
 /// The service as the ledger knows it.
@@ -65,6 +50,9 @@ pub struct Create {
     pub members: Vec<(String, String)>,
     /// The rules in words.
     pub constitution: String,
+    /// Virtual nodes that may join, by the digests of program and settings; `None` for a network
+    /// that takes no node without hardware.
+    pub virtual_nodes: Option<(String, String)>,
 }
 
 impl Transaction for Create {
@@ -79,7 +67,16 @@ impl Transaction for Create {
                 json_bytes(&json!({"status": "Active"})),
             );
         }
-        put_node(tx, &self.node);
+        if let Some((measurement, host_data)) = &self.virtual_nodes {
+            tx.put(
+                VIRTUAL_MEASUREMENTS,
+                measurement.as_bytes(),
+                br#""AllowedToJoin""#,
+            );
+            tx.put(VIRTUAL_HOST_DATA, host_data.as_bytes(), br#""""#);
+        }
+        let node = PutNode { node: self.node };
+        Box::new(node).run(tx)?;
         let service = ServiceRow {
             cert: self.service_cert,
             status: "Opening".to_owned(),
@@ -114,34 +111,6 @@ impl Transaction for Open {
     }
 }
 
-/// Records that a node's certificate or address is another one from now on.
-#[derive(Debug, Clone)]
-pub struct RenewNode {
-    /// The node as it is now.
-    pub node: NodeRow,
-}
-
-impl Transaction for RenewNode {
-    fn run(self: Box<Self>, tx: &mut Tx<'_>) -> Result<Digest, Rejection> {
-        put_node(tx, &self.node);
-        Ok(Digest::ZERO)
-    }
-}
-
-fn put_node(tx: &mut Tx<'_>, node: &NodeRow) {
-    let row = json!({
-        "status": "Trusted",
-        "quote_info": { "format": node.platform, "quote": "", "endorsements": "" },
-        "rpc_interfaces": { "primary_rpc_interface": { "published_address": node.address } },
-        "certificate": {
-            "subject_alt_names": node.subject_alt_names,
-            "ends_at": node.cert_ends_at,
-        },
-    });
-    tx.put(NODES, node.id.as_bytes(), json_bytes(&row));
-    tx.put(NODE_CERTS, node.id.as_bytes(), node.cert.as_bytes());
-}
-
 /// What was fixed at the creation; `None` before it.
 pub fn genesis(state: &dyn State) -> Option<Genesis> {
     row(state, &GENESIS)
@@ -160,31 +129,6 @@ pub fn constitution(state: &dyn State) -> Option<String> {
 /// Members: id and certificate, PEM, sorted by id.
 pub fn members(state: &dyn State) -> Vec<(String, String)> {
     texts(state, &MEMBER_CERTS)
-}
-
-/// A node's row as it was recorded, with its certificate; `None` where there is no such node.
-pub fn node(state: &dyn State, id: &str) -> Option<NodeRow> {
-    let row: serde_json::Value =
-        serde_json::from_slice(&state.value(&NODES, id.as_bytes())?).ok()?;
-    let cert = String::from_utf8(state.value(&NODE_CERTS, id.as_bytes())?).ok()?;
-    let names = row["certificate"]["subject_alt_names"].as_array()?;
-    let address = &row["rpc_interfaces"]["primary_rpc_interface"]["published_address"];
-    Some(NodeRow {
-        id: id.to_owned(),
-        cert,
-        platform: row["quote_info"]["format"].as_str()?.to_owned(),
-        address: address.as_str()?.to_owned(),
-        subject_alt_names: names
-            .iter()
-            .filter_map(|name| Some(name.as_str()?.to_owned()))
-            .collect(),
-        cert_ends_at: row["certificate"]["ends_at"].as_i64()?,
-    })
-}
-
-/// Nodes: id and endorsed certificate, PEM, sorted by id.
-pub fn node_certs(state: &dyn State) -> Vec<(String, String)> {
-    texts(state, &NODE_CERTS)
 }
 
 fn row<T: serde::de::DeserializeOwned>(state: &dyn State, table: &crate::Table) -> Option<T> {
@@ -207,14 +151,19 @@ mod tests {
 
     use super::*;
     use crate::kv::MemoryState;
+    use crate::nodes::NodeStatus;
 
     #[test]
     fn a_ledger_is_created_opening_and_then_opened() {
         let node = NodeRow {
             id: "ab".repeat(32),
-            cert: "node cert".to_owned(),
+            status: NodeStatus::Trusted,
+            public_key: "AQID".to_owned(),
+            cert: Some("node cert".to_owned()),
             platform: "Virtual".to_owned(),
+            evidence: serde_json::Value::Null,
             address: "127.0.0.1:1".to_owned(),
+            peer_address: None,
             subject_alt_names: vec!["localhost".to_owned()],
             cert_ends_at: 17,
         };
@@ -227,6 +176,7 @@ mod tests {
             node,
             members: vec![("m".to_owned(), "member cert".to_owned())],
             constitution: "one member, one ballot".to_owned(),
+            virtual_nodes: Some(("ab".repeat(32), "cd".repeat(32))),
         };
         let node = create.node.clone();
         let mut state = MemoryState::default();
@@ -239,7 +189,7 @@ mod tests {
             status.push(service(&state).unwrap().status);
         }
         assert_eq!(status, ["Opening", "Open"]);
-        assert_eq!(super::node(&state, &node.id), Some(node));
+        assert_eq!(crate::nodes::node(&state, &node.id), Some(node));
         assert_eq!(members(&state).len(), 1);
         assert_eq!(constitution(&state).unwrap(), "one member, one ballot");
         assert_eq!(genesis(&state).unwrap().visibility, Visibility::Private);

@@ -56,6 +56,10 @@ pub const MEMBER_INFO: Table = Table::named("public:ccf.gov.members.info");
 pub const NODES: Table = Table::named("public:ccf.gov.nodes.info");
 /// Nodes: node id -> certificate endorsed by the service, PEM.
 pub const NODE_CERTS: Table = Table::named("public:ccf.gov.nodes.endorsed_certificates");
+/// Virtual nodes that may join: digest of their program, hex -> `"AllowedToJoin"`.
+pub const VIRTUAL_MEASUREMENTS: Table = Table::named("public:ccf.gov.nodes.virtual.measurements");
+/// Virtual nodes that may join: digest of their settings, hex -> text.
+pub const VIRTUAL_HOST_DATA: Table = Table::named("public:ccf.gov.nodes.virtual.host_data");
 /// The service: singleton -> JSON with certificate and status.
 pub const SERVICE: Table = Table::named("public:ccf.gov.service.info");
 /// Signed roots: singleton -> JSON ([`crate::signature`]).
@@ -117,7 +121,7 @@ impl fmt::Display for Table {
 }
 
 /// Most frequent first: looked up for every entry that is read.
-static WELL_KNOWN: [Table; 18] = [
+static WELL_KNOWN: [Table; 20] = [
     PRIVATE_ENTRIES,
     PUBLIC_ENTRIES,
     TAGGED,
@@ -135,6 +139,8 @@ static WELL_KNOWN: [Table; 18] = [
     MEMBER_INFO,
     NODES,
     NODE_CERTS,
+    VIRTUAL_MEASUREMENTS,
+    VIRTUAL_HOST_DATA,
     SERVICE,
 ];
 

@@ -1,9 +1,12 @@
 //! What the operator of one node decides. What members must agree on is in the ledger instead.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ledger::entries::{EntryLimits, Visibility};
 use ledger::users::UserId;
+
+use crate::consensus::Timing;
 
 /// Submissions that may wait for the executor before clients are asked to come back later. At the
 /// rate of one core this is less than a second of work.
@@ -31,6 +34,20 @@ pub struct NodeConfig {
     pub chunk_bytes: u64,
     /// Users who are Administrators of a new ledger.
     pub administrators: Vec<UserId>,
+    /// How other nodes reach this one; `None` for a node that is alone.
+    pub peers: Option<PeerConfig>,
+}
+
+/// How the nodes of a network reach each other.
+#[derive(Debug, Clone)]
+pub struct PeerConfig {
+    /// Where to listen for other nodes. Port 0 takes a free one at the first start, and the same one
+    /// ever after.
+    pub listen: SocketAddr,
+    /// Where other nodes reach this one, `host:port`. The address it listens on unless given.
+    pub published_address: Option<String>,
+    /// How soon nodes miss each other.
+    pub timing: Timing,
 }
 
 impl NodeConfig {
@@ -45,6 +62,7 @@ impl NodeConfig {
             queue_entries: QUEUE_ENTRIES_DEFAULT,
             chunk_bytes: CHUNK_BYTES_DEFAULT,
             administrators: Vec::new(),
+            peers: None,
         }
     }
 }

@@ -7,7 +7,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
 use std::time::Instant;
 
 use ledger::{LedgerSecret, Transaction, Tx, WriteSet, entry};
@@ -19,7 +18,7 @@ use crate::metrics::Metrics;
 use crate::pace::Pace;
 use crate::signer::Signer;
 use crate::speculative::Speculative;
-use crate::submit::{Answer, Queue, Reply, Submission, Wait, Wanted};
+use crate::submit::{Answer, Queue, Reply, Submission, SubmitError, Wait, Wanted};
 
 /// A batch takes no further submission beyond this; it bounds the memory of the two batches under
 /// way and the time that one sync takes.
@@ -44,7 +43,8 @@ pub(crate) struct Executor {
     pub(crate) tree: Frontier,
     pub(crate) signer: Signer,
     pub(crate) queue: Arc<Queue>,
-    pub(crate) log: mpsc::Sender<Closed>,
+    /// Takes batches; says no when it is gone.
+    pub(crate) log: Box<dyn FnMut(Closed) -> bool + Send>,
     /// The last seqno that was given out, for transaction status.
     pub(crate) executed: Arc<AtomicU64>,
     pub(crate) pace: Pace,
@@ -91,6 +91,9 @@ impl Executor {
                 Some(wanted) => self.queue.next(wanted, &mut backlog),
                 None => self.queue.next(WHAT_IS_THERE, &mut backlog),
             };
+            if news.deposed {
+                return self.abdicate(filling, backlog);
+            }
             stopping |= news.stopping;
             if news.log_free {
                 log_free = true;
@@ -99,12 +102,23 @@ impl Executor {
             let nothing_more = !filling.has_room() || news.submissions == 0;
             if wanted.is_none() && log_free && nothing_more {
                 let closed = self.close(&mut filling);
-                // A committer that is gone has ended the process, or is about to.
-                let Ok(()) = self.log.send(closed) else {
+                // A log that is gone has ended the process, or is about to.
+                if !(self.log)(closed) {
                     return;
-                };
+                }
                 log_free = false;
             }
+        }
+    }
+
+    /// Another node leads now: nobody has heard of what is here.
+    fn abdicate(&self, filling: Filling, backlog: VecDeque<Submission>) {
+        for (reply, _) in filling.waiting {
+            reply.fail(SubmitError::Lost);
+        }
+        for submission in backlog {
+            self.queue.release(submission.transactions.len());
+            submission.reply.fail(SubmitError::NotLeading);
         }
     }
 

@@ -11,7 +11,7 @@ use aws_lc_rs::signature::{
 };
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P384_SHA384,
+    KeyUsagePurpose, PKCS_ECDSA_P384_SHA384, PublicKeyData, SubjectPublicKeyInfo,
 };
 use time::{Duration, OffsetDateTime};
 use verify::Digest;
@@ -93,7 +93,7 @@ pub fn service_cert(service_key: &[u8], now: OffsetDateTime) -> Result<String, I
     Ok(cert.pem())
 }
 
-/// The node's certificate, endorsed by the service, PEM.
+/// The certificate of a node whose keys are here, endorsed by the service, PEM.
 ///
 /// # Errors
 /// A key is none, or a name is neither a DNS name nor an IP address.
@@ -102,11 +102,26 @@ pub fn node_cert(
     subject_alt_names: &[String],
     now: OffsetDateTime,
 ) -> Result<String, IdentityError> {
+    let public_key = public_key(&secrets.node_key)?;
+    endorse_node(&secrets.service_key, &public_key, subject_alt_names, now)
+}
+
+/// The certificate of the node with this public key (SubjectPublicKeyInfo, DER), endorsed by the
+/// service, PEM.
+///
+/// # Errors
+/// A key is none, or a name is neither a DNS name nor an IP address.
+pub fn endorse_node(
+    service_key: &[u8],
+    public_key: &[u8],
+    subject_alt_names: &[String],
+    now: OffsetDateTime,
+) -> Result<String, IdentityError> {
     let failed = |source| IdentityError::Certificate {
         what: "node",
         source,
     };
-    let issuer = Issuer::new(service_params(), key_pair(&secrets.service_key, "service")?);
+    let issuer = Issuer::new(service_params(), key_pair(service_key, "service")?);
     let mut params = CertificateParams::new(subject_alt_names).map_err(failed)?;
     params
         .distinguished_name
@@ -120,8 +135,17 @@ pub fn node_cert(
     params.use_authority_key_identifier_extension = true;
     params.not_before = now - BACKDATED;
     params.not_after = now + NODE_VALIDITY;
-    let key = key_pair(&secrets.node_key, "node")?;
+    let key = SubjectPublicKeyInfo::from_der(public_key)
+        .map_err(|_| IdentityError::Key { what: "node" })?;
     Ok(params.signed_by(&key, &issuer).map_err(failed)?.pem())
+}
+
+/// The public half of a private key (PKCS#8 DER), as SubjectPublicKeyInfo in DER.
+///
+/// # Errors
+/// The key is none.
+pub fn public_key(pkcs8: &[u8]) -> Result<Vec<u8>, IdentityError> {
+    Ok(key_pair(pkcs8, "node")?.subject_public_key_info())
 }
 
 /// A member's self-signed signing certificate, PEM, and its key, PEM.

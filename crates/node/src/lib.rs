@@ -2,23 +2,33 @@
 //! threads) meets the pure ledger here and nowhere above.
 //!
 //! A write goes through [`Node::submit`] to the *executor*, which owns the speculative state, runs
-//! requests one after the other and closes a batch whenever the log is free; the *committer*
-//! persists the batch with one sync, makes it visible and answers. A batch ends with a signature
-//! entry, so whatever is committed is signed.
+//! requests one after the other and closes a batch whenever the log is free. Alone, the *committer*
+//! persists the batch with one sync, makes it visible and answers; among others, a majority has to
+//! have it first. A batch ends with a signature entry, so whatever is committed is signed.
 //!
 //! - [`config`], [`platform`], [`identity`]: what it starts from.
-//! - `start`: creates a ledger or recovers one.
+//! - `start`: creates a ledger or recovers one; `alone` and `among` others set it going.
+//! - `consensus`, `peers`: how nodes agree, and how they talk.
+//! - [`join`], `admission`: how a node comes to be part of a network.
 //! - `executor`, `speculative`, `pace`, `signer`, `committer`: the life of a write.
 //! - [`reads`], [`receipts`]: what can be asked later.
 
+mod admission;
+mod alone;
+mod among;
+mod commit;
 mod committer;
 pub mod config;
+mod consensus;
 mod executor;
 mod fatal;
 pub mod identity;
+pub mod join;
 pub mod metrics;
 mod node;
 mod pace;
+mod parts;
+mod peers;
 pub mod platform;
 pub mod reads;
 pub mod receipts;
@@ -26,10 +36,14 @@ mod signer;
 mod speculative;
 mod start;
 mod submit;
+mod thread;
 
-pub use config::NodeConfig;
+pub use admission::AdmitError;
+pub use config::{NodeConfig, PeerConfig};
+pub use consensus::{BeginError, Standing, Timing};
 pub use metrics::Metrics;
 pub use node::{Node, SERVICE_CERT_FILE};
+pub use peers::PeerTlsError;
 pub use reads::{EntryPage, EntryQuery, Placed, ReadError};
 pub use start::StartError;
 pub use submit::{SubmitError, Wait};

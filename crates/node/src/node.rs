@@ -3,15 +3,18 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use ledger::entries::{EntryLimits, Visibility};
-use ledger::{LedgerSecret, Rejection, State, Transaction};
+use ledger::{LedgerSecret, Rejection, State, Transaction, nodes};
 use store::Reader;
 use tokio::sync::{oneshot, watch};
 use verify::{Cert, Seqno, TxId, View};
 use zeroize::Zeroizing;
 
+use crate::among::Agreement;
 use crate::config::NodeConfig;
+use crate::consensus::Standing;
 use crate::metrics::Metrics;
 use crate::platform;
 use crate::receipts::CoseRoots;
@@ -22,18 +25,23 @@ use crate::submit::{Queue, Reply, Submission, SubmitError, Wait};
 /// A running node. Shared as `Arc<Node>`; dropping the last one stops it like [`Node::stop`].
 pub struct Node {
     pub(crate) id: String,
-    pub(crate) view: View,
     pub(crate) visibility: Visibility,
     pub(crate) limits: EntryLimits,
     pub(crate) service_cert: String,
     pub(crate) node_cert_pem: String,
     pub(crate) node_cert: Cert,
     pub(crate) tls_key: Zeroizing<Vec<u8>>,
+    pub(crate) service_key: Zeroizing<Vec<u8>>,
     pub(crate) secret: Arc<LedgerSecret>,
     pub(crate) reader: Arc<Reader>,
     pub(crate) queue: Arc<Queue>,
     pub(crate) committed: watch::Receiver<TxId>,
     pub(crate) executed: Arc<AtomicU64>,
+    pub(crate) standing: watch::Receiver<Standing>,
+    /// The view of the last place that is decided: nothing older can be committed any more.
+    pub(crate) established: Arc<AtomicU64>,
+    /// `None` for a node that is alone.
+    pub(crate) agreement: Option<Agreement>,
     pub(crate) access_version: Arc<AtomicU64>,
     pub(crate) service_signer: Arc<RootSigner>,
     pub(crate) cose_roots: CoseRoots,
@@ -50,7 +58,7 @@ impl Node {
     /// # Errors
     /// See [`StartError`]. A damaged ledger is refused, never repaired by guessing.
     pub fn start(config: NodeConfig) -> Result<Arc<Self>, StartError> {
-        start(config).map(Arc::new)
+        start(&config).map(Arc::new)
     }
 
     /// Stops: what was submitted before is committed and answered, what comes later is refused, and
@@ -64,6 +72,9 @@ impl Node {
 
     fn stop_and_wait(&self) {
         self.queue.stop();
+        if let Some(agreement) = &self.agreement {
+            agreement.stop();
+        }
         let threads =
             std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
@@ -92,7 +103,7 @@ impl Node {
             wait,
             reply: Reply::One(sender),
         })?;
-        answer.await.map_err(|_| SubmitError::Stopping)
+        answer.await.unwrap_or(Err(SubmitError::Stopping))
     }
 
     /// Runs transactions in this order, each accepted or refused by itself. They stand next to each
@@ -114,7 +125,7 @@ impl Node {
             wait,
             reply: Reply::Many(sender),
         })?;
-        answers.await.map_err(|_| SubmitError::Stopping)
+        answers.await.unwrap_or(Err(SubmitError::Stopping))
     }
 
     /// Hex digest of the node's public key.
@@ -122,9 +133,59 @@ impl Node {
         &self.id
     }
 
-    /// The view of all that this process executes.
-    pub const fn view(&self) -> View {
-        self.view
+    /// The view that is, as far as this node knows.
+    pub fn view(&self) -> View {
+        self.standing.borrow().view
+    }
+
+    /// Who leads, as far as this node knows.
+    pub fn standing(&self) -> Standing {
+        self.standing.borrow().clone()
+    }
+
+    /// Whether this node leads and takes writes.
+    pub fn leads(&self) -> bool {
+        self.standing.borrow().leads
+    }
+
+    /// Whether there are no other nodes to agree with.
+    pub const fn is_alone(&self) -> bool {
+        self.agreement.is_none()
+    }
+
+    /// Waits until a transaction is here that another node told of; not longer than `patience`.
+    pub async fn wait_for(&self, id: TxId, patience: Duration) {
+        if self.is_alone() || self.leads() || id.view < self.established() {
+            return;
+        }
+        let mut committed = self.committed.clone();
+        let arrived = committed.wait_for(|committed| committed.seqno >= id.seqno);
+        // Late or never: whoever asks is told what is known.
+        let _ = tokio::time::timeout(patience, arrived).await;
+    }
+
+    /// Tells of every change of who leads.
+    pub fn standing_changes(&self) -> watch::Receiver<Standing> {
+        self.standing.clone()
+    }
+
+    /// Where clients reach the leader, `host:port`; `None` while there is none.
+    pub fn leader_address(&self) -> Option<String> {
+        let leader = self.standing().leader?;
+        Some(nodes::node(self.state(), &leader)?.address)
+    }
+
+    /// Makes sure that what is read here next is as new as anything that was ever answered: this
+    /// node leads, and still does.
+    ///
+    /// # Errors
+    /// It does not, or cannot tell.
+    pub async fn confirm_leading(&self) -> Result<(), SubmitError> {
+        match &self.agreement {
+            None => Ok(()),
+            Some(agreement) if agreement.confirm_leading().await => Ok(()),
+            Some(_) => Err(SubmitError::NotLeading),
+        }
     }
 
     /// Whether contents are sealed.
@@ -192,8 +253,23 @@ impl Node {
         &self.metrics
     }
 
+    /// The last seqno that has an entry here, decided or not.
     pub(crate) fn executed(&self) -> Seqno {
-        Seqno(self.executed.load(Ordering::Acquire))
+        match &self.agreement {
+            Some(agreement) if !self.standing.borrow().leads => agreement.last_seqno(),
+            _ => Seqno(self.executed.load(Ordering::Acquire)),
+        }
+    }
+
+    /// Nothing of an older view can be committed any more.
+    pub(crate) fn established(&self) -> View {
+        View(self.established.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn service_cert_digest(&self) -> verify::Digest {
+        Cert::from_pem(&self.service_cert)
+            .expect("it was read when the node started")
+            .key_digest()
     }
 
     pub(crate) fn reader(&self) -> &Reader {

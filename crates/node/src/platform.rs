@@ -6,10 +6,13 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use attest::insecure_virtual::VirtualEvidence;
+use attest::{Evidence, HexBytes, report_data_for};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use store::durable::write_atomically;
+use verify::{Cert, Digest};
 use zeroize::Zeroizing;
 
 /// The name of the platform in evidence and in the ledger (CCF's name for it).
@@ -130,6 +133,43 @@ pub fn save(dir: &Path, secrets: &Secrets) -> Result<(), SecretsError> {
     let json = serde_json::to_vec_pretty(&file).expect("strings are JSON");
     write_atomically(&path, &Zeroizing::new(json), SECRET_MODE)
         .map_err(|source| SecretsError::Io { path, source })
+}
+
+/// What a virtual node says that it runs: the digest of its program, and of settings that it does
+/// not have.
+///
+/// # Errors
+/// The program cannot be read.
+pub(crate) fn virtual_measurement() -> std::io::Result<(HexBytes<32>, HexBytes<32>)> {
+    let program = std::fs::read("/proc/self/exe")?;
+    let settings = Digest::of(b"");
+    Ok((HexBytes(Digest::of(&program).0), HexBytes(settings.0)))
+}
+
+/// Which network evidence is for: the digest of the service's public key.
+pub(crate) const fn network_id(service: Digest) -> [u8; 32] {
+    service.0
+}
+
+/// Evidence of this machine for a node that wants to join the network of `service` with these keys.
+///
+/// # Errors
+/// It cannot be had.
+pub(crate) fn evidence(
+    public_key: &[u8],
+    encryption_key: &[u8],
+    service: &Cert,
+) -> std::io::Result<serde_json::Value> {
+    let (measurement, host_data) = virtual_measurement()?;
+    let network = network_id(service.key_digest());
+    let nonce = Digest::of(encryption_key);
+    let report_data = report_data_for(crate::admission::LABEL, public_key, &network, &nonce.0);
+    let evidence = Evidence::Virtual(VirtualEvidence {
+        measurement,
+        host_data,
+        report_data,
+    });
+    Ok(serde_json::to_value(evidence).expect("hex texts are JSON"))
 }
 
 fn refuse_exposed(path: &Path) -> Result<(), SecretsError> {

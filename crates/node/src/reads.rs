@@ -168,7 +168,7 @@ impl Node {
                 _ => TxStatus::Invalid,
             };
         }
-        match id.view.cmp(&self.view()) {
+        match id.view.cmp(&self.established()) {
             std::cmp::Ordering::Less => TxStatus::Invalid,
             std::cmp::Ordering::Equal if id.seqno <= self.executed() => TxStatus::Pending,
             _ => TxStatus::Unknown,

@@ -1,34 +1,33 @@
-//! Creates a ledger, or recovers the one that is there, and sets the node going.
+//! Creates a ledger, or goes on with the one that is there, and sets the node going: [`crate::alone`]
+//! or [`crate::among`] others.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, mpsc};
-use std::thread::JoinHandle;
+use std::sync::{Arc, mpsc};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use ledger::entries::Visibility;
+use ledger::nodes::{self, NodeRow, NodeStatus, PutNode};
 use ledger::roles::ADMINISTRATOR;
-use ledger::service::{Create, Genesis, NodeRow, Open, RenewNode};
+use ledger::service::{Create, Genesis, Open};
 use ledger::users::{Assign, AssignRoles};
-use ledger::{LedgerSecret, Rejection, Transaction, service};
+use ledger::{LedgerSecret, Rejection, State, Transaction, service};
 use store::durable::write_atomically;
-use store::{Store, StoreOptions};
+use store::order::Order;
+use store::{Store, StoreOptions, Tail};
 use time::{Duration, OffsetDateTime};
-use tokio::sync::watch;
 use verify::{Cert, View};
 
-use crate::committer::Committer;
 use crate::config::NodeConfig;
-use crate::executor::Executor;
-use crate::identity::{self, IdentityError, NODE_VALIDITY, NodeSigner, ServiceSigner};
-use crate::metrics::Metrics;
+use crate::consensus::BeginError;
+use crate::identity::{self, IdentityError, NODE_VALIDITY};
+use crate::join::{Admitted, JoinFileError};
 use crate::node::{Node, SERVICE_CERT_FILE};
-use crate::pace::Pace;
+use crate::peers::PeerTlsError;
 use crate::platform::{self, Secrets, SecretsError};
-use crate::receipts::CoseRoots;
-use crate::signer::{RootSigner, Signer};
-use crate::speculative::Speculative;
-use crate::submit::{Queue, Reply, Submission, Wait};
+use crate::submit::{Queue, Reply, Submission, SubmitError, Wait};
+use crate::{alone, among};
 
 /// A node's certificate is renewed at a start within this time of its end.
 const RENEW_BEFORE: Duration = Duration::days(60);
@@ -85,64 +84,116 @@ pub enum StartError {
     /// The configuration asks for a first entry that the rules refuse.
     #[error("the ledger's first entries are refused")]
     Genesis(#[from] Rejection),
+    /// The node was started without an address for other nodes, but is part of a network: alone it
+    /// would begin a second history.
+    #[error(
+        "the node in {dir} is part of a network; start it with the address on which it listens for \
+         the other nodes"
+    )]
+    PartOfNetwork {
+        /// The node's folder.
+        dir: PathBuf,
+    },
+    /// What the node was told when it joined cannot be read.
+    #[error(transparent)]
+    Joined(#[from] JoinFileError),
+    /// The node cannot talk to others: the error says why.
+    #[error(transparent)]
+    Agreement(#[from] BeginError),
+    /// The node's certificate or key do not do for TLS.
+    #[error(transparent)]
+    PeerTls(#[from] PeerTlsError),
+    /// The first entries could not be agreed on.
+    #[error("the first entries of the ledger were not recorded")]
+    FirstWrites(#[source] SubmitError),
     /// The node stopped while it started: its log says why.
     #[error("the node stopped while it started")]
     Stopped,
 }
 
 /// What is the same in all steps of a start.
-struct Starting<'a> {
-    config: &'a NodeConfig,
-    secrets: &'a Secrets,
-    node_id: String,
-    now: OffsetDateTime,
-}
-
-pub(crate) fn start(config: NodeConfig) -> Result<Node, StartError> {
-    make_folder(&config.dir)?;
-    let secrets = secrets(&config.dir)?;
-    let secret = Arc::new(LedgerSecret::new(*secrets.ledger_secret));
-    let options = StoreOptions {
-        chunk_bytes: config.chunk_bytes,
-        ..StoreOptions::default()
-    };
-    let store = Store::open(&config.dir, Arc::clone(&secret), options)?;
-    let reader = store.reader();
-    let view = begin_view(&config.dir, reader.committed().view)?;
-
-    let now = OffsetDateTime::now_utc();
-    let node_id = node_id(&secrets, now)?;
-    let starting = Starting {
-        config: &config,
-        secrets: &secrets,
-        node_id,
-        now,
-    };
-    let plan = match service::service(&*reader) {
-        Some(row) => starting.go_on(&*reader, row.cert)?,
-        None if reader.committed().seqno.0 == 0 => starting.create()?,
-        None => return Err(not_a_ledger(&config.dir, "service row")),
-    };
-    let node = set_going(&starting, store, secret, view, &plan)?;
-    blocking_submit(&node, plan.first_writes)?;
-    write_service_cert(&config.dir, &plan.service_cert)?;
-    Ok(node)
+pub(crate) struct Starting<'a> {
+    pub(crate) config: &'a NodeConfig,
+    pub(crate) secrets: &'a Secrets,
+    pub(crate) node_id: String,
+    pub(crate) now: OffsetDateTime,
+    /// Where other nodes reach this one.
+    pub(crate) peer_address: Option<String>,
 }
 
 /// What a node starts with, and what it writes first.
-struct Plan {
-    visibility: Visibility,
-    service_cert: String,
-    node_cert: String,
-    first_writes: Vec<Box<dyn Transaction>>,
+pub(crate) struct Plan {
+    pub(crate) visibility: Visibility,
+    pub(crate) service_cert: String,
+    pub(crate) node_cert: String,
+    pub(crate) first_writes: Vec<Box<dyn Transaction>>,
+}
+
+pub(crate) fn start(config: &NodeConfig) -> Result<Node, StartError> {
+    let dir = &config.dir;
+    make_folder(dir)?;
+    let secrets = secrets(dir)?;
+    let secret = Arc::new(LedgerSecret::new(*secrets.ledger_secret));
+    let agreed = Order::exists(dir);
+    if agreed && config.peers.is_none() {
+        return Err(StartError::PartOfNetwork { dir: dir.clone() });
+    }
+    let options = StoreOptions {
+        chunk_bytes: config.chunk_bytes,
+        // What one node wrote alone is committed, even if it is not alone any more.
+        tail: if agreed {
+            Tail::Undecided
+        } else {
+            Tail::Committed
+        },
+        ..StoreOptions::default()
+    };
+    let store = Store::open(dir, Arc::clone(&secret), options)?;
+    let now = OffsetDateTime::now_utc();
+    let starting = Starting {
+        config,
+        secrets: &secrets,
+        node_id: node_id(&secrets, now)?,
+        now,
+        peer_address: None,
+    };
+    match &config.peers {
+        None => alone::start(&starting, store, secret),
+        Some(peers) => among::start(starting, peers, store, secret),
+    }
 }
 
 impl Starting<'_> {
+    /// What to begin or to go on with.
+    pub(crate) fn plan(&self, state: &dyn State, empty: bool) -> Result<Plan, StartError> {
+        let dir = &self.config.dir;
+        if let Some(row) = service::service(state) {
+            return self.go_on(state, row.cert);
+        }
+        if let Some(admitted) = Admitted::read(dir)? {
+            return Ok(Plan {
+                visibility: admitted.visibility,
+                service_cert: admitted.service_cert,
+                node_cert: admitted.node_cert,
+                first_writes: Vec::new(),
+            });
+        }
+        if !empty {
+            return Err(not_a_ledger(dir, "service row"));
+        }
+        self.create()
+    }
+
     /// The first entries of a new ledger.
     fn create(&self) -> Result<Plan, StartError> {
         let service_cert = identity::service_cert(&self.secrets.service_key, self.now)?;
-        let node = self.new_node_row()?;
-        let node_cert = node.cert.clone();
+        let (node, node_cert) = self.new_node_row()?;
+        let (program, settings) =
+            platform::virtual_measurement().map_err(|source| StartError::Io {
+                path: "/proc/self/exe".into(),
+                source,
+            })?;
+        let virtual_nodes = (program.to_string(), settings.to_string());
         let create = Create {
             genesis: Genesis {
                 visibility: self.config.visibility,
@@ -152,6 +203,7 @@ impl Starting<'_> {
             node,
             members: vec![self.founding_member()?],
             constitution: CONSTITUTION.to_owned(),
+            virtual_nodes: Some(virtual_nodes),
         };
         let mut first_writes: Vec<Box<dyn Transaction>> = vec![Box::new(create), Box::new(Open)];
         for user in &self.config.administrators {
@@ -170,7 +222,7 @@ impl Starting<'_> {
     }
 
     /// A restart: the same service, and a new node certificate only where it is needed.
-    fn go_on(&self, state: &dyn ledger::State, service_cert: String) -> Result<Plan, StartError> {
+    fn go_on(&self, state: &dyn State, service_cert: String) -> Result<Plan, StartError> {
         let dir = &self.config.dir;
         let genesis = service::genesis(state).ok_or_else(|| not_a_ledger(dir, "genesis row"))?;
         let service =
@@ -180,14 +232,17 @@ impl Starting<'_> {
         if own.key_digest() != service.key_digest() {
             return Err(StartError::ForeignSecrets { dir: dir.clone() });
         }
-        let (node_cert, first_writes): (_, Vec<Box<dyn Transaction>>) =
-            match service::node(state, &self.node_id).filter(|row| self.still_right(row)) {
-                Some(row) => (row.cert, Vec::new()),
-                None => {
-                    let node = self.new_node_row()?;
-                    (node.cert.clone(), vec![Box::new(RenewNode { node })])
-                }
-            };
+        let row = nodes::node(state, &self.node_id);
+        let right = row
+            .filter(|row| self.still_right(row))
+            .and_then(|row| row.cert);
+        let (node_cert, first_writes): (_, Vec<Box<dyn Transaction>>) = match right {
+            Some(cert) => (cert, Vec::new()),
+            None => {
+                let (node, cert) = self.new_node_row()?;
+                (cert, vec![Box::new(PutNode { node })])
+            }
+        };
         Ok(Plan {
             visibility: genesis.visibility,
             service_cert,
@@ -199,19 +254,27 @@ impl Starting<'_> {
     fn still_right(&self, row: &NodeRow) -> bool {
         row.subject_alt_names == self.config.subject_alt_names
             && row.address == self.config.published_address
+            && row.peer_address == self.peer_address
             && row.cert_ends_at > (self.now + RENEW_BEFORE).unix_timestamp()
     }
 
-    fn new_node_row(&self) -> Result<NodeRow, StartError> {
+    fn new_node_row(&self) -> Result<(NodeRow, String), StartError> {
         let names = &self.config.subject_alt_names;
-        Ok(NodeRow {
+        let cert = identity::node_cert(self.secrets, names, self.now)?;
+        let key = Cert::from_pem(&cert).map_err(|_| IdentityError::Key { what: "node" })?;
+        let node = NodeRow {
             id: self.node_id.clone(),
-            cert: identity::node_cert(self.secrets, names, self.now)?,
+            status: NodeStatus::Trusted,
+            public_key: STANDARD.encode(key.spki_der()),
             platform: platform::VIRTUAL.to_owned(),
+            evidence: serde_json::Value::Null,
             address: self.config.published_address.clone(),
+            peer_address: self.peer_address.clone(),
             subject_alt_names: names.clone(),
+            cert: Some(cert.clone()),
             cert_ends_at: (self.now + NODE_VALIDITY).unix_timestamp(),
-        })
+        };
+        Ok((node, cert))
     }
 
     /// Draws the founding member's key, which stays with the operator, and returns id and certificate.
@@ -233,124 +296,25 @@ impl Starting<'_> {
     }
 }
 
-fn set_going(
-    starting: &Starting<'_>,
-    store: Store,
-    secret: Arc<LedgerSecret>,
-    view: View,
-    plan: &Plan,
-) -> Result<Node, StartError> {
-    let dir = &starting.config.dir;
-    let service =
-        Cert::from_pem(&plan.service_cert).map_err(|_| not_a_ledger(dir, "service certificate"))?;
-    let node_cert =
-        Cert::from_pem(&plan.node_cert).map_err(|_| not_a_ledger(dir, "node certificate"))?;
-    let service_signer = Arc::new(RootSigner {
-        key_id: service.key_digest().to_string(),
-        key: ServiceSigner::new(&starting.secrets.service_key)?,
-    });
-    let reader = store.reader();
-    let metrics = Metrics::default();
-    let (log, batches) = mpsc::channel();
-    let (committed_sender, committed) = watch::channel(reader.committed());
-    let limit = starting.config.queue_entries;
-    let queue = Arc::new(Queue::new(limit, metrics.clone()));
-    let executed = Arc::new(AtomicU64::new(reader.committed().seqno.0));
-    let access_version = Arc::new(AtomicU64::new(0));
-    let executor = Executor {
-        view,
-        secret: Arc::clone(&secret),
-        state: Speculative::new(Arc::clone(&reader)),
-        tree: store.frontier().clone(),
-        signer: Signer {
-            node_id: starting.node_id.clone(),
-            node_cert: plan.node_cert.clone(),
-            node: NodeSigner::new(&starting.secrets.node_key)?,
-            service: Arc::clone(&service_signer),
-            service_signed: None,
-        },
-        queue: Arc::clone(&queue),
-        log,
-        executed: Arc::clone(&executed),
-        pace: Pace::default(),
-        metrics: metrics.clone(),
-    };
-    let committer = Committer {
-        store,
-        batches,
-        queue: Arc::clone(&queue),
-        committed: committed_sender,
-        access_version: Arc::clone(&access_version),
-        metrics: metrics.clone(),
-    };
-    let threads = vec![
-        spawn(dir, "executor", move || executor.run())?,
-        spawn(dir, "committer", move || committer.run())?,
-    ];
-    Ok(Node {
-        id: starting.node_id.clone(),
-        view,
-        visibility: plan.visibility,
-        limits: starting.config.limits,
-        service_cert: plan.service_cert.clone(),
-        node_cert_pem: plan.node_cert.clone(),
-        node_cert,
-        tls_key: starting.secrets.node_key.clone(),
-        secret,
-        reader,
-        queue,
-        committed,
-        executed,
-        access_version,
-        service_signer,
-        cose_roots: CoseRoots::default(),
-        metrics,
-        threads: Mutex::new(threads),
-    })
-}
-
-/// Starts a thread whose panic ends the process: a node without it would never answer again.
-fn spawn(
-    dir: &Path,
-    name: &'static str,
-    work: impl FnOnce() + Send + 'static,
-) -> Result<JoinHandle<()>, StartError> {
-    struct EndsWithUs;
-    impl Drop for EndsWithUs {
-        fn drop(&mut self) {
-            if std::thread::panicking() {
-                tracing::error!("a thread of the node panicked; the node stops");
-                std::process::abort();
-            }
-        }
-    }
-    let work = move || {
-        let _guard = EndsWithUs;
-        work();
-    };
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(work)
-        .map_err(|source| StartError::Io {
-            path: dir.to_owned(),
-            source,
-        })
-}
-
-fn blocking_submit(node: &Node, transactions: Vec<Box<dyn Transaction>>) -> Result<(), StartError> {
+/// Records what a node writes first, and waits until it is committed.
+pub(crate) fn write_first(
+    queue: &Queue,
+    transactions: Vec<Box<dyn Transaction>>,
+) -> Result<(), StartError> {
     if transactions.is_empty() {
         return Ok(());
     }
     let (sender, answers) = mpsc::channel();
     let reply = Reply::Blocking(sender);
-    node.queue
+    queue
         .submit(Submission {
             transactions,
             wait: Wait::Committed,
             reply,
         })
-        .map_err(|_| StartError::Stopped)?;
-    for answer in answers.recv().map_err(|_| StartError::Stopped)? {
+        .map_err(StartError::FirstWrites)?;
+    let answers = answers.recv().map_err(|_| StartError::Stopped)?;
+    for answer in answers.map_err(StartError::FirstWrites)? {
         answer?;
     }
     Ok(())
@@ -393,23 +357,28 @@ fn secrets(dir: &Path) -> Result<Secrets, StartError> {
     Ok(secrets)
 }
 
-/// Begins a view after all that were ever begun here, and makes that durable first: a seqno may be
-/// given out again after a crash, but never in the same view, so no key and nonce meet twice.
-fn begin_view(dir: &Path, committed: View) -> Result<View, StartError> {
+/// The last view that was begun here by a node alone; the default if none was.
+pub(crate) fn begun_view(dir: &Path) -> Result<View, StartError> {
     let path = dir.join(VIEW_FILE);
-    let begun = match std::fs::read_to_string(&path) {
+    match std::fs::read_to_string(&path) {
         Ok(text) => {
             let damaged = || std::io::Error::new(ErrorKind::InvalidData, "not a number");
             let view = text.trim().parse().map_err(|_| damaged());
-            View(view.map_err(|source| StartError::Io {
-                path: path.clone(),
-                source,
-            })?)
+            Ok(View(
+                view.map_err(|source| StartError::Io { path, source })?,
+            ))
         }
-        Err(error) if error.kind() == ErrorKind::NotFound => View::default(),
-        Err(source) => return Err(StartError::Io { path, source }),
-    };
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(View::default()),
+        Err(source) => Err(StartError::Io { path, source }),
+    }
+}
+
+/// Begins a view after all that were ever begun here, and makes that durable first: a seqno may be
+/// given out again after a crash, but never in the same view, so no key and nonce meet twice.
+pub(crate) fn begin_view(dir: &Path, committed: View) -> Result<View, StartError> {
+    let begun = begun_view(dir)?;
     let view = View::FIRST.max(begun.max(committed).next());
+    let path = dir.join(VIEW_FILE);
     write_atomically(&path, format!("{view}\n").as_bytes(), 0o600)
         .map_err(|source| StartError::Io { path, source })?;
     Ok(view)
@@ -421,13 +390,13 @@ fn node_id(secrets: &Secrets, now: OffsetDateTime) -> Result<String, StartError>
     Ok(cert.key_digest().to_string())
 }
 
-fn write_service_cert(dir: &Path, cert: &str) -> Result<(), StartError> {
+pub(crate) fn write_service_cert(dir: &Path, cert: &str) -> Result<(), StartError> {
     let path = dir.join(SERVICE_CERT_FILE);
     write_atomically(&path, cert.as_bytes(), 0o644)
         .map_err(|source| StartError::Io { path, source })
 }
 
-fn not_a_ledger(dir: &Path, what: &'static str) -> StartError {
+pub(crate) fn not_a_ledger(dir: &Path, what: &'static str) -> StartError {
     StartError::NotALedger {
         dir: dir.to_owned(),
         what,

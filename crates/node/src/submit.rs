@@ -32,6 +32,19 @@ pub enum SubmitError {
     /// The node stops. Nothing was recorded: try again when it is back.
     #[error("the node is stopping; nothing was recorded")]
     Stopping,
+    /// Another node leads, or none does just now. Nothing was recorded: ask the leader.
+    #[error("this node does not lead; nothing was recorded, ask the leader")]
+    NotLeading,
+    /// The leader lost its reign before others had it. Nothing was recorded: try again.
+    #[error("the leader changed; nothing was recorded, try again")]
+    Lost,
+    /// The leader changed before it was known whether others have it. Ask for the status of this
+    /// transaction until it is committed or invalid; do not send it again before.
+    #[error("the leader changed; whether {id} is recorded is not known yet, ask for its status")]
+    InDoubt {
+        /// The first transaction that was submitted together.
+        id: TxId,
+    },
 }
 
 /// The executor's answer about one transaction.
@@ -39,10 +52,10 @@ pub(crate) type Answer = Result<TxId, Rejection>;
 
 /// Where answers go.
 pub(crate) enum Reply {
-    One(oneshot::Sender<Answer>),
-    Many(oneshot::Sender<Vec<Answer>>),
+    One(oneshot::Sender<Result<Answer, SubmitError>>),
+    Many(oneshot::Sender<Result<Vec<Answer>, SubmitError>>),
     /// For a thread that blocks, while the node starts.
-    Blocking(mpsc::Sender<Vec<Answer>>),
+    Blocking(mpsc::Sender<Result<Vec<Answer>, SubmitError>>),
 }
 
 impl Reply {
@@ -51,14 +64,23 @@ impl Reply {
         match self {
             Self::One(sender) => {
                 let answer = answers.pop().expect("a submission of one has one answer");
-                let _ = sender.send(answer);
+                let _ = sender.send(Ok(answer));
             }
             Self::Many(sender) => {
-                let _ = sender.send(answers);
+                let _ = sender.send(Ok(answers));
             }
             Self::Blocking(sender) => {
-                let _ = sender.send(answers);
+                let _ = sender.send(Ok(answers));
             }
+        }
+    }
+
+    /// Tells why there is no answer.
+    pub(crate) fn fail(self, error: SubmitError) {
+        match self {
+            Self::One(sender) => drop(sender.send(Err(error))),
+            Self::Many(sender) => drop(sender.send(Err(error))),
+            Self::Blocking(sender) => drop(sender.send(Err(error))),
         }
     }
 }
@@ -88,8 +110,18 @@ struct Inbox {
     submissions: VecDeque<Submission>,
     log_free: bool,
     stopping: bool,
+    /// Nobody executes: this node does not lead.
+    closed: bool,
     /// The executor sleeps until this many submissions are there.
     wake_at: usize,
+}
+
+impl Inbox {
+    /// Whether there is something that the executor should know.
+    fn has(&self, wanted: Wanted) -> bool {
+        let enough = self.submissions.len() >= wanted.submissions;
+        enough || self.stopping || self.closed || (wanted.log && self.log_free)
+    }
 }
 
 /// What the executor waits for; whichever comes first.
@@ -112,6 +144,8 @@ pub(crate) struct News {
     pub(crate) log_free: bool,
     /// Nothing will be let in any more.
     pub(crate) stopping: bool,
+    /// This node does not lead any more: whatever is not handed to the log is refused.
+    pub(crate) deposed: bool,
 }
 
 impl Queue {
@@ -140,10 +174,15 @@ impl Queue {
             });
         }
         let mut inbox = self.inbox();
-        if inbox.stopping {
+        let refused = match (inbox.stopping, inbox.closed) {
+            (true, _) => Some(SubmitError::Stopping),
+            (false, true) => Some(SubmitError::NotLeading),
+            (false, false) => None,
+        };
+        if let Some(refused) = refused {
             drop(inbox);
             self.release(places);
-            return Err(SubmitError::Stopping);
+            return Err(refused);
         }
         inbox.submissions.push_back(submission);
         let enough = inbox.submissions.len() >= inbox.wake_at;
@@ -170,6 +209,27 @@ impl Queue {
         self.wake.notify_one();
     }
 
+    /// Lets in nothing until it is opened: this node does not lead. What was let in and is not taken
+    /// over yet is refused, and the executor is told to end.
+    pub(crate) fn close(&self) {
+        let mut inbox = self.inbox();
+        inbox.closed = true;
+        let refused = std::mem::take(&mut inbox.submissions);
+        drop(inbox);
+        self.wake.notify_one();
+        for submission in refused {
+            self.release(submission.transactions.len());
+            submission.reply.fail(SubmitError::NotLeading);
+        }
+    }
+
+    /// Lets in what comes: this node leads, and the log is free.
+    pub(crate) fn open(&self) {
+        let mut inbox = self.inbox();
+        inbox.closed = false;
+        inbox.log_free = false;
+    }
+
     /// Lets in nothing after what is in the queue now.
     pub(crate) fn stop(&self) {
         self.inbox().stopping = true;
@@ -181,10 +241,7 @@ impl Queue {
         let deadline = wanted.patience.map(|patience| Instant::now() + patience);
         let mut inbox = self.inbox();
         inbox.wake_at = wanted.submissions;
-        while inbox.submissions.len() < wanted.submissions
-            && !(wanted.log && inbox.log_free)
-            && !inbox.stopping
-        {
+        while !inbox.has(wanted) {
             let Some(deadline) = deadline else {
                 inbox = self
                     .wake
@@ -203,6 +260,7 @@ impl Queue {
             submissions: inbox.submissions.len(),
             log_free: std::mem::take(&mut inbox.log_free),
             stopping: inbox.stopping,
+            deposed: inbox.closed,
         };
         taken.append(&mut inbox.submissions);
         news

@@ -330,7 +330,7 @@ async fn a_node_with_new_names_gets_a_new_certificate_and_records_it() {
     .unwrap();
     assert_ne!(node.node_cert(), before);
     assert_eq!(
-        ledger::service::node_certs(node.state())[0].1,
+        ledger::nodes::nodes(node.state())[0].cert.clone().unwrap(),
         node.node_cert()
     );
     let verifier = verifier(&node);

@@ -118,6 +118,17 @@ impl Order {
             .map_err(OpenError::io("write", &path))
     }
 
+    /// Begins an order for a node that will learn it from others, in an empty ledger.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn begin_empty(dir: &Path) -> Result<(), OpenError> {
+        let folder = folder(dir);
+        create_folder(&folder).map_err(OpenError::io("create the folder", &folder))?;
+        let path = folder.join("marks");
+        write_atomically(&path, b"", MODE).map_err(OpenError::io("write", &path))
+    }
+
     /// Reads the order of the ledger in `dir`: of what `reader` shows as committed, and of the
     /// batches that follow, undecided.
     ///

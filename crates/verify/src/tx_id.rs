@@ -7,7 +7,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The reign of one leader. Views count from 2 in CCF's ledgers and so in ours; each election, and
 /// each restart of a lone node, begins a new one.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct View(pub u64);
 
@@ -25,7 +27,9 @@ impl View {
 ///
 /// The entry at seqno `n` is leaf `n` of the Merkle tree, because leaf 0 is a constant. So a tree
 /// of size `n` covers seqnos 1 to `n - 1`, and that is what a signature entry at seqno `n` signs.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Seqno(pub u64);
 

@@ -56,7 +56,12 @@ async fn a_node_tells_anybody_about_itself() {
     assert_eq!(network["primary_id"], front.node.id());
     assert_eq!(network["current_service_create_txid"], "2.1");
     let nodes = anybody.get("/node/network/nodes").await.is(200).json();
-    let this = json!({ "node_id": front.node.id(), "status": "Trusted", "primary": true });
+    let this = json!({
+        "node_id": front.node.id(),
+        "status": "Trusted",
+        "primary": true,
+        "rpc_interfaces": { "primary_rpc_interface": { "published_address": "localhost" } },
+    });
     assert_eq!(nodes, json!({ "nodes": [this] }));
     assert_eq!(
         anybody.get("/node/network/nodes/self").await.is(200).json(),

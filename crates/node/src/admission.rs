@@ -1,0 +1,156 @@
+//! Who may join: a node of the network judges the evidence of one that asks.
+
+use std::collections::BTreeSet;
+
+use attest::insecure_virtual::VirtualPolicy;
+use attest::{Evidence, Policy, report_data_for};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ledger::State;
+use ledger::nodes::{self, JoinNode, NodeRow, NodeStatus};
+use ledger::service::genesis;
+use ledger::tables::{VIRTUAL_HOST_DATA, VIRTUAL_MEASUREMENTS};
+use time::OffsetDateTime;
+use verify::Digest;
+
+use crate::Node;
+use crate::identity;
+use crate::join::{Grant, JoinAnswer, JoinRequest, seal};
+use crate::platform;
+use crate::submit::{SubmitError, Wait};
+
+/// What the evidence of a node that joins is for.
+pub(crate) const LABEL: &str = "join";
+
+/// Why a node is not let in.
+#[derive(Debug, thiserror::Error)]
+pub enum AdmitError {
+    /// The request is not one.
+    #[error("the request to join cannot be read: {0}")]
+    Request(&'static str),
+    /// The evidence does not meet what members accept: the operator of the node starts an accepted
+    /// release on an accepted platform, or members accept this one.
+    #[error("the evidence is refused: {0}")]
+    Evidence(#[from] attest::Refusal),
+    /// Members removed the node. A new one with new keys may join in its place.
+    #[error("node {0} was removed; let a new node with an empty folder join in its place")]
+    Removed(String),
+    /// Nothing was recorded.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    /// The ledger refuses.
+    #[error(transparent)]
+    Rejected(#[from] ledger::Rejection),
+}
+
+impl Node {
+    /// Judges a request to join, records it if it is the first, and grants the secrets when the node
+    /// is trusted. Only the leader does.
+    ///
+    /// # Errors
+    /// See [`AdmitError`].
+    pub async fn admit(&self, request: &JoinRequest) -> Result<JoinAnswer, AdmitError> {
+        if !self.standing().leads {
+            return Err(SubmitError::NotLeading.into());
+        }
+        let decode =
+            |text: &str, what| STANDARD.decode(text).map_err(|_| AdmitError::Request(what));
+        let public_key = decode(&request.public_key, "its public key is not base64")?;
+        let encryption_key = decode(&request.encryption_key, "its encryption key is not base64")?;
+        let evidence: Evidence = serde_json::from_value(request.evidence.clone())
+            .map_err(|_| AdmitError::Request("its evidence has no known form"))?;
+        self.judge(&evidence, &public_key, &encryption_key)?;
+
+        let id = Digest::of(&public_key).to_string();
+        let Some(row) = nodes::node(self.state(), &id) else {
+            // Made only to see that it can be: the names and the key are the node's word.
+            let now = OffsetDateTime::now_utc();
+            identity::endorse_node(
+                &self.service_key,
+                &public_key,
+                &request.subject_alt_names,
+                now,
+            )
+            .map_err(|_| AdmitError::Request("no certificate can be made for its key and names"))?;
+            let node = NodeRow {
+                id: id.clone(),
+                status: NodeStatus::Pending,
+                public_key: request.public_key.clone(),
+                platform: platform_of(&evidence).to_owned(),
+                evidence: request.evidence.clone(),
+                address: request.address.clone(),
+                peer_address: Some(request.peer_address.clone()),
+                subject_alt_names: request.subject_alt_names.clone(),
+                cert: None,
+                cert_ends_at: 0,
+            };
+            self.submit(Box::new(JoinNode { node }), Wait::Committed)
+                .await??;
+            return Ok(JoinAnswer::Pending { node_id: id });
+        };
+        match (row.status, row.cert) {
+            (NodeStatus::Retired, _) => Err(AdmitError::Removed(id)),
+            (NodeStatus::Trusted, Some(cert)) => {
+                let sealed = seal(&self.grant(cert), &encryption_key);
+                let sealed = sealed.map_err(AdmitError::Request)?;
+                Ok(JoinAnswer::Trusted {
+                    node_id: id,
+                    sealed,
+                })
+            }
+            _ => Ok(JoinAnswer::Pending { node_id: id }),
+        }
+    }
+
+    fn judge(
+        &self,
+        evidence: &Evidence,
+        public_key: &[u8],
+        encryption_key: &[u8],
+    ) -> Result<(), attest::Refusal> {
+        let network = platform::network_id(self.service_cert_digest());
+        let nonce = Digest::of(encryption_key);
+        let report_data = report_data_for(LABEL, public_key, &network, &nonce.0);
+        let now = OffsetDateTime::now_utc().unix_timestamp();
+        let now = attest::UnixTime(u64::try_from(now).unwrap_or(0));
+        evidence.verify(&policy(self.state()), &report_data, now)?;
+        Ok(())
+    }
+
+    fn grant(&self, node_cert: String) -> Grant {
+        let visibility = genesis(self.state()).map_or(self.visibility(), |row| row.visibility);
+        Grant {
+            ledger_secret: STANDARD.encode(self.secret().bytes()),
+            service_key: STANDARD.encode(&*self.service_key),
+            service_cert: self.service_cert().to_owned(),
+            node_cert,
+            visibility,
+        }
+    }
+}
+
+/// What members accept, table by table. Nothing that is not listed.
+pub(crate) fn policy(state: &dyn State) -> Policy {
+    let measurements = listed(state, &VIRTUAL_MEASUREMENTS);
+    let host_data = listed(state, &VIRTUAL_HOST_DATA);
+    Policy {
+        insecure_virtual: (!measurements.is_empty()).then_some(VirtualPolicy {
+            measurements,
+            host_data,
+        }),
+        ..Policy::default()
+    }
+}
+
+fn listed(state: &dyn State, table: &ledger::Table) -> BTreeSet<attest::HexBytes<32>> {
+    let rows = state.values(table).into_iter();
+    rows.filter_map(|(digest, _)| String::from_utf8(digest).ok()?.parse().ok())
+        .collect()
+}
+
+fn platform_of(evidence: &Evidence) -> &'static str {
+    match evidence {
+        Evidence::Virtual(_) => platform::VIRTUAL,
+        other => other.format(),
+    }
+}

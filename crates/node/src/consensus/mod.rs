@@ -1,0 +1,266 @@
+//! Agreement among nodes: the adapter to the Raft library, and nothing of it shows outside.
+//!
+//! A batch is one entry of the library's log, so whatever is agreed on ends with a signed root, and
+//! the library's protocol stays as it is. The ledger file is the log's storage ([`store::order`]).
+//! Whoever leads executes; all others check each batch against their own tree and stop if it does
+//! not continue it.
+//!
+//! - [`tail`], [`log`]: the log, and the thread that writes it; [`machine`]: what is agreed on.
+//! - [`network`], [`wire`]: questions to other nodes.
+//! - [`reign`]: from winning an election to executing, and back.
+//! - [`reconcile`]: makes the nodes that decide those that the ledger trusts.
+
+mod judge;
+pub(crate) mod log;
+mod machine;
+pub(crate) mod members;
+mod network;
+pub(crate) mod outstanding;
+mod reconcile;
+mod reign;
+pub(crate) mod tail;
+pub(crate) mod types;
+mod wire;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use openraft::{Config, SnapshotPolicy};
+use tokio::sync::{oneshot, watch};
+use verify::{Digest, View};
+
+pub(crate) use self::judge::Judge;
+use self::log::Command;
+use self::machine::Machine;
+use self::network::Network;
+use self::outstanding::Outstanding;
+use self::reign::Reigning;
+use self::tail::{Log, Tail};
+use self::types::{LogId, Raft, StoredMembers};
+use crate::executor::Executor;
+use crate::peers::PeerTls;
+use crate::submit::Queue;
+
+/// Entries in one request. The reader stops before, at a few MiB.
+const REQUEST_ENTRIES: u64 = 256;
+
+/// Who leads, as far as this node knows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// The view that the leader reigns in, or that is being decided on.
+    pub view: View,
+    /// The leader's id; `None` while there is none.
+    pub leader: Option<String>,
+    /// This node leads, and takes writes.
+    pub leads: bool,
+    /// The nodes that decide, by id; a majority of them must have what is to be committed.
+    pub deciding: Vec<String>,
+}
+
+/// How the nodes of a network keep in touch.
+#[derive(Debug, Clone)]
+pub struct Timing {
+    /// A leader lets hear of itself this often.
+    pub heartbeat: Duration,
+    /// A node that has heard of no leader for so long tries to become one; up to twice as long, by
+    /// chance, so that not all try at once.
+    pub election: Duration,
+}
+
+impl Default for Timing {
+    /// Fit for nodes in one region: a lost leader is replaced within a second or two.
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_millis(100),
+            election: Duration::from_millis(500),
+        }
+    }
+}
+
+impl Timing {
+    fn config(&self) -> Result<Arc<Config>, openraft::ConfigError> {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let election = millis(self.election);
+        Config {
+            cluster_name: "counterfoil".to_owned(),
+            heartbeat_interval: millis(self.heartbeat),
+            election_timeout_min: election,
+            election_timeout_max: 2 * election,
+            max_payload_entries: REQUEST_ENTRIES,
+            // The log is the ledger: nothing is ever cut from its beginning.
+            snapshot_policy: SnapshotPolicy::Never,
+            max_in_snapshot_log_to_keep: u64::MAX,
+            replication_lag_threshold: u64::MAX,
+            enable_pre_vote: Some(true),
+            // A leader that hears of no majority lets those that hear it find another.
+            quorum_loss_probe_interval: Some(4 * election),
+            enable_leader_restore: Some(false),
+            allow_log_reversion: Some(false),
+            ..Config::default()
+        }
+        .validate()
+        .map(Arc::new)
+    }
+}
+
+/// What the agreement needs to begin.
+pub(crate) struct Beginning {
+    pub(crate) id: Digest,
+    pub(crate) listener: std::net::TcpListener,
+    pub(crate) timing: Timing,
+    pub(crate) tls: Arc<PeerTls>,
+    pub(crate) tail: Arc<Tail>,
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) outstanding: Arc<Outstanding>,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) standing: watch::Sender<Standing>,
+    pub(crate) crew: Arc<dyn Crew>,
+    /// Closed when the node is to stop.
+    pub(crate) stop: oneshot::Receiver<()>,
+    pub(crate) handle: mpsc::Sender<Result<Handle, BeginError>>,
+}
+
+/// Makes what a reign needs, and does what only a leader does.
+pub(crate) trait Crew: Send + Sync {
+    /// An executor that goes on from this tree in this view.
+    fn executor(
+        &self,
+        view: View,
+        tree: verify::Frontier,
+        log: Box<dyn FnMut(crate::committer::Closed) -> bool + Send>,
+    ) -> Executor;
+
+    /// The nodes that the ledger trusts and where each listens for other nodes.
+    fn trusted(&self) -> Vec<(Digest, String)>;
+
+    /// Called now and then while this node leads and takes writes.
+    fn duties(&self);
+}
+
+/// Why the agreement cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum BeginError {
+    /// Another program listens there, or the address is not this machine's.
+    #[error("listening for other nodes on {address}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The heartbeat must be well below the election timeout.
+    #[error("the times between nodes do not fit together")]
+    Timing(#[source] openraft::ConfigError),
+    /// The log cannot be read.
+    #[error("reading what the nodes agreed on")]
+    Log(#[source] io::Error),
+    /// The system gives no thread.
+    #[error("starting the thread that talks to other nodes")]
+    Thread(#[source] io::Error),
+    /// The library refuses to go on from what is on the disk.
+    #[error("going on with the agreement: {0}")]
+    Library(String),
+}
+
+/// Asks the agreement from other threads.
+#[derive(Clone)]
+pub(crate) struct Handle {
+    raft: Raft,
+    runtime: tokio::runtime::Handle,
+}
+
+impl Handle {
+    /// Makes sure that this node leads, as of now: whatever was committed before the question can be
+    /// read here when this returns.
+    pub(crate) async fn confirm_leading(&self) -> bool {
+        let raft = self.raft.clone();
+        let confirmed = self.runtime.spawn(async move {
+            raft.ensure_linearizable(openraft::ReadPolicy::ReadIndex)
+                .await
+        });
+        matches!(confirmed.await, Ok(Ok(_)))
+    }
+}
+
+/// Runs the agreement on this thread until it is told to stop.
+pub(crate) fn run(beginning: Beginning) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(agree(beginning)),
+        Err(error) => drop(beginning.handle.send(Err(BeginError::Thread(error)))),
+    }
+}
+
+async fn agree(beginning: Beginning) {
+    let handle = beginning.handle.clone();
+    let (raft, server) = match begin(&beginning).await {
+        Ok((raft, server)) => {
+            let runtime = tokio::runtime::Handle::current();
+            let begun = Handle {
+                raft: raft.clone(),
+                runtime,
+            };
+            let _ = handle.send(Ok(begun));
+            (raft, server)
+        }
+        Err(error) => {
+            let _ = handle.send(Err(error));
+            let _ = beginning.commands.send(Command::Stop);
+            return;
+        }
+    };
+    drop(handle);
+    Reigning::new(raft.clone(), &beginning)
+        .run(beginning.stop)
+        .await;
+    server.abort();
+    if let Err(error) = raft.shutdown().await {
+        tracing::warn!(%error, "the agreement did not end in order");
+    }
+    // The log thread may have ended the process.
+    let _ = beginning.commands.send(Command::Stop);
+}
+
+async fn begin(beginning: &Beginning) -> Result<(Raft, tokio::task::JoinHandle<()>), BeginError> {
+    let config = beginning.timing.config().map_err(BeginError::Timing)?;
+    let listener = beginning.listener.try_clone().map_err(BeginError::Log)?;
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(BeginError::Log)?;
+    let applied = beginning.tail.last_applied().map_err(BeginError::Log)?;
+    let members = match applied.and_then(|applied| beginning.tail.members_at(applied)) {
+        Some((id, text)) => stored(id, &text).map_err(BeginError::Log)?,
+        None => StoredMembers::default(),
+    };
+    let machine = Machine {
+        thread: beginning.commands.clone(),
+        applied,
+        members,
+    };
+    let log = Log {
+        tail: Arc::clone(&beginning.tail),
+        thread: beginning.commands.clone(),
+    };
+    let network = Network {
+        tls: Arc::clone(&beginning.tls),
+        own: beginning.id,
+    };
+    let raft = Raft::new(beginning.id, config, network, log, machine)
+        .await
+        .map_err(|error| BeginError::Library(error.to_string()))?;
+    let server = tokio::spawn(network::serve(
+        listener,
+        Arc::clone(&beginning.tls),
+        raft.clone(),
+    ));
+    Ok((raft, server))
+}
+
+fn stored(id: LogId, text: &str) -> io::Result<StoredMembers> {
+    let members = members::decode(text);
+    let members = members.ok_or_else(|| io::Error::other("a mark names no members"))?;
+    Ok(StoredMembers::new(Some(id), members))
+}

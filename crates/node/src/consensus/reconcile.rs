@@ -1,0 +1,178 @@
+//! Makes the nodes that decide those that the ledger trusts.
+//!
+//! Members decide which nodes are trusted; that is in the ledger, for auditors to read. Here it is
+//! carried out, one step at a time, by whoever leads: a node that is trusted learns first, and decides
+//! when it has nearly caught up; one that is trusted no more stops deciding. A leader that finds
+//! something half done goes on with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use openraft::ChangeMembers;
+use openraft::async_runtime::WatchReceiver;
+use verify::Digest;
+
+use super::types::{NodeId, Peer, Raft};
+
+/// A node that lacks no more entries than this has nearly caught up.
+const NEARLY: u64 = 64;
+
+pub(crate) struct Reconciler {
+    raft: Raft,
+    /// A step is under way.
+    busy: Arc<AtomicBool>,
+}
+
+/// What is to be done next.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    Learn(NodeId, Peer),
+    Move(NodeId, Peer),
+    Decide(NodeId),
+    Leave(NodeId),
+    Forget(NodeId),
+}
+
+impl Reconciler {
+    pub(crate) fn new(raft: Raft) -> Self {
+        Self {
+            raft,
+            busy: Arc::default(),
+        }
+    }
+
+    /// Begins the next step towards `trusted`, if there is one and none is under way.
+    pub(crate) fn look(&self, trusted: &[(Digest, String)]) {
+        if self.busy.load(Ordering::Acquire) {
+            return;
+        }
+        let metrics = self.raft.metrics().borrow_watched().clone();
+        let members = metrics.membership_config.membership();
+        if members.get_joint_config().len() > 1 {
+            return;
+        }
+        let nodes = members
+            .nodes()
+            .map(|(id, peer)| (*id, peer.address.clone()))
+            .collect();
+        let voters = members.voter_ids().collect();
+        let last = metrics.last_log_index.unwrap_or(0);
+        let near = metrics
+            .replication
+            .into_iter()
+            .flatten()
+            .filter(|(_, matched)| matched.is_some_and(|id| id.index + NEARLY >= last))
+            .map(|(id, _)| id)
+            .collect();
+        let Some(step) = next_step(trusted, &nodes, &voters, &near) else {
+            return;
+        };
+        self.busy.store(true, Ordering::Release);
+        let (raft, busy) = (self.raft.clone(), Arc::clone(&self.busy));
+        tokio::spawn(async move {
+            tracing::info!(?step, "changing who decides");
+            if let Err(error) = take(&raft, step).await {
+                tracing::warn!(error, "who decides could not be changed yet");
+            }
+            busy.store(false, Ordering::Release);
+        });
+    }
+}
+
+async fn take(raft: &Raft, step: Step) -> Result<(), String> {
+    let changed = match step {
+        Step::Learn(id, peer) => raft.add_learner(id, peer, false).await,
+        Step::Move(id, peer) => {
+            let change = ChangeMembers::SetNodes(BTreeMap::from([(id, peer)]));
+            raft.change_membership(change, true).await
+        }
+        Step::Decide(id) => {
+            let change = ChangeMembers::AddVoterIds(BTreeSet::from([id]));
+            raft.change_membership(change, true).await
+        }
+        Step::Leave(id) => {
+            let change = ChangeMembers::RemoveVoters(BTreeSet::from([id]));
+            raft.change_membership(change, true).await
+        }
+        Step::Forget(id) => {
+            let change = ChangeMembers::RemoveNodes(BTreeSet::from([id]));
+            raft.change_membership(change, true).await
+        }
+    };
+    changed.map(|_| ()).map_err(|error| error.to_string())
+}
+
+fn next_step(
+    trusted: &[(Digest, String)],
+    nodes: &BTreeMap<NodeId, String>,
+    voters: &BTreeSet<NodeId>,
+    near: &BTreeSet<NodeId>,
+) -> Option<Step> {
+    for (id, address) in trusted {
+        let peer = || Peer {
+            address: address.clone(),
+        };
+        match nodes.get(id) {
+            None => return Some(Step::Learn(*id, peer())),
+            Some(before) if before != address => return Some(Step::Move(*id, peer())),
+            Some(_) if !voters.contains(id) && near.contains(id) => return Some(Step::Decide(*id)),
+            Some(_) => {}
+        }
+    }
+    let gone = |id: &&NodeId| !trusted.iter().any(|(trusted, _)| trusted == *id);
+    // Never the last one: a network without a node that decides is lost.
+    if voters.len() > 1
+        && let Some(id) = voters.iter().find(gone)
+    {
+        return Some(Step::Leave(*id));
+    }
+    let gone = nodes.keys().filter(|id| !voters.contains(id)).find(gone);
+    gone.map(|id| Step::Forget(*id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u8) -> NodeId {
+        Digest([number; 32])
+    }
+
+    fn named(numbers: &[u8]) -> Vec<(Digest, String)> {
+        numbers
+            .iter()
+            .map(|number| (id(*number), format!("host{number}:1")))
+            .collect()
+    }
+
+    fn step(trusted: &[u8], nodes: &[u8], voters: &[u8], near: &[u8]) -> Option<Step> {
+        let ids = |numbers: &[u8]| numbers.iter().map(|number| id(*number)).collect();
+        let nodes = named(nodes).into_iter().collect();
+        next_step(&named(trusted), &nodes, &ids(voters), &ids(near))
+    }
+
+    #[test]
+    fn a_trusted_node_learns_before_it_decides() {
+        let peer = Peer {
+            address: "host2:1".to_owned(),
+        };
+        assert_eq!(
+            step(&[1, 2], &[1], &[1], &[]),
+            Some(Step::Learn(id(2), peer))
+        );
+        assert_eq!(step(&[1, 2], &[1, 2], &[1], &[]), None, "it is far behind");
+        assert_eq!(
+            step(&[1, 2], &[1, 2], &[1], &[2]),
+            Some(Step::Decide(id(2)))
+        );
+        assert_eq!(step(&[1, 2], &[1, 2], &[1, 2], &[2]), None);
+    }
+
+    #[test]
+    fn a_node_that_is_trusted_no_more_leaves_and_is_forgotten() {
+        assert_eq!(step(&[1], &[1, 2], &[1, 2], &[]), Some(Step::Leave(id(2))));
+        assert_eq!(step(&[1], &[1, 2], &[1], &[]), Some(Step::Forget(id(2))));
+        assert_eq!(step(&[], &[1], &[1], &[]), None, "the last one stays");
+    }
+}

@@ -1,0 +1,263 @@
+//! From winning an election to executing, and back.
+//!
+//! A leader executes when everything before its reign is applied here: then the tree is the one that
+//! its first batch continues. When it leads no more, its executor ends, and whoever waits for a batch
+//! that is on its way is answered by what becomes of it ([`super::outstanding`]).
+
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use openraft::Instant as _;
+use openraft::ServerState;
+use openraft::async_runtime::WatchReceiver;
+use tokio::sync::{oneshot, watch};
+use verify::{Digest, Frontier, View};
+
+use super::log::Command;
+use super::outstanding::Outstanding;
+use super::reconcile::Reconciler;
+use super::types::{CommittedLeader, Proposal, Raft, Tell};
+use super::{Beginning, Crew, Standing, Timing};
+use crate::committer::Closed;
+use crate::submit::Queue;
+
+/// How often to look whether everything is applied, for a leader that waits to reign.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+/// How often to look after what takes its time.
+const TICK: Duration = Duration::from_millis(100);
+/// How long a node that stops waits for what was proposed and for another leader.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+pub(crate) struct Reigning {
+    id: Digest,
+    raft: Raft,
+    timing: Timing,
+    commands: mpsc::Sender<Command>,
+    outstanding: Arc<Outstanding>,
+    queue: Arc<Queue>,
+    standing: watch::Sender<Standing>,
+    crew: Arc<dyn Crew>,
+    reconciler: Reconciler,
+    reign: Option<Reign>,
+}
+
+struct Reign {
+    view: View,
+    executor: JoinHandle<()>,
+}
+
+/// What the library says.
+struct Seen {
+    view: View,
+    leader: Option<Digest>,
+    leads: bool,
+    deciding: Vec<Digest>,
+}
+
+impl Reigning {
+    pub(crate) fn new(raft: Raft, beginning: &Beginning) -> Self {
+        let reconciler = Reconciler::new(raft.clone());
+        Self {
+            id: beginning.id,
+            raft,
+            timing: beginning.timing.clone(),
+            commands: beginning.commands.clone(),
+            outstanding: Arc::clone(&beginning.outstanding),
+            queue: Arc::clone(&beginning.queue),
+            standing: beginning.standing.clone(),
+            crew: Arc::clone(&beginning.crew),
+            reconciler,
+            reign: None,
+        }
+    }
+
+    /// Follows the elections until told to stop, then hands over.
+    pub(crate) async fn run(mut self, mut stop: oneshot::Receiver<()>) {
+        let mut changes = self.raft.server_metrics();
+        loop {
+            let seen = self.seen();
+            let waits = self.follow(&seen).await;
+            let reigning = self.reign.as_ref().map(|reign| reign.view);
+            self.outstanding.doubt(reigning, Instant::now());
+            if reigning.is_some() {
+                self.reconciler.look(&self.crew.trusted());
+                self.crew.duties();
+            }
+            let pause = if waits { LOOK_AGAIN } else { TICK };
+            tokio::select! {
+                _ = &mut stop => break,
+                _ = changes.changed() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+        self.hand_over().await;
+    }
+
+    fn seen(&self) -> Seen {
+        // Cloned at once: whoever holds the reference keeps the library waiting.
+        let metrics = self.raft.metrics().borrow_watched().clone();
+        let leader = metrics.current_leader;
+        let deciding: Vec<Digest> = metrics.membership_config.voter_ids().collect();
+        // A leader that hears of no majority may have been replaced: it must not let callers wait.
+        let heard = deciding.len() == 1
+            || metrics
+                .last_quorum_acked
+                .is_some_and(|at| at.into_inner().elapsed() < 2 * self.timing.election);
+        Seen {
+            view: View(metrics.current_term),
+            leader,
+            leads: metrics.state == ServerState::Leader && leader == Some(self.id) && heard,
+            deciding,
+        }
+    }
+
+    /// Begins or ends a reign. Returns whether one is about to begin.
+    async fn follow(&mut self, seen: &Seen) -> bool {
+        if self
+            .reign
+            .as_ref()
+            .is_some_and(|reign| !seen.leads || reign.view != seen.view)
+        {
+            self.end().await;
+        }
+        if seen.leads
+            && self.reign.is_none()
+            && let Some(tree) = self.tree(seen.view).await
+        {
+            self.outstanding.established(seen.view);
+            self.begin(seen.view, tree);
+        }
+        let reigns = self.reign.is_some();
+        let standing = Standing {
+            view: seen.view,
+            leader: seen.leader.map(|id| id.to_string()),
+            leads: reigns,
+            deciding: seen.deciding.iter().map(Digest::to_string).collect(),
+        };
+        self.standing.send_if_modified(|before| {
+            let changed = *before != standing;
+            if changed {
+                let deciding = standing.deciding.len();
+                tracing::info!(
+                    view = standing.view.0,
+                    leader = standing.leader.as_deref().unwrap_or("none"),
+                    leads = reigns,
+                    deciding,
+                    "where this node stands"
+                );
+                *before = standing;
+            }
+            changed
+        });
+        seen.leads && !reigns
+    }
+
+    async fn tree(&self, view: View) -> Option<Frontier> {
+        let (frontier, tree) = oneshot::channel();
+        self.commands.send(Command::Lead { view, frontier }).ok()?;
+        tree.await.ok()?
+    }
+
+    fn begin(&mut self, view: View, tree: Frontier) {
+        let (propose, mut proposals) = tokio::sync::mpsc::unbounded_channel::<Closed>();
+        let (raft, outstanding) = (self.raft.clone(), Arc::clone(&self.outstanding));
+        tokio::spawn(async move {
+            while let Some(closed) = proposals.recv().await {
+                offer(&raft, &outstanding, view, closed).await;
+            }
+        });
+        let log = Box::new(move |closed| propose.send(closed).is_ok());
+        let executor = self.crew.executor(view, tree, log);
+        match crate::thread::spawn("executor", move || executor.run()) {
+            Ok(executor) => {
+                self.queue.open();
+                self.reign = Some(Reign { view, executor });
+            }
+            // Another node can lead; this one looks again.
+            Err(error) => tracing::error!(%error, "no thread to execute on"),
+        }
+    }
+
+    async fn end(&mut self) {
+        let Some(reign) = self.reign.take() else {
+            return;
+        };
+        self.queue.close();
+        tracing::info!(view = reign.view.0, "this node leads no more");
+        join(reign.executor).await;
+    }
+
+    /// The queue was told to stop: what is in it is executed, proposed and decided, and another node
+    /// is asked to lead, before this one goes.
+    async fn hand_over(mut self) {
+        let until = Instant::now() + FAREWELL;
+        let reign = self.reign.take();
+        if let Some(reign) = reign {
+            join(reign.executor).await;
+            while !self.outstanding.is_empty() && self.seen().leads && Instant::now() < until {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        } else {
+            self.queue.close();
+        }
+        if self.seen().leads {
+            self.appoint(until.min(Instant::now() + 2 * self.timing.election))
+                .await;
+        }
+        self.outstanding.give_up();
+    }
+
+    /// Asks the follower that has most to lead, and waits until somebody does.
+    async fn appoint(&self, until: Instant) {
+        let metrics = self.raft.metrics().borrow_watched().clone();
+        let voters = self.seen().deciding;
+        let followers = metrics.replication.into_iter().flatten();
+        let best = followers
+            .filter(|(id, _)| *id != self.id && voters.contains(id))
+            .max_by_key(|(_, matched)| matched.map(|matched| matched.index));
+        let Some((heir, _)) = best else { return };
+        if self.raft.trigger().transfer_leader(heir).await.is_err() {
+            return;
+        }
+        while Instant::now() < until {
+            let seen = self.seen();
+            if seen.leader.is_some() && !seen.leads {
+                tracing::info!(leader = ?seen.leader, "the leadership is handed over");
+                return;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+}
+
+async fn offer(raft: &Raft, outstanding: &Arc<Outstanding>, view: View, closed: Closed) {
+    let batch = Arc::new(closed.batch);
+    let last = batch.last();
+    outstanding.wait(view, last, closed.waiting);
+    let told = Arc::clone(outstanding);
+    // An error means that it never came into the log, or that it was cut from it for another
+    // leader's. What is committed is answered when it is applied.
+    let tell = Tell(Box::new(move |result: Result<_, _>| {
+        if result.is_err() {
+            told.refused(view, last);
+        }
+    }));
+    let proposed = raft
+        .write(Proposal::known(batch))
+        .with_leader(CommittedLeader::new(view.0))
+        .responder(tell)
+        .await;
+    if proposed.is_err() {
+        outstanding.refused(view, last);
+    }
+}
+
+async fn join(thread: JoinHandle<()>) {
+    if tokio::task::spawn_blocking(move || thread.join())
+        .await
+        .is_err()
+    {
+        tracing::error!("the executor cannot be waited for");
+    }
+}

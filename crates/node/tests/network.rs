@@ -1,0 +1,318 @@
+//! Several nodes, one ledger: joined, led, lost and found again.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ledger::Transaction;
+use ledger::entries::AppendEntry;
+use ledger::nodes::{NodeRow, NodeStatus, PutNode, nodes};
+use ledger::users::UserId;
+use node::join::{JoinAnswer, Joining};
+use node::{Node, NodeConfig, PeerConfig, StartError, SubmitError, Timing, Wait};
+use verify::{Cert, Digest, ReceiptError, Seqno, TxId, TxStatus, Verifier};
+
+const SOON: Duration = Duration::from_secs(20);
+
+fn config(dir: &Path) -> NodeConfig {
+    NodeConfig {
+        administrators: vec![UserId::parse("administrator").unwrap()],
+        peers: Some(PeerConfig {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            published_address: None,
+            timing: Timing {
+                heartbeat: Duration::from_millis(50),
+                election: Duration::from_millis(250),
+            },
+        }),
+        chunk_bytes: 20_000,
+        ..NodeConfig::new(dir)
+    }
+}
+
+fn append(node: &Node, contents: &str) -> Box<dyn Transaction> {
+    let contents = contents.to_owned();
+    let entry = AppendEntry::new(node.visibility(), node.limits(), None, contents, Vec::new());
+    Box::new(entry.unwrap())
+}
+
+async fn write(node: &Node, contents: &str) -> Result<TxId, SubmitError> {
+    let id = node.submit(append(node, contents), Wait::Committed).await?;
+    Ok(id.unwrap())
+}
+
+async fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < SOON, "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Starts a node that joins the network of `leader`, as its members would let it.
+async fn join(leader: &Arc<Node>, dir: &Path) -> Arc<Node> {
+    let config = config(dir);
+    let service = Cert::from_pem(leader.service_cert()).unwrap();
+    let joining = Joining::new(&config, &service).unwrap();
+    let start = Instant::now();
+    loop {
+        assert!(start.elapsed() < SOON, "joining takes too long");
+        match leader.admit(joining.request()).await.unwrap() {
+            JoinAnswer::Trusted { sealed, .. } => {
+                joining.admitted(&sealed, &service).unwrap();
+                break;
+            }
+            JoinAnswer::Pending { node_id } => trust(leader, &node_id).await,
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    start_node(config).await
+}
+
+async fn start_node(config: NodeConfig) -> Arc<Node> {
+    tokio::task::spawn_blocking(|| Node::start(config).unwrap())
+        .await
+        .unwrap()
+}
+
+async fn set_status(leader: &Node, id: &str, status: NodeStatus) {
+    let row = ledger::nodes::node(leader.state(), id).unwrap();
+    if row.status != status {
+        let node = NodeRow { status, ..row };
+        let put = Box::new(PutNode { node });
+        leader.submit(put, Wait::Committed).await.unwrap().unwrap();
+    }
+}
+
+/// What members do.
+async fn trust(leader: &Node, id: &str) {
+    set_status(leader, id, NodeStatus::Trusted).await;
+}
+
+struct Network {
+    nodes: Vec<Arc<Node>>,
+    dirs: Vec<tempfile::TempDir>,
+}
+
+impl Network {
+    async fn of(count: usize) -> Self {
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_test_writer()
+            .try_init();
+        let dirs: Vec<_> = (0..count).map(|_| tempfile::tempdir().unwrap()).collect();
+        let founder = start_node(config(dirs[0].path())).await;
+        let mut nodes = vec![founder];
+        for dir in &dirs[1..] {
+            let joined = join(&nodes[0], dir.path()).await;
+            nodes.push(joined);
+        }
+        let network = Self { nodes, dirs };
+        network.all_decide().await;
+        network
+    }
+
+    async fn all_decide(&self) {
+        let all = self.nodes.len();
+        until("all decide", || {
+            let deciding = |node: &Arc<Node>| node.standing().deciding.len() == all;
+            self.nodes.iter().all(deciding)
+        })
+        .await;
+        self.caught_up().await;
+    }
+
+    fn leader(&self) -> Option<&Arc<Node>> {
+        self.nodes.iter().find(|node| node.standing().leads)
+    }
+
+    async fn led(&self) -> &Arc<Node> {
+        until("somebody leads", || self.leader().is_some()).await;
+        self.leader().unwrap()
+    }
+
+    async fn caught_up(&self) {
+        let last = self.led().await.committed();
+        until("all have all", || {
+            self.nodes.iter().all(|node| node.committed() >= last)
+        })
+        .await;
+    }
+
+    /// Every node has the same history, and every receipt of it verifies.
+    async fn agree(&self) {
+        self.caught_up().await;
+        let last = self
+            .nodes
+            .iter()
+            .map(|node| node.committed())
+            .min()
+            .unwrap();
+        let verifier = Verifier::new(Cert::from_pem(self.nodes[0].service_cert()).unwrap());
+        let history = |node: &Node| -> Vec<(TxId, Digest)> {
+            let ids = (1..=last.seqno.0).map(|seqno| {
+                let history = node.view_history();
+                let view = history.iter().rev().find(|(_, first)| first.0 <= seqno);
+                TxId::new(view.unwrap().0, Seqno(seqno))
+            });
+            ids.map(|id| {
+                let receipt = node.receipt(id).unwrap();
+                match verifier.verify_document(&receipt) {
+                    Ok(verified) => (id, verified.root),
+                    // The receipt of a signed root proves nothing but itself.
+                    Err(ReceiptError::SignatureTransaction) => (id, Digest::ZERO),
+                    Err(error) => panic!("{id}: {error}"),
+                }
+            })
+            .collect()
+        };
+        let first = history(&self.nodes[0]);
+        for node in &self.nodes[1..] {
+            assert_eq!(history(node), first);
+        }
+    }
+
+    async fn stop(self) {
+        for node in self.nodes {
+            node.stop().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_nodes_have_one_history() {
+    let network = Network::of(3).await;
+    let leader = network.led().await;
+    let mut written = Vec::new();
+    for number in 0..40 {
+        written.push(write(leader, &format!("entry {number}")).await.unwrap());
+    }
+    network.agree().await;
+    for node in &network.nodes {
+        for (number, id) in written.iter().enumerate() {
+            assert_eq!(node.status(*id), TxStatus::Committed);
+            let entry = node.entry(*id, None).unwrap();
+            assert_eq!(entry.value.contents, format!("entry {number}"));
+        }
+        let rows = nodes(node.state());
+        assert!(rows.iter().all(|row| row.status == NodeStatus::Trusted));
+    }
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_refuses_writes_and_names_the_leader() {
+    let network = Network::of(3).await;
+    let leader = network.led().await.id().to_owned();
+    for node in network.nodes.iter().filter(|node| node.id() != leader) {
+        assert_eq!(write(node, "no").await, Err(SubmitError::NotLeading));
+        assert_eq!(node.standing().leader.as_deref(), Some(&*leader));
+        assert!(node.leader_address().is_some());
+        assert!(node.confirm_leading().await.is_err());
+    }
+    network.led().await.confirm_leading().await.unwrap();
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_stops_hands_over_and_nothing_is_lost() {
+    let mut network = Network::of(3).await;
+    let before = write(network.led().await, "before").await.unwrap();
+    let leader = network.led().await.id().to_owned();
+    let at = network
+        .nodes
+        .iter()
+        .position(|node| node.id() == leader)
+        .unwrap();
+    let old = network.nodes.remove(at);
+    old.stop().await;
+    drop(old);
+    let after = {
+        let leader = network.led().await;
+        write(leader, "after").await.unwrap()
+    };
+    assert!(after.view > before.view);
+    for node in &network.nodes {
+        assert_eq!(node.status(before), TxStatus::Committed);
+    }
+    // The old leader comes back as a follower and learns what it missed.
+    let back = start_node(config(network.dirs[at].path())).await;
+    network.nodes.push(back);
+    network.agree().await;
+    assert_eq!(network.nodes[2].status(after), TxStatus::Committed);
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_network_comes_back() {
+    let mut network = Network::of(3).await;
+    let id = write(network.led().await, "kept").await.unwrap();
+    for node in network.nodes.drain(..) {
+        node.stop().await;
+    }
+    for at in 0..3 {
+        let node = start_node(config(network.dirs[at].path())).await;
+        network.nodes.push(node);
+    }
+    network.led().await;
+    let more = write(network.led().await, "more").await.unwrap();
+    assert!(more.view > id.view);
+    network.agree().await;
+    assert_eq!(
+        network.nodes[1].entry(id, None).unwrap().value.contents,
+        "kept"
+    );
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_members_remove_decides_no_more() {
+    let mut network = Network::of(3).await;
+    let leader = network.led().await;
+    let at = network
+        .nodes
+        .iter()
+        .position(|node| node.id() != leader.id())
+        .unwrap();
+    let removed = network.nodes[at].id().to_owned();
+    set_status(leader, &removed, NodeStatus::Retired).await;
+    let removed = network.nodes.remove(at);
+    let last = write(network.led().await, "without").await.unwrap();
+    network.all_decide().await;
+    network.agree().await;
+    assert_eq!(network.nodes[0].status(last), TxStatus::Committed);
+    removed.stop().await;
+    write(network.led().await, "still").await.unwrap();
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_alone_can_become_the_first_of_a_network_but_not_turn_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let alone = NodeConfig {
+        peers: None,
+        ..config(dir.path())
+    };
+    let node = start_node(alone.clone()).await;
+    let id = write(&node, "alone").await.unwrap();
+    node.stop().await;
+    drop(node);
+    let node = start_node(config(dir.path())).await;
+    assert!(node.view() > id.view);
+    assert_eq!(node.entry(id, None).unwrap().value.contents, "alone");
+    let other = tempfile::tempdir().unwrap();
+    let second = join(&node, other.path()).await;
+    let more = write(&node, "among others").await.unwrap();
+    until("the second has it", || {
+        second.status(more) == TxStatus::Committed
+    })
+    .await;
+    assert_eq!(second.entry(id, None).unwrap().value.contents, "alone");
+    second.stop().await;
+    node.stop().await;
+    drop(node);
+    let refused = Node::start(alone).map(|_| ());
+    assert!(matches!(refused, Err(StartError::PartOfNetwork { .. })));
+}
