@@ -7,9 +7,10 @@ use std::time::Duration;
 use api::{ApiConfig, JwksSource, JwtIssuer};
 use ledger::entries::{EntryLimits, Visibility};
 use ledger::users::UserId;
-use node::NodeConfig;
+use node::{NodeConfig, PeerConfig, Timing};
 use serde::Deserialize;
 
+use crate::profile::{IN_LEDGER, Profile};
 use crate::report::Failure;
 use crate::user_id::user_id;
 
@@ -37,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) san: Option<Vec<String>>,
     /// Where clients reach this node, `host:port`. Default: the address to listen on.
     pub(crate) published_address: Option<String>,
+    /// How other nodes reach this one. Default: it is alone.
+    pub(crate) peers: Option<Peers>,
     /// Users who are administrators of a new ledger: certificates (PEM files), their fingerprints,
     /// or subjects of tokens. Default: none.
     #[serde(default)]
@@ -62,6 +65,19 @@ struct Limits {
     collections: Option<u64>,
     /// Tags of the ledger, counted for each collection. Default: 10,000.
     tags: Option<u64>,
+}
+
+/// `[peers]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Peers {
+    /// Where to listen for other nodes, `ip:port`; port 0 takes a free one at the first start.
+    pub(crate) listen: SocketAddr,
+    /// Where other nodes reach this one, `host:port`. Default: the address to listen on.
+    pub(crate) published_address: Option<String>,
+    /// Milliseconds after which a silent leader is replaced, and up to twice as many, by chance.
+    /// Default: 500.
+    pub(crate) election_ms: Option<u64>,
 }
 
 /// `[server]`
@@ -137,6 +153,29 @@ impl Config {
         self.dir.as_deref().unwrap_or(Path::new(DIR_DEFAULT))
     }
 
+    /// Chooses the port now where any will do: other nodes are told of it, and it stays the same at
+    /// each start.
+    pub(crate) fn fix_port(&mut self) -> Result<(), Failure> {
+        let mut listen = self.listen();
+        if self.peers.is_none() || listen.port() != 0 {
+            return Ok(());
+        }
+        let profile = Profile::read(&self.dir().join(IN_LEDGER)).ok();
+        let before = profile
+            .and_then(|profile| profile.url)
+            .and_then(|url| url.rsplit_once(':')?.1.parse().ok());
+        listen = match before {
+            Some(port) => SocketAddr::new(listen.ip(), port),
+            None => std::net::TcpListener::bind(listen)
+                .and_then(|listener| listener.local_addr())
+                .map_err(|error| {
+                    Failure::new(format!("no free port at {listen}")).because(error)
+                })?,
+        };
+        self.listen = Some(listen);
+        Ok(())
+    }
+
     /// Where to listen.
     pub(crate) fn listen(&self) -> SocketAddr {
         self.listen.unwrap_or(LISTEN_DEFAULT)
@@ -166,6 +205,7 @@ impl Config {
             listen.to_string()
         };
         node.published_address = self.published_address.clone().unwrap_or(own);
+        node.peers = self.peers.as_ref().map(Peers::read);
         let limits = EntryLimits::default();
         node.limits = EntryLimits {
             contents_bytes: self.limits.contents_bytes.unwrap_or(limits.contents_bytes),
@@ -200,6 +240,30 @@ impl Config {
             .map(Issuer::read)
             .collect::<Result<_, _>>()?;
         Ok(api)
+    }
+}
+
+impl Peers {
+    /// Listens there, and leaves everything else as it usually is.
+    pub(crate) const fn on(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            published_address: None,
+            election_ms: None,
+        }
+    }
+
+    fn read(&self) -> PeerConfig {
+        let mut timing = Timing::default();
+        if let Some(millis) = self.election_ms {
+            timing.election = Duration::from_millis(millis);
+            timing.heartbeat = timing.election / 5;
+        }
+        PeerConfig {
+            listen: self.listen,
+            published_address: self.published_address.clone(),
+            timing,
+        }
     }
 }
 

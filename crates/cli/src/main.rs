@@ -5,6 +5,7 @@ mod args;
 mod commands;
 mod config;
 mod connection;
+mod join;
 mod log;
 mod out;
 mod package_log;

@@ -38,7 +38,8 @@ pub(crate) struct Server {
 
 impl Server {
     /// Creates or recovers the ledger, and serves it.
-    pub(crate) async fn start(config: &Config, dev: bool) -> Result<Self> {
+    pub(crate) async fn start(config: &mut Config, dev: bool) -> Result<Self> {
+        config.fix_port()?;
         let (mut node_config, mut api_config) = (config.node()?, config.api()?);
         let dir = config.dir();
         let is_new = is_new(dir);
@@ -50,7 +51,7 @@ impl Server {
             node_config.administrators.push(administrator.user.clone());
             api_config.jwt.push(administrator.issuer.clone());
         }
-        if is_new && node_config.administrators.is_empty() {
+        if is_new && node_config.administrators.is_empty() && !has_joined(dir) {
             let failure = Failure::unreadable("a new ledger needs an administrator");
             return Err(failure
                 .hint("say --administrator CERT.pem, or --dev for trying things out")
@@ -152,6 +153,11 @@ impl StopSignals {
             _ = self.terminate.recv() => {}
         }
     }
+}
+
+/// Whether the folder is that of a node which was let into a network.
+pub(crate) fn has_joined(dir: &Path) -> bool {
+    dir.join(node::join::ADMITTED_FILE).exists()
 }
 
 /// Whether there is no ledger in the folder yet.

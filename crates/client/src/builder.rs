@@ -156,6 +156,8 @@ pub(crate) fn plain(base: &Url) -> reqwest::ClientBuilder {
     let builder = reqwest::Client::builder()
         .user_agent(concat!("counterfoil/", env!("CARGO_PKG_VERSION")))
         .https_only(true)
+        // A ledger's nodes send writes to their leader; what this client trusts does not change.
+        .redirect(reqwest::redirect::Policy::none())
         .tls_version_min(reqwest::tls::Version::TLS_1_2)
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(ANSWER_TIMEOUT)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{LOCATION, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use verify::TxId;
@@ -11,7 +11,8 @@ use verify::TxId;
 use crate::builder::{API_VERSION, Client};
 use crate::error::{ClientError, Refusal};
 use crate::limits::{
-    ANSWER_BYTES_MAX, POLL_INTERVAL, POLLS_MAX, RETRY_AFTER_MAX, THROTTLED_RETRIES_MAX,
+    ANSWER_BYTES_MAX, POLL_INTERVAL, POLLS_MAX, REDIRECTIONS_MAX, RETRY_AFTER_MAX,
+    THROTTLED_RETRIES_MAX,
 };
 use crate::model::Loading;
 
@@ -40,6 +41,31 @@ impl Client {
     /// A request to `/node/*`.
     pub(crate) fn node_request(&self, path: &[&str]) -> RequestBuilder {
         self.http.get(self.address(&[&["node"], path].concat()))
+    }
+
+    /// Asks for a node to be part of the network, as `POST /node/join` takes and gives it. Ask again
+    /// with the same request while the answer's `status` is `Pending`.
+    ///
+    /// # Errors
+    /// The network refuses the node, or cannot be reached.
+    pub async fn join(
+        &self,
+        request: &impl serde::Serialize,
+    ) -> Result<serde_json::Value, ClientError> {
+        let post = self.http.post(self.address(&["node", "join"]));
+        self.json(post.json(request)).await
+    }
+
+    /// The same address at the node that leads: for what cannot be sent twice.
+    pub(crate) async fn at_the_leader(&self, mut url: Url) -> Result<Url, ClientError> {
+        let asked = self.node_request(&["primary"]).send().await;
+        let answer = asked.map_err(|error| transport(self.url().to_owned(), error))?;
+        if let Some(leader) = redirection(&answer) {
+            // Both are https addresses, so each part can be set.
+            let _ = url.set_host(leader.host_str());
+            let _ = url.set_port(leader.port());
+        }
+        Ok(url)
     }
 
     /// A link that the ledger gave for going on; it must lead to the same ledger.
@@ -74,12 +100,20 @@ impl Client {
             if status.is_success() {
                 return Ok(response);
             }
+            // Both say that nothing was recorded, and when to come back.
+            let later = status == StatusCode::TOO_MANY_REQUESTS
+                || (status == StatusCode::SERVICE_UNAVAILABLE
+                    && response.headers().contains_key(RETRY_AFTER));
             match again {
-                Some(again)
-                    if status == StatusCode::TOO_MANY_REQUESTS
-                        && attempt < THROTTLED_RETRIES_MAX =>
-                {
+                Some(again) if later && attempt < THROTTLED_RETRIES_MAX => {
                     tokio::time::sleep(retry_after(&response)).await;
+                    request = again;
+                }
+                Some(mut again)
+                    if attempt < REDIRECTIONS_MAX && redirection(&response).is_some() =>
+                {
+                    let leader = redirection(&response).expect("it was there a moment ago");
+                    *again.url_mut() = leader;
                     request = again;
                 }
                 _ => {
@@ -187,6 +221,21 @@ pub(crate) fn shown(url: &Url) -> String {
     let mut url = url.clone();
     url.set_query(None);
     url.into()
+}
+
+/// Where the leader is, for an answer of a node that does not lead. It is another node of the same
+/// ledger: TLS sees to that.
+fn redirection(response: &Response) -> Option<Url> {
+    let elsewhere = [
+        StatusCode::TEMPORARY_REDIRECT,
+        StatusCode::PERMANENT_REDIRECT,
+    ];
+    if !elsewhere.contains(&response.status()) {
+        return None;
+    }
+    let location = response.headers().get(LOCATION)?.to_str().ok()?;
+    let url = response.url().join(location).ok()?;
+    (url.scheme() == "https").then_some(url)
 }
 
 fn retry_after(response: &Response) -> Duration {

@@ -36,3 +36,7 @@ pub const WATCH_SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// Entries in one batch, as the API documents.
 pub const BATCH_ENTRIES_MAX: usize = 10_000;
+
+/// A write is sent on to the leader this many times: leaders change while it is on its way, but not
+/// that often.
+pub(crate) const REDIRECTIONS_MAX: u32 = 8;

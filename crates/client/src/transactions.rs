@@ -10,7 +10,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use verify::{TxId, TxStatus};
 
-use crate::builder::Client;
+use crate::builder::{API_VERSION, Client};
 use crate::error::ClientError;
 use crate::http::{parse, shown, transport, unexpected};
 use crate::limits::{LINE_BYTES_MAX, POLL_INTERVAL};
@@ -166,8 +166,12 @@ impl Client {
             line.push(b'\n');
             Ok::<_, std::convert::Infallible>(Bytes::from(line))
         });
+        let url = self.address(&["app", "transactions:batch"]);
+        let url = self.at_the_leader(url).await?;
         let request = self
-            .app(Method::POST, &["transactions:batch"])
+            .http
+            .post(url)
+            .query(&[("api-version", API_VERSION)])
             .header(CONTENT_TYPE, NDJSON)
             .header(ACCEPT, NDJSON)
             .body(Body::wrap_stream(lines));

@@ -22,7 +22,7 @@ use crate::identity::{self, IdentityError};
 use crate::platform::{self, Secrets, SecretsError};
 
 /// Kept in the folder of a node that joined: what it must know before it has the ledger.
-const ADMITTED_FILE: &str = "admitted.json";
+pub const ADMITTED_FILE: &str = "admitted.json";
 
 /// What the secrets are sealed for, and nothing else.
 const SEALED_FOR: &[u8] = b"counterfoil join 1";

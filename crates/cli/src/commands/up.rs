@@ -9,7 +9,8 @@ use ledger::entries::Visibility;
 use serde::Serialize;
 
 use super::block_on_all_cores;
-use crate::config::{Config, DIR_DEFAULT};
+use crate::config::{Config, DIR_DEFAULT, Peers};
+use crate::join::{self, Network};
 use crate::out::{self, bold, faint, marked, say, warning};
 use crate::server::{Server, StopSignals};
 
@@ -22,7 +23,14 @@ use crate::server::{Server, StopSignals};
 Examples:
   counterfoil up --dev                                  try it: an administrator is made for you
   counterfoil up --dir /srv/ledger --administrator alice.pem --listen 0.0.0.0:8443
-  counterfoil up --config /etc/counterfoil.toml")]
+  counterfoil up --config /etc/counterfoil.toml
+
+A network of three on one machine:
+  counterfoil up --dev --dir one --listen 127.0.0.1:8443 --peers 127.0.0.1:0
+  counterfoil up --dir two --listen 127.0.0.1:8444 --peers 127.0.0.1:0 \\
+      --join https://127.0.0.1:8443 --service-cert one/service_cert.pem
+  counterfoil up --dir three --listen 127.0.0.1:8445 --peers 127.0.0.1:0 \\
+      --join https://127.0.0.1:8443 --service-cert one/service_cert.pem")]
 pub(crate) struct Up {
     /// The folder that holds everything of the ledger [default: ledger].
     #[arg(short, long, env = "COUNTERFOIL_DIR")]
@@ -40,6 +48,23 @@ pub(crate) struct Up {
     /// of a token. May be repeated.
     #[arg(short, long = "administrator", value_name = "USER")]
     administrators: Vec<String>,
+    /// Where to listen for the other nodes of a network; port 0 takes a free one, and keeps it. A
+    /// node without it is alone.
+    #[arg(long, env = "COUNTERFOIL_PEERS", value_name = "IP:PORT")]
+    peers: Option<SocketAddr>,
+    /// Join the network of the node at this address, with an empty folder; its members decide. Goes
+    /// with --peers and --service-cert.
+    #[arg(
+        long,
+        value_name = "URL",
+        requires = "peers",
+        requires = "service_cert"
+    )]
+    join: Option<String>,
+    /// The service certificate of the network to join (PEM file): what makes sure that it is the
+    /// right one.
+    #[arg(long, value_name = "FILE", requires = "join")]
+    service_cert: Option<PathBuf>,
     /// A configuration file (TOML); flags win over it.
     #[arg(short, long, env = "COUNTERFOIL_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -71,8 +96,19 @@ impl Up {
         config.listen = self.listen.or(config.listen);
         config.public |= self.public;
         config.administrators.extend(self.administrators);
+        if let Some(listen) = self.peers {
+            let peers = config.peers.get_or_insert(Peers::on(listen));
+            peers.listen = listen;
+        }
+        let network = match (self.join, self.service_cert) {
+            (Some(url), Some(cert)) => Some(Network::named(url, &cert)?),
+            _ => None,
+        };
         block_on_all_cores(async {
-            let server = Server::start(&config, self.dev).await?;
+            if let Some(network) = &network {
+                join::join(&mut config, network).await?;
+            }
+            let server = Server::start(&mut config, self.dev).await?;
             let mut stop = StopSignals::listen()?;
             if self.json {
                 out::write_json(&Ready {

@@ -66,9 +66,9 @@ impl Demo {
             (None, Some(temporary)) => temporary.path().join("ledger"),
             (None, None) => return Err(Failure::new("there is no folder for the demo").into()),
         };
-        let config = Config::on_any_port(dir);
+        let mut config = Config::on_any_port(dir);
         block_on_all_cores(async {
-            let server = Server::start(&config, true).await?;
+            let server = Server::start(&mut config, true).await?;
             let mut stop = StopSignals::listen()?;
             let told = self.tell(&server).await;
             if told.is_ok() && !self.exit {
