@@ -43,6 +43,7 @@ fuzz_target!(|bytes: &[u8]| {
             let evidence = SnpEvidence {
                 report: bytes.to_vec(),
                 endorsements: Endorsements::of_vcek(VCEK),
+                uvm_endorsements: None,
             };
             let said = Report::parse(bytes).map_or(HexBytes::ZERO, |report| report.report_data);
             let believed = snp::verify(&evidence, policy, &said, TODAY).is_ok();
@@ -55,6 +56,7 @@ fuzz_target!(|bytes: &[u8]| {
             let evidence = SnpEvidence {
                 report,
                 endorsements,
+                uvm_endorsements: None,
             };
             let _ = snp::verify(&evidence, policy, &HexBytes::ZERO, TODAY);
             let _ = Endorsements::from_pem(bytes);

@@ -212,6 +212,7 @@ mod tests {
         let evidence = SnpEvidence {
             report,
             endorsements: Endorsements::of_vcek(vcek.as_slice()),
+            uvm_endorsements: None,
         };
         let evidence = Evidence::Snp(Paravised::direct(evidence));
         (evidence, policy, read.report_data)

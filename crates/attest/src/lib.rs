@@ -16,12 +16,16 @@
 pub mod azure;
 mod binding;
 pub mod bytes;
+pub mod chain;
+mod cose;
+pub mod did_x509;
 pub mod evidence;
 pub mod insecure_virtual;
 pub mod intel;
 pub mod limits;
 pub mod snp;
 pub mod time;
+pub mod uvm;
 
 pub use binding::report_data_for;
 pub use bytes::{HexBytes, HostData, Measurement, ReportData};

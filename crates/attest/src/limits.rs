@@ -15,3 +15,6 @@ pub const MAX_COLLATERAL_BYTES: usize = 256 * 1024;
 
 /// What Azure's paravisor says: two keys, some settings and 64 bytes of the guest's. Seen: 1,202.
 pub const MAX_RUNTIME_CLAIMS_BYTES: usize = 16 * 1024;
+
+/// An endorsement of a utility machine with three certificates and a time stamp. Seen: 10,917.
+pub const MAX_UVM_ENDORSEMENT_BYTES: usize = 64 * 1024;

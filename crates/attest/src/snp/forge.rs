@@ -131,6 +131,7 @@ impl Chip {
         SnpEvidence {
             report,
             endorsements,
+            uvm_endorsements: None,
         }
     }
 }

@@ -19,11 +19,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::bytes::{HexBytes, HostData, Measurement, ReportData, base64_bytes};
 use crate::time::UnixTime;
+use crate::uvm::{self, UvmEndorsement, UvmRefusal};
 
 pub use endorsements::Endorsements;
 use endorsements::{Roots, Vek};
 pub use policy::SnpPolicy;
-pub use product::{Product, Tcb};
+pub use product::{Cpuid, NotCpuid, Product, Tcb};
 pub use refusal::{SnpRefusal, Which};
 pub use report::{GuestPolicy, REPORT_BYTES, Report, SigningKey};
 
@@ -35,6 +36,13 @@ pub struct SnpEvidence {
     pub report: Vec<u8>,
     /// From AMD's root to the chip's key.
     pub endorsements: Endorsements,
+    /// Where the cloud endorses the measurement: what [`crate::uvm`] reads.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "base64_bytes::option"
+    )]
+    pub uvm_endorsements: Option<Vec<u8>>,
 }
 
 /// What a report has proven: that guest runs on that chip, and chose that report data.
@@ -48,6 +56,9 @@ pub struct SnpVerdict {
     pub chip_id: Option<HexBytes<64>>,
     /// Which code was launched.
     pub measurement: Measurement,
+    /// Who endorses that code, where the policy does not list it itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uvm: Option<UvmEndorsement>,
     /// What the host gave at launch.
     pub host_data: HostData,
     /// What the guest had signed.
@@ -97,13 +108,17 @@ fn verify_under(
         _ => None,
     };
     check_launch(&report, policy)?;
-    check_minimum_firmware(product, tcb, policy)?;
-    check_content(&report, policy, report_data)?;
+    check_host_data(&report, policy)?;
+    let uvm = check_measurement(&report, evidence.uvm_endorsements.as_deref(), policy, now)?;
+    check_signers(&report, policy)?;
+    check_minimum_firmware(&report, product, tcb, policy)?;
+    check_report_data(&report, report_data)?;
     Ok(SnpVerdict {
         product,
         tcb,
         chip_id,
         measurement: report.measurement,
+        uvm,
         host_data: report.host_data,
         report_data: report.report_data,
         vmpl: report.vmpl,
@@ -119,9 +134,7 @@ fn product_of(
     policy: &SnpPolicy,
 ) -> Result<Product, SnpRefusal> {
     match report.cpuid {
-        Some((family, model)) => {
-            Product::from_cpuid(family, model).ok_or(SnpRefusal::UnknownProcessor { family, model })
-        }
+        Some(cpuid) => cpuid.product().ok_or(SnpRefusal::UnknownProcessor(cpuid)),
         None if policy.accept_version_2 => endorsements::claimed_product(&endorsements.vek),
         None => Err(SnpRefusal::VersionTwo),
     }
@@ -204,31 +217,37 @@ fn check_launch(report: &Report, policy: &SnpPolicy) -> Result<(), SnpRefusal> {
     Ok(())
 }
 
-fn check_minimum_firmware(
-    product: Product,
-    tcb: Tcb,
-    policy: &SnpPolicy,
-) -> Result<(), SnpRefusal> {
-    let minimum = policy.minimum_tcb.get(&product);
-    let minimum = minimum.ok_or(SnpRefusal::ProductNotAccepted(product))?;
-    match tcb.behind(*minimum) {
-        None => Ok(()),
-        Some((part, have, want)) => Err(SnpRefusal::TcbTooOld { part, have, want }),
+/// How the workload was configured.
+fn check_host_data(report: &Report, policy: &SnpPolicy) -> Result<(), SnpRefusal> {
+    match policy.host_data.contains(&report.host_data) {
+        true => Ok(()),
+        false => Err(SnpRefusal::HostData(report.host_data)),
     }
 }
 
-/// What runs, how it was configured, who released it, and whether it speaks about our question.
-fn check_content(
+/// What runs: by an endorsement where there is one, otherwise by the policy's own list.
+fn check_measurement(
     report: &Report,
+    endorsement: Option<&[u8]>,
     policy: &SnpPolicy,
-    expected: &ReportData,
-) -> Result<(), SnpRefusal> {
-    if !policy.measurements.contains(&report.measurement) {
-        return Err(SnpRefusal::Measurement(report.measurement));
+    now: UnixTime,
+) -> Result<Option<UvmEndorsement>, SnpRefusal> {
+    let Some(endorsement) = endorsement else {
+        return match policy.measurements.contains(&report.measurement) {
+            true => Ok(None),
+            false => Err(SnpRefusal::Measurement(report.measurement)),
+        };
+    };
+    let endorsement = uvm::verify(endorsement, now)?;
+    policy.uvm_endorsements.accept(&endorsement)?;
+    if endorsement.measurement != report.measurement {
+        return Err(UvmRefusal::OtherMeasurement(endorsement.measurement).into());
     }
-    if !policy.host_data.contains(&report.host_data) {
-        return Err(SnpRefusal::HostData(report.host_data));
-    }
+    Ok(Some(endorsement))
+}
+
+/// Who released it.
+fn check_signers(report: &Report, policy: &SnpPolicy) -> Result<(), SnpRefusal> {
     if let Some(accepted) = &policy.id_key_digests
         && !accepted.contains(&report.id_key_digest)
     {
@@ -239,8 +258,34 @@ fn check_content(
     {
         return Err(SnpRefusal::AuthorKey(report.author_key_digest));
     }
-    if report.report_data != *expected {
-        return Err(SnpRefusal::ReportData(report.report_data));
-    }
     Ok(())
+}
+
+/// The model's own minimum goes before its product's.
+fn check_minimum_firmware(
+    report: &Report,
+    product: Product,
+    tcb: Tcb,
+    policy: &SnpPolicy,
+) -> Result<(), SnpRefusal> {
+    let by_cpuid = report
+        .cpuid
+        .and_then(|cpuid| policy.minimum_tcb_by_cpuid.get(&cpuid));
+    let minimum = by_cpuid.or_else(|| policy.minimum_tcb.get(&product));
+    let minimum = minimum.ok_or(match report.cpuid {
+        Some(cpuid) => SnpRefusal::CpuidNotAccepted { product, cpuid },
+        None => SnpRefusal::ProductNotAccepted(product),
+    })?;
+    match tcb.behind(*minimum) {
+        None => Ok(()),
+        Some((part, have, want)) => Err(SnpRefusal::TcbTooOld { part, have, want }),
+    }
+}
+
+/// Whether it speaks about our question.
+fn check_report_data(report: &Report, expected: &ReportData) -> Result<(), SnpRefusal> {
+    match report.report_data == *expected {
+        true => Ok(()),
+        false => Err(SnpRefusal::ReportData(report.report_data)),
+    }
 }

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::bytes::{HexBytes, HostData, Measurement};
-use crate::snp::product::{Product, Tcb};
+use crate::snp::product::{Cpuid, Product, Tcb};
+use crate::uvm::UvmPolicy;
 
 /// The guests that are accepted. A list accepts what it names: the default accepts nothing.
 ///
@@ -15,10 +16,18 @@ use crate::snp::product::{Product, Tcb};
 pub struct SnpPolicy {
     /// Launch measurements that somebody has judged.
     pub measurements: BTreeSet<Measurement>,
+    /// Who may endorse measurements instead. Evidence that brings an endorsement is judged by it
+    /// alone, as CCF does, and by `measurements` otherwise.
+    #[serde(skip_serializing_if = "UvmPolicy::is_empty")]
+    pub uvm_endorsements: UvmPolicy,
     /// Host data that is accepted: all zero where the host gives none.
     pub host_data: BTreeSet<HostData>,
-    /// The oldest firmware that is accepted on each product. A product that is not named is refused.
+    /// The oldest firmware that is accepted on each product. A product that is named neither here
+    /// nor in `minimum_tcb_by_cpuid` is refused.
     pub minimum_tcb: BTreeMap<Product, Tcb>,
+    /// The oldest firmware that is accepted on one model of processor; goes before `minimum_tcb`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub minimum_tcb_by_cpuid: BTreeMap<Cpuid, Tcb>,
     /// The least privileged level that may speak for the guest; 0 accepts the highest only.
     pub max_vmpl: u32,
     /// Accepted signers of the guest's id block; without this any, or none.

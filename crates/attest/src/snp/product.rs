@@ -1,8 +1,9 @@
 //! Which processor, and how its firmware versions are written.
 
 use std::fmt;
+use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A line of AMD processors with a signing root of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -50,6 +51,78 @@ impl fmt::Display for Product {
     }
 }
 
+/// A processor's model as CPUID leaf 1 names it: family and model in their combined form, and the
+/// stepping. In text and JSON the eight hexadecimal digits of EAX, such as `00a00f11`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cpuid {
+    /// Base and extended family added up.
+    pub family: u8,
+    /// Base and extended model side by side.
+    pub model: u8,
+    /// The revision of the model; four bits.
+    pub stepping: u8,
+}
+
+/// The text is not EAX of CPUID leaf 1. Whoever wrote it should compare it with its source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not eight hexadecimal digits of a CPUID")]
+pub struct NotCpuid;
+
+impl Cpuid {
+    /// The product that the processor belongs to, if it is known.
+    pub fn product(self) -> Option<Product> {
+        Product::from_cpuid(self.family, self.model)
+    }
+
+    /// Reads EAX of CPUID leaf 1.
+    pub fn from_eax(eax: u32) -> Self {
+        let bits = |at: u32, mask: u32| (eax >> at & mask).to_le_bytes()[0];
+        Self {
+            // At most 15 + 255, and all processors with SNP are far below; a wrong text saturates.
+            family: bits(8, 0xf).saturating_add(bits(20, 0xff)),
+            model: bits(16, 0xf) << 4 | bits(4, 0xf),
+            stepping: bits(0, 0xf),
+        }
+    }
+
+    /// EAX of CPUID leaf 1 of such a processor.
+    pub fn eax(self) -> u32 {
+        let base = self.family.min(0xf);
+        let extended = u32::from(self.family - base);
+        let (high, low) = (u32::from(self.model >> 4), u32::from(self.model & 0xf));
+        extended << 20 | high << 16 | u32::from(base) << 8 | low << 4 | u32::from(self.stepping)
+    }
+}
+
+impl fmt::Display for Cpuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.eax())
+    }
+}
+
+impl FromStr for Cpuid {
+    type Err = NotCpuid;
+
+    fn from_str(text: &str) -> Result<Self, NotCpuid> {
+        let mut eax = [0; 4];
+        hex::decode_to_slice(text, &mut eax).map_err(|_| NotCpuid)?;
+        Ok(Self::from_eax(u32::from_be_bytes(eax)))
+    }
+}
+
+impl Serialize for Cpuid {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Cpuid {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// Security versions of a platform's firmware, each counting up from zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -86,6 +159,21 @@ impl Tcb {
                 snp: b3,
                 microcode,
             },
+        }
+    }
+
+    /// The eight bytes of a report, in the product's order.
+    pub fn to_bytes(self, product: Product) -> [u8; 8] {
+        let Self {
+            fmc,
+            bootloader,
+            tee,
+            snp,
+            microcode,
+        } = self;
+        match product {
+            Product::Milan | Product::Genoa => [bootloader, tee, 0, 0, 0, 0, snp, microcode],
+            Product::Turin => [fmc.unwrap_or(0), bootloader, tee, snp, 0, 0, 0, microcode],
         }
     }
 
@@ -136,12 +224,35 @@ mod tests {
     }
 
     #[test]
+    fn a_cpuid_is_written_as_the_processor_says_it() {
+        for (text, family, model, stepping) in [
+            ("00a00f11", 0x19, 0x01, 1),
+            ("00a10f11", 0x19, 0x11, 1),
+            ("00b00f21", 0x1a, 0x02, 1),
+        ] {
+            let cpuid: Cpuid = text.parse().unwrap();
+            let expected = Cpuid {
+                family,
+                model,
+                stepping,
+            };
+            assert_eq!(cpuid, expected);
+            assert_eq!(cpuid.to_string(), text);
+        }
+        for text in ["", "a00f11", "00a00f1g", "00a00f1100"] {
+            assert_eq!(text.parse::<Cpuid>(), Err(NotCpuid), "{text}");
+        }
+    }
+
+    #[test]
     fn the_layout_of_the_versions_is_the_products() {
         let bytes = [1, 2, 3, 4, 5, 6, 7, 8];
         let milan = Tcb::from_bytes(Product::Milan, bytes);
         assert_eq!(milan.parts().map(|(_, svn)| svn), [0, 1, 2, 7, 8]);
         let turin = Tcb::from_bytes(Product::Turin, bytes);
         assert_eq!(turin.parts().map(|(_, svn)| svn), [1, 2, 3, 4, 8]);
+        assert_eq!(milan.to_bytes(Product::Milan), [1, 2, 0, 0, 0, 0, 7, 8]);
+        assert_eq!(turin.to_bytes(Product::Turin), [1, 2, 3, 4, 0, 0, 0, 8]);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Why an SNP report is not believed.
 
 use crate::bytes::{HexBytes, HostData, Measurement, ReportData};
-use crate::snp::product::Product;
+use crate::snp::product::{Cpuid, Product};
 use crate::time::UnixTime;
+use crate::uvm::UvmRefusal;
 
 /// An SNP report, its certificates or its content failed a check. One variant per check; a report
 /// that failed one proves nothing.
@@ -23,15 +24,10 @@ pub enum SnpRefusal {
     VersionTwo,
     /// A processor that this code does not know. Update this verifier if it is genuine.
     #[error(
-        "CPUID family {family:#x} model {model:#x} is neither Milan, Genoa nor Turin; this \
-         verifier does not know that processor"
+        "the processor with CPUID {0} is neither Milan, Genoa nor Turin; this verifier does not \
+         know it"
     )]
-    UnknownProcessor {
-        /// CPUID family.
-        family: u8,
-        /// CPUID model.
-        model: u8,
-    },
+    UnknownProcessor(Cpuid),
     /// A certificate is damaged or is no certificate. The sender should fetch it again from AMD.
     #[error("{which} cannot be read: {reason}; the sender should fetch it again from AMD")]
     Unreadable {
@@ -167,6 +163,20 @@ pub enum SnpRefusal {
          or nonce"
     )]
     ReportData(ReportData),
+    /// The measurement is endorsed by nobody who is accepted. See [`UvmRefusal`].
+    #[error(transparent)]
+    Uvm(#[from] UvmRefusal),
+    /// The policy names neither that model of processor nor its product. Members should set its
+    /// minimum firmware, or the node should run elsewhere.
+    #[error(
+        "the policy accepts no {product} with CPUID {cpuid}: it names no minimum firmware for it"
+    )]
+    CpuidNotAccepted {
+        /// Which line.
+        product: Product,
+        /// Which model.
+        cpuid: Cpuid,
+    },
     /// The policy does not name the product. Members should set its minimum firmware, or the node
     /// should run elsewhere.
     #[error("the policy accepts no {0}: it names no minimum firmware for it")]

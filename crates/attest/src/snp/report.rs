@@ -4,6 +4,7 @@
 //! of the processor, version 5 adds mitigation vectors; nothing moves.
 
 use crate::bytes::{HexBytes, HostData, Measurement, ReportData};
+use crate::snp::product::Cpuid;
 use crate::snp::refusal::SnpRefusal;
 
 /// How long every report is.
@@ -44,8 +45,8 @@ pub struct Report {
     pub author_key_digest: HexBytes<48>,
     /// The firmware versions from which the signing key was derived; see [`crate::snp::Tcb`].
     pub reported_tcb: [u8; 8],
-    /// CPUID family and model of the processor; reports of version 2 do not say.
-    pub cpuid: Option<(u8, u8)>,
+    /// Which processor; reports of version 2 do not say.
+    pub cpuid: Option<Cpuid>,
     /// The chip's unique id; zero when the host hides it.
     pub chip_id: HexBytes<64>,
 }
@@ -120,7 +121,11 @@ impl Report {
             id_key_digest: HexBytes::at(bytes, 0xe0),
             author_key_digest: HexBytes::at(bytes, 0x110),
             reported_tcb: HexBytes::at(bytes, 0x180).0,
-            cpuid: (version >= 3).then(|| (bytes[0x188], bytes[0x189])),
+            cpuid: (version >= 3).then(|| Cpuid {
+                family: bytes[0x188],
+                model: bytes[0x189],
+                stepping: bytes[0x18a],
+            }),
             chip_id: HexBytes::at(bytes, 0x1a0),
         })
     }

@@ -12,6 +12,7 @@ fn milan() -> SnpEvidence {
     SnpEvidence {
         report: hex::decode(hex.trim()).unwrap(),
         endorsements: Endorsements::of_vcek(vcek.as_slice()),
+        uvm_endorsements: None,
     }
 }
 
@@ -92,6 +93,7 @@ fn the_certificate_of_another_chip_is_refused() {
     let evidence = SnpEvidence {
         report: hcl[32..32 + REPORT_BYTES].to_vec(),
         endorsements: Endorsements::from_pem(chain).unwrap(),
+        uvm_endorsements: None,
     };
     let refusal = judge(&evidence).unwrap_err();
     assert_eq!(refusal, SnpRefusal::Signature(Which::Vek));
@@ -209,11 +211,12 @@ fn a_good_chip_of_every_product_is_believed() {
 fn an_unknown_processor_is_refused() {
     let mut chip = Chip::new(Product::Milan);
     chip.report[0x189] = 0x50;
-    let (family, model) = (0x19, 0x50);
-    assert_eq!(
-        refusal_of(&chip),
-        SnpRefusal::UnknownProcessor { family, model }
-    );
+    let cpuid = Cpuid {
+        family: 0x19,
+        model: 0x50,
+        stepping: 0,
+    };
+    assert_eq!(refusal_of(&chip), SnpRefusal::UnknownProcessor(cpuid));
 }
 
 #[test]
@@ -457,12 +460,14 @@ fn old_firmware_and_unnamed_products_are_refused() {
         judge_forged(&evidence, demand),
         Err(SnpRefusal::TcbTooOld { part, have, want })
     );
+    let product = Product::Turin;
+    let cpuid = Report::parse(&evidence.report).unwrap().cpuid.unwrap();
     let only_milan = |policy: &mut SnpPolicy| {
         policy.minimum_tcb.remove(&Product::Turin);
     };
     assert_eq!(
         judge_forged(&evidence, only_milan),
-        Err(SnpRefusal::ProductNotAccepted(Product::Turin))
+        Err(SnpRefusal::CpuidNotAccepted { product, cpuid })
     );
 }
 
