@@ -6,8 +6,11 @@ use std::sync::LazyLock;
 
 use attest::azure::HclReport;
 use attest::intel::{Collateral, IntelEvidence, SgxPolicy};
+use attest::join::JoinTable;
+use attest::nitro::{NitroEvidence, NitroPolicy};
 use attest::snp::{Endorsements, Product, Report, SnpEvidence, SnpPolicy, Tcb};
-use attest::{Evidence, HexBytes, UnixTime, intel, snp};
+use attest::uvm::UvmEndorsement;
+use attest::{Evidence, HexBytes, JoinPolicy, UnixTime, intel, nitro, snp, uvm};
 use libfuzzer_sys::fuzz_target;
 
 const VCEK: &[u8] = include_bytes!("../../crates/attest/testdata/snp/vcek_milan.der");
@@ -31,6 +34,11 @@ static MILAN: LazyLock<(Vec<u8>, SnpPolicy)> = LazyLock::new(|| {
 static COLLATERAL: LazyLock<Collateral> = LazyLock::new(|| {
     let json = include_str!("../../crates/attest/testdata/intel/sgx_quote_collateral.json");
     serde_json::from_str(json).unwrap()
+});
+
+static ENDORSEMENT: LazyLock<UvmEndorsement> = LazyLock::new(|| {
+    let real = include_bytes!("../../crates/attest/testdata/snp/caci_uvm.cose");
+    uvm::verify(real, TODAY).unwrap()
 });
 
 fuzz_target!(|bytes: &[u8]| {
@@ -77,10 +85,39 @@ fuzz_target!(|bytes: &[u8]| {
                 assert_eq!(HclReport::parse(bytes), Ok(report));
             }
         }
+        b'u' => {
+            if let Ok(endorsement) = uvm::verify(bytes, TODAY) {
+                assert_eq!(endorsement, *ENDORSEMENT);
+            }
+        }
+        b'n' => {
+            let document = bytes.to_vec();
+            // When the seed was made; no image is on that policy's list.
+            let then = UnixTime(1_736_179_625);
+            let none = NitroPolicy::default();
+            let evidence = NitroEvidence { document };
+            assert!(nitro::verify(&evidence, &none, &HexBytes::ZERO, then).is_err());
+        }
+        b't' => {
+            let Some((&table, row)) = bytes.split_first() else {
+                return;
+            };
+            let table = JoinTable::ALL[usize::from(table) % JoinTable::ALL.len()];
+            let mut parts = row.splitn(2, |&byte| byte == b'\n');
+            let (key, value) = (parts.next().unwrap_or(&[]), parts.next().unwrap_or(&[]));
+            let mut policy = JoinPolicy::default();
+            if policy.add_row(table, key, value).is_ok() {
+                let again = serde_json::to_vec(&policy).unwrap();
+                assert_eq!(
+                    serde_json::from_slice::<JoinPolicy>(&again).unwrap(),
+                    policy
+                );
+            }
+        }
         _ => {
-            if let Ok(evidence) = serde_json::from_slice::<Evidence>(bytes) {
+            if let Ok(evidence) = Evidence::from_json(bytes) {
                 let again = serde_json::to_vec(&evidence).unwrap();
-                assert_eq!(serde_json::from_slice::<Evidence>(&again).unwrap(), evidence);
+                assert_eq!(Evidence::from_json(&again), Ok(evidence));
             }
         }
     }

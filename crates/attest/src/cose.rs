@@ -118,11 +118,21 @@ impl<'a> Map<'a> {
         Ok(Some(Self(entries)))
     }
 
-    /// The value under a label, to be decoded.
-    pub(crate) fn get(&self, label: Label<'_>) -> Option<Decoder<'a>> {
+    /// The entries, in their order, their values in CBOR.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (Label<'a>, &'a [u8])> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// The value under a label, in CBOR.
+    pub(crate) fn raw(&self, label: Label<'_>) -> Option<&'a [u8]> {
         let mut entries = self.0.iter();
         let (_, value) = entries.find(|(other, _)| *other == label)?;
-        Some(Decoder::new(value))
+        Some(value)
+    }
+
+    /// The value under a label, to be decoded.
+    pub(crate) fn get(&self, label: Label<'_>) -> Option<Decoder<'a>> {
+        self.raw(label).map(Decoder::new)
     }
 
     /// The text under a label.

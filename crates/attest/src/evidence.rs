@@ -8,6 +8,8 @@ use crate::insecure_virtual::{self, VirtualEvidence, VirtualPolicy, VirtualRefus
 use crate::intel::{
     self, IntelEvidence, IntelRefusal, SgxPolicy, SgxVerdict, TdxPolicy, TdxVerdict,
 };
+use crate::limits::MAX_EVIDENCE_JSON_BYTES;
+use crate::nitro::{self, NitroEvidence, NitroPolicy, NitroRefusal, NitroVerdict};
 use crate::snp::{self, SnpEvidence, SnpPolicy, SnpRefusal, SnpVerdict};
 use crate::time::UnixTime;
 
@@ -27,6 +29,9 @@ pub enum Evidence {
     /// A quote of Intel SGX.
     #[serde(rename = "sgx")]
     Sgx(IntelEvidence),
+    /// A document of an AWS Nitro enclave.
+    #[serde(rename = "nitro")]
+    Nitro(NitroEvidence),
 }
 
 /// Evidence of a virtual machine, with what Azure's paravisor says where one stands in between: the
@@ -58,6 +63,9 @@ pub struct Policy {
     /// Enclaves on Intel SGX.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sgx: Option<SgxPolicy>,
+    /// Enclaves on AWS Nitro.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nitro: Option<NitroPolicy>,
     /// Accept Azure's paravisor between hardware and guest: the measurements are then the
     /// paravisor's, and Microsoft is trusted to pass on what the guest says.
     pub accept_azure_paravisor: bool,
@@ -79,6 +87,9 @@ pub enum Verdict {
     /// An enclave on Intel SGX.
     #[serde(rename = "sgx")]
     Sgx(SgxVerdict),
+    /// An enclave on AWS Nitro.
+    #[serde(rename = "nitro")]
+    Nitro(NitroVerdict),
 }
 
 impl Verdict {
@@ -109,12 +120,37 @@ pub enum Refusal {
     /// See [`IntelRefusal`].
     #[error(transparent)]
     Intel(#[from] IntelRefusal),
+    /// See [`NitroRefusal`].
+    #[error(transparent)]
+    Nitro(#[from] NitroRefusal),
     /// See [`AzureRefusal`].
     #[error(transparent)]
     Azure(#[from] AzureRefusal),
 }
 
+/// What a node sent is no evidence. The sender should collect it again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotEvidence {
+    /// No evidence is that long.
+    #[error("the evidence has {0} bytes of JSON, above the limit of {max}", max = MAX_EVIDENCE_JSON_BYTES)]
+    TooLong(usize),
+    /// It has another form.
+    #[error("the evidence cannot be read: {0}")]
+    Malformed(String),
+}
+
 impl Evidence {
+    /// Reads what a node sent about itself, up to a length that all evidence has.
+    ///
+    /// Nothing is believed yet: every part has its own limit, which [`Evidence::verify`] checks
+    /// before it reads the part.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, NotEvidence> {
+        if bytes.len() > MAX_EVIDENCE_JSON_BYTES {
+            return Err(NotEvidence::TooLong(bytes.len()));
+        }
+        serde_json::from_slice(bytes).map_err(|error| NotEvidence::Malformed(error.to_string()))
+    }
+
     /// The name of the kind, as `format` in JSON.
     pub fn format(&self) -> &'static str {
         match self {
@@ -122,6 +158,7 @@ impl Evidence {
             Self::Snp(_) => "snp",
             Self::Tdx(_) => "tdx",
             Self::Sgx(_) => "sgx",
+            Self::Nitro(_) => "nitro",
         }
     }
 
@@ -156,6 +193,11 @@ impl Evidence {
                 let sgx = policy.sgx.as_ref().ok_or(not_accepted)?;
                 let verdict = intel::verify_sgx(enclave, sgx, report_data, now)?;
                 Ok(Verdict::Sgx(verdict))
+            }
+            Self::Nitro(enclave) => {
+                let nitro = policy.nitro.as_ref().ok_or(not_accepted)?;
+                let verdict = nitro::verify(enclave, nitro, report_data, now)?;
+                Ok(Verdict::Nitro(verdict))
             }
         }
     }

@@ -3,8 +3,11 @@
 //! recorded can be reached again years later, by anyone.
 //!
 //! - [`Evidence`]: what a node shows, of whatever kind, and [`Policy`]: what a network accepts.
+//! - [`JoinPolicy`]: what members of a network have accepted, table by table.
 //! - [`snp`]: reports of AMD SEV-SNP.
 //! - [`intel`]: quotes of Intel TDX and SGX.
+//! - [`nitro`]: documents of AWS Nitro enclaves.
+//! - [`uvm`]: what a cloud endorses about the measurements of its own releases.
 //! - [`azure`]: what Azure's paravisor puts between the two of them and the guest.
 //! - [`insecure_virtual`]: the word of a node without hardware, kept apart from all of that.
 //! - [`report_data_for`]: what a node has the hardware sign: its key, its network, a nonce.
@@ -16,18 +19,22 @@
 pub mod azure;
 mod binding;
 pub mod bytes;
+pub mod ccf;
 pub mod chain;
 mod cose;
 pub mod did_x509;
 pub mod evidence;
 pub mod insecure_virtual;
 pub mod intel;
+pub mod join;
 pub mod limits;
+pub mod nitro;
 pub mod snp;
 pub mod time;
 pub mod uvm;
 
 pub use binding::report_data_for;
 pub use bytes::{HexBytes, HostData, Measurement, ReportData};
-pub use evidence::{Evidence, Paravised, Policy, Refusal, Verdict};
+pub use evidence::{Evidence, NotEvidence, Paravised, Policy, Refusal, Verdict};
+pub use join::JoinPolicy;
 pub use time::UnixTime;

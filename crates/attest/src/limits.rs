@@ -18,3 +18,14 @@ pub const MAX_RUNTIME_CLAIMS_BYTES: usize = 16 * 1024;
 
 /// An endorsement of a utility machine with three certificates and a time stamp. Seen: 10,917.
 pub const MAX_UVM_ENDORSEMENT_BYTES: usize = 64 * 1024;
+
+/// A document of a Nitro enclave. AWS's own limit for its parts together is below 16 KiB.
+pub const MAX_NITRO_DOCUMENT_BYTES: usize = 16 * 1024;
+
+/// A row of a governance table that says who may join: key and value together. The longest are the
+/// texts of workloads' policies, which Azure bounds by 64 KiB.
+pub const MAX_JOIN_ROW_BYTES: usize = 256 * 1024;
+
+/// A node's evidence in JSON, all kinds: the collateral's limit, and as much again for what base64
+/// adds to the rest.
+pub const MAX_EVIDENCE_JSON_BYTES: usize = 512 * 1024;
