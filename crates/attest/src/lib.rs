@@ -10,6 +10,7 @@
 //! - [`uvm`]: what a cloud endorses about the measurements of its own releases.
 //! - [`azure`]: what Azure's paravisor puts between the two of them and the guest.
 //! - [`insecure_virtual`]: the word of a node without hardware, kept apart from all of that.
+//! - [`ear`]: verdicts as signed tokens in a format of the IETF.
 //! - [`report_data_for`]: what a node has the hardware sign: its key, its network, a nonce.
 //!
 //! What each check proves and what it trusts: the vendor's root key (in `data/`), and that the
@@ -23,6 +24,7 @@ pub mod ccf;
 pub mod chain;
 mod cose;
 pub mod did_x509;
+pub mod ear;
 pub mod evidence;
 pub mod insecure_virtual;
 pub mod intel;

@@ -29,3 +29,6 @@ pub const MAX_JOIN_ROW_BYTES: usize = 256 * 1024;
 /// A node's evidence in JSON, all kinds: the collateral's limit, and as much again for what base64
 /// adds to the rest.
 pub const MAX_EVIDENCE_JSON_BYTES: usize = 512 * 1024;
+
+/// An EAR token with a verdict in it. Seen: 2,600.
+pub const MAX_EAR_BYTES: usize = 32 * 1024;

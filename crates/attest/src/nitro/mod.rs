@@ -41,7 +41,7 @@ pub struct NitroPolicy {
 
 /// The code of an enclave: registers by number. Of these, 0 measures the image and 8 its signer; an
 /// image that names neither matches nothing, because the other ones do not say which code runs.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct NitroImage(pub BTreeMap<u8, Measurement>);
 
