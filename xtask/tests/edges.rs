@@ -9,6 +9,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("counterfoil-verify", &[]),
     ("attest", &[]),
+    ("platform", &["attest"]),
     ("ledger", &["counterfoil-verify"]),
     ("store", &["counterfoil-verify", "ledger"]),
     ("node", &["counterfoil-verify", "attest", "ledger", "store"]),

@@ -99,7 +99,7 @@ fn check_subject(subject: &X509Name<'_>, fields: &str) -> Result<(), DidFault> {
     Ok(())
 }
 
-fn percent_decoded(text: &str) -> Option<String> {
+pub(crate) fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {

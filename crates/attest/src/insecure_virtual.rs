@@ -5,12 +5,20 @@
 
 use std::collections::BTreeSet;
 
+use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 
 use crate::bytes::{HexBytes, HostData, ReportData};
 
 /// The name of this form of evidence wherever people see it.
 pub const FORMAT: &str = "insecure-virtual";
+
+/// The measurement that virtual nodes claim: SHA-256 of `counterfoil insecure virtual`. It says that
+/// nothing was measured.
+pub fn measurement() -> HexBytes<32> {
+    let digest = digest::digest(&digest::SHA256, b"counterfoil insecure virtual");
+    HexBytes::at(digest.as_ref(), 0)
+}
 
 /// What the node says about itself. Nobody vouches for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

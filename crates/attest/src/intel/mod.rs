@@ -6,6 +6,7 @@
 
 mod collateral;
 mod crypto;
+mod fetch;
 mod policy;
 mod refusal;
 #[cfg(test)]
@@ -22,6 +23,9 @@ use crate::time::UnixTime;
 
 pub use collateral::Collateral;
 use crypto::AwsLc;
+pub use fetch::{
+    CollateralAnswers, INTEL_ROOT_CRL, INTEL_SERVICE, WantedCollateral, wanted_collateral,
+};
 pub use policy::{PlatformPolicy, SgxPolicy, SgxSigner, TcbStatus, TdxImage, TdxPolicy};
 pub use refusal::IntelRefusal;
 

@@ -7,6 +7,7 @@
 mod endorsements;
 #[cfg(test)]
 mod forge;
+mod kds;
 mod policy;
 mod product;
 mod refusal;
@@ -23,6 +24,7 @@ use crate::uvm::{self, UvmEndorsement, UvmRefusal};
 
 pub use endorsements::Endorsements;
 use endorsements::{Roots, Vek};
+pub use kds::{crl_address, product_of_vcek, vcek_address};
 pub use policy::SnpPolicy;
 pub use product::{Cpuid, NotCpuid, Product, Tcb};
 pub use refusal::{SnpRefusal, Which};

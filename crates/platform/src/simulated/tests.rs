@@ -1,0 +1,456 @@
+//! Evidence collected on simulated machines; where the hardware's words are real, it is believed.
+
+use attest::intel::{Collateral, PlatformPolicy, SgxPolicy, SgxSigner, TcbStatus};
+use attest::snp::{Endorsements, Report, SnpPolicy, Tcb};
+use attest::uvm::{UvmFeed, UvmPolicy};
+use attest::{Evidence, HexBytes, Policy, ReportData, UnixTime, Verdict};
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+
+use super::*;
+use crate::azure::AzureFault;
+use crate::certs::tests::{GUIDS, table};
+use crate::collect::{CollectFault, Collected, Platform, collect, detect};
+use crate::gramine::{self, GramineFault};
+use crate::security_context::SecurityContext;
+use crate::sev_guest::{RootKey, SealingKey, SevGuestFault, sealing_key};
+use crate::tsm::TsmFault;
+use crate::virtual_node::collect_virtual;
+
+const SNP_REPORT: &[u8] = include_bytes!("../../../attest/testdata/snp/caci_report.bin");
+const VCEK: &[u8] = include_bytes!("../../../attest/testdata/snp/caci_vcek.der");
+const UVM: &[u8] = include_bytes!("../../../attest/testdata/snp/caci_uvm.cose");
+const SGX_QUOTE: &[u8] = include_bytes!("../../../attest/testdata/intel/sgx_quote");
+const TDX_QUOTE: &[u8] = include_bytes!("../../../attest/testdata/intel/tdx_quote");
+const HCL_TDX: &[u8] = include_bytes!("../../../attest/testdata/azure/hcl-report-tdx.bin");
+const TODAY: UnixTime = UnixTime(1_795_000_000);
+/// What the real report is over, and the real trust domain's paravisor.
+const NOTHING: ReportData = HexBytes::ZERO;
+
+/// A policy for the real SNP report, by its endorsement.
+fn accepting() -> Policy {
+    let report = Report::parse(SNP_REPORT).unwrap();
+    let product = report.cpuid.unwrap().product().unwrap();
+    let feed = "ContainerPlat-AMD-UVM".to_owned();
+    let issuer = "did:x509:0:sha256:I__iuL25oXEVFdTP_aBLx_eT1RPHbCQ_ECBQfYZpt9s::eku:1.3.6.1.4.1.311.76.59.1.2";
+    let feeds = [(feed, UvmFeed { svn: 100 })].into();
+    Policy {
+        snp: Some(SnpPolicy {
+            measurements: [report.measurement].into(),
+            uvm_endorsements: UvmPolicy([(issuer.to_owned(), feeds)].into()),
+            host_data: [report.host_data].into(),
+            minimum_tcb: [(product, Tcb::from_bytes(product, [0; 8]))].into(),
+            ..SnpPolicy::default()
+        }),
+        ..Policy::default()
+    }
+}
+
+fn tsm(kernel: TsmKernel) -> Simulated {
+    Simulated {
+        tsm: Some(RefCell::new(kernel)),
+        ..Simulated::default()
+    }
+}
+
+fn snp_kernel() -> TsmKernel {
+    TsmKernel {
+        auxblob: Some(table(&[(GUIDS[0], VCEK)])),
+        ..TsmKernel::new("sev_guest", NOTHING.0, SNP_REPORT)
+    }
+}
+
+fn firmware() -> SevFirmware {
+    SevFirmware {
+        knows: NOTHING.0.to_vec(),
+        report: SNP_REPORT.to_vec(),
+        certs: table(&[(GUIDS[0], VCEK)]),
+        ..SevFirmware::default()
+    }
+}
+
+fn sev(firmware: SevFirmware) -> Simulated {
+    Simulated {
+        sev: Some(Rc::new(RefCell::new(firmware))),
+        ..Simulated::default()
+    }
+}
+
+fn complete(machine: &Simulated, context: Option<&SecurityContext>) -> Evidence {
+    match collect(machine, context, &NOTHING).unwrap() {
+        Collected::Complete(evidence) => *evidence,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn is_believed(evidence: &Evidence) {
+    let verdict = evidence.verify(&accepting(), &NOTHING, TODAY).unwrap();
+    assert!(matches!(verdict, Verdict::Snp(_)));
+}
+
+#[test]
+fn a_report_through_the_kernels_common_door_is_believed() {
+    let machine = tsm(snp_kernel());
+    assert_eq!(detect(&machine).unwrap(), Platform::Tsm);
+    is_believed(&complete(&machine, None));
+    let kernel = machine.tsm.unwrap().into_inner();
+    assert!(
+        kernel.requests.is_empty(),
+        "the request's folder is removed"
+    );
+    assert_eq!(kernel.made, 1);
+}
+
+#[test]
+fn a_request_that_somebody_else_wrote_to_is_made_again() {
+    let machine = tsm(TsmKernel {
+        disturbances: 2,
+        ..snp_kernel()
+    });
+    is_believed(&complete(&machine, None));
+    let kernel = machine.tsm.unwrap().into_inner();
+    assert_eq!((kernel.made, kernel.requests.len()), (3, 0));
+
+    let machine = tsm(TsmKernel {
+        disturbances: 9,
+        ..snp_kernel()
+    });
+    let fault = collect(&machine, None, &NOTHING).unwrap_err();
+    assert!(
+        matches!(fault, CollectFault::Tsm(TsmFault::Disturbed)),
+        "{fault}"
+    );
+    assert!(machine.tsm.unwrap().into_inner().requests.is_empty());
+}
+
+#[test]
+fn a_report_without_certificates_waits_for_them() {
+    for auxblob in [None, Some(Vec::new()), Some(vec![0; 4096])] {
+        let machine = tsm(TsmKernel {
+            auxblob,
+            ..snp_kernel()
+        });
+        let Collected::Report(bare) = collect(&machine, None, &NOTHING).unwrap() else {
+            panic!("there is no certificate");
+        };
+        let address = attest::snp::vcek_address(&bare.report).unwrap();
+        assert!(
+            address.ends_with("?blSPL=4&teeSPL=0&snpSPL=24&ucodeSPL=219"),
+            "{address}"
+        );
+        is_believed(&bare.with(Endorsements::of_vcek(VCEK)));
+    }
+}
+
+#[test]
+fn a_quote_through_the_kernels_common_door_waits_for_intels_statements() {
+    let knows = TDX_QUOTE[48 + 520..48 + 584].try_into().unwrap();
+    let machine = tsm(TsmKernel::new("tdx_guest", knows, TDX_QUOTE));
+    let Collected::Quote(bare) = collect(&machine, None, &HexBytes(knows)).unwrap() else {
+        panic!("there is no collateral");
+    };
+    assert_eq!(bare.quote, TDX_QUOTE);
+    let collateral = include_str!("../../../attest/testdata/intel/tdx_quote_collateral.json");
+    let collateral: Collateral = serde_json::from_str(collateral).unwrap();
+    assert!(matches!(bare.with(collateral), Evidence::Tdx(_)));
+}
+
+#[test]
+fn an_unknown_provider_and_a_refusing_kernel_say_so() {
+    let machine = tsm(TsmKernel::new("arm_cca_guest", NOTHING.0, b"token"));
+    let fault = collect(&machine, None, &NOTHING).unwrap_err();
+    assert!(matches!(fault, CollectFault::Provider(name) if name == "arm_cca_guest"));
+
+    let machine = tsm(TsmKernel::new("tdx_guest", NOTHING.0, &[0; 32 * 1024 + 1]));
+    let fault = collect(&machine, None, &NOTHING).unwrap_err();
+    assert!(fault.to_string().contains("/outblob"), "{fault}");
+    assert!(machine.tsm.unwrap().into_inner().requests.is_empty());
+}
+
+#[test]
+fn a_report_by_the_device_is_believed() {
+    let machine = sev(firmware());
+    assert_eq!(detect(&machine).unwrap(), Platform::SevGuest);
+    is_believed(&complete(&machine, None));
+    let firmware = machine.sev.unwrap();
+    // First how much room the certificates need, then all of it.
+    assert_eq!(firmware.borrow().calls, ["extended", "extended", "report"]);
+}
+
+#[test]
+fn a_busy_host_is_asked_again_and_a_plain_one_plainly() {
+    let machine = sev(SevFirmware {
+        busy: 3,
+        ..firmware()
+    });
+    is_believed(&complete(&machine, None));
+    assert_eq!(*machine.waited.borrow(), Duration::from_millis(300));
+
+    let machine = sev(SevFirmware {
+        plain_only: true,
+        ..firmware()
+    });
+    let collected = collect(&machine, None, &NOTHING).unwrap();
+    assert!(matches!(collected, Collected::Report(_)));
+
+    let machine = sev(SevFirmware {
+        busy: 99,
+        ..firmware()
+    });
+    let fault = collect(&machine, None, &NOTHING).unwrap_err();
+    let busy = matches!(
+        fault,
+        CollectFault::SevGuest(SevGuestFault::Refused(SevFault { host: 2, .. }))
+    );
+    assert!(busy, "{fault}");
+}
+
+#[test]
+fn a_firmware_that_refuses_is_quoted() {
+    let machine = sev(SevFirmware {
+        status: 0x16,
+        ..firmware()
+    });
+    let fault = collect(&machine, None, &NOTHING).unwrap_err();
+    let status = matches!(fault, CollectFault::SevGuest(SevGuestFault::Status(0x16)));
+    assert!(status, "{fault}");
+    let mut short = firmware();
+    short.report.pop();
+    let fault = collect(&sev(short), None, &NOTHING).unwrap_err();
+    let length = matches!(fault, CollectFault::SevGuest(SevGuestFault::Length(1183)));
+    assert!(length, "{fault}");
+}
+
+#[test]
+fn a_container_group_brings_its_endorsements() {
+    let machine = sev(SevFirmware {
+        certs: Vec::new(),
+        ..firmware()
+    });
+    let pem = |der: &[u8]| {
+        let body = STANDARD.encode(der);
+        format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
+    };
+    let json = serde_json::json!({"vcekCert": pem(VCEK), "certificateChain": ""});
+    let files = [
+        ("host-amd-cert-base64", STANDARD.encode(json.to_string())),
+        ("reference-info-base64", STANDARD.encode(UVM) + "\n"),
+    ];
+    for (name, text) in files {
+        let path = format!("/security-context-1/{name}");
+        machine.files.borrow_mut().insert(path, text.into_bytes());
+    }
+    let context = SecurityContext("/security-context-1/".to_owned());
+    let evidence = complete(&machine, Some(&context));
+    let verdict = evidence.verify(&accepting(), &NOTHING, TODAY).unwrap();
+    let Verdict::Snp(verdict) = verdict else {
+        panic!("it is SNP");
+    };
+    assert_eq!(verdict.uvm.unwrap().svn, 101);
+}
+
+#[test]
+fn a_sealing_key_is_what_the_firmware_derives() {
+    let from = SealingKey {
+        root: RootKey::Chip,
+        policy: true,
+        image_id: false,
+        family_id: false,
+        measurement: true,
+        guest_svn: None,
+        tcb: None,
+    };
+    let key = sealing_key(&sev(firmware()), &from).unwrap();
+    // This firmware hands back the request.
+    assert_eq!(key[8], 0b1001);
+    let refusing = sev(SevFirmware {
+        status: 0x16,
+        ..firmware()
+    });
+    assert!(sealing_key(&refusing, &from).is_err());
+    assert!(sealing_key(&Simulated::default(), &from).is_err());
+}
+
+fn enclave(kind: &[u8]) -> Simulated {
+    let machine = Simulated::default();
+    let files = [
+        (gramine::KIND, kind),
+        ("/dev/attestation/user_report_data", &[]),
+        ("/dev/attestation/quote", SGX_QUOTE),
+    ];
+    let files = files.map(|(path, bytes)| (path.to_owned(), bytes.to_vec()));
+    machine.files.borrow_mut().extend(files);
+    machine
+}
+
+#[test]
+fn a_quote_of_gramine_is_believed() {
+    let machine = enclave(b"dcap\n");
+    assert_eq!(detect(&machine).unwrap(), Platform::Gramine);
+    let report_data = HexBytes(SGX_QUOTE[48 + 320..48 + 384].try_into().unwrap());
+    let Collected::Quote(bare) = collect(&machine, None, &report_data).unwrap() else {
+        panic!("there is no collateral");
+    };
+    let written = machine.files.borrow()["/dev/attestation/user_report_data"].clone();
+    assert_eq!(written, report_data.0);
+
+    let collateral = include_str!("../../../attest/testdata/intel/sgx_quote_collateral.json");
+    let collateral: Collateral = serde_json::from_str(collateral).unwrap();
+    let (_, until) = collateral.window().unwrap();
+    let signer = SgxSigner {
+        signer: HexBytes(SGX_QUOTE[48 + 128..48 + 160].try_into().unwrap()),
+        product_id: 0,
+        minimum_svn: 0,
+    };
+    let policy = Policy {
+        sgx: Some(SgxPolicy {
+            platform: PlatformPolicy {
+                statuses: [TcbStatus::ConfigurationAndSwHardeningNeeded].into(),
+                ..PlatformPolicy::default()
+            },
+            signers: [signer].into(),
+            ..SgxPolicy::default()
+        }),
+        ..Policy::default()
+    };
+    let evidence = bare.with(collateral);
+    let verdict = evidence.verify(&policy, &report_data, UnixTime(until.0 - 1));
+    assert!(matches!(verdict, Ok(Verdict::Sgx(_))), "{verdict:?}");
+}
+
+#[test]
+fn a_manifest_without_quotes_is_named() {
+    let fault = collect(&enclave(b"none\n"), None, &NOTHING).unwrap_err();
+    let kind = matches!(&fault, CollectFault::Gramine(GramineFault::Kind(kind)) if kind == "none");
+    assert!(kind, "{fault}");
+}
+
+/// What a paravisor on SNP makes of the guest's data: the real report with another binding, which
+/// breaks its signature but not its form.
+fn paravisor_on_snp(data: &[u8]) -> Vec<u8> {
+    let claims = format!(r#"{{"keys": [], "user-data": "{}"}}"#, hex::encode(data));
+    let claims_digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, claims.as_bytes());
+    let mut report = SNP_REPORT.to_vec();
+    report[0x50..0x70].copy_from_slice(claims_digest.as_ref());
+    let mut hcl = b"HCLA".to_vec();
+    hcl.resize(32, 0);
+    hcl.extend(report);
+    for word in [0, 1, 2, 1, u32::try_from(claims.len()).unwrap()] {
+        hcl.extend(word.to_le_bytes());
+    }
+    hcl.extend(claims.as_bytes());
+    hcl.resize(2600, 0);
+    hcl
+}
+
+fn azure(paravisor: fn(&[u8]) -> Vec<u8>) -> Simulated {
+    let tpm = SimulatedTpm {
+        areas: [(0x0140_0001, paravisor(&[0; 64]))].into(),
+        paravisor: Some(paravisor),
+    };
+    Simulated {
+        tpm: Some(Rc::new(RefCell::new(tpm))),
+        ..Simulated::default()
+    }
+}
+
+#[test]
+fn azures_paravisor_is_asked_through_the_tpm() {
+    let mut machine = azure(paravisor_on_snp);
+    let pem = format!(
+        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+        STANDARD.encode(VCEK)
+    );
+    let answer = serde_json::json!({"vcekCert": pem, "certificateChain": ""}).to_string();
+    let path = "GET /metadata/THIM/amd/certification".to_owned();
+    machine.metadata.insert(path, answer.into_bytes());
+    assert_eq!(detect(&machine).unwrap(), Platform::AzureVtpm);
+    let asked = HexBytes([5; 64]);
+    // The first time the area of the guest's data is made, the second time it is there.
+    for _ in 0..2 {
+        let collected = collect(&machine, None, &asked).unwrap();
+        let Collected::Complete(evidence) = collected else {
+            panic!("{collected:?}");
+        };
+        let Evidence::Snp(guest) = *evidence else {
+            panic!("{evidence:?}");
+        };
+        let claims = guest.azure_claims.unwrap();
+        let bound = claims.hardware_data_for(&asked).unwrap();
+        let report = Report::parse(&guest.hardware.report).unwrap();
+        assert_eq!(report.report_data, bound);
+        assert_eq!(guest.hardware.endorsements.vek, VCEK);
+    }
+    assert_eq!(*machine.waited.borrow(), Duration::from_secs(6));
+}
+
+#[test]
+fn azures_trust_domains_get_their_quote_from_the_host() {
+    // That real domain had asked with zeros.
+    let mut machine = azure(|_| HCL_TDX.to_vec());
+    let answer = serde_json::json!({"quote": URL_SAFE_NO_PAD.encode(TDX_QUOTE)});
+    machine.metadata.insert(
+        "POST /acc/tdquote".to_owned(),
+        answer.to_string().into_bytes(),
+    );
+    let Collected::Quote(bare) = collect(&machine, None, &NOTHING).unwrap() else {
+        panic!("there is no collateral");
+    };
+    assert_eq!(bare.quote, TDX_QUOTE);
+    let asked = machine.asked.borrow()[0].clone();
+    let body = asked.split("\r\n\r\n").nth(1).unwrap();
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    let report = URL_SAFE_NO_PAD
+        .decode(body["report"].as_str().unwrap())
+        .unwrap();
+    assert_eq!(report, HCL_TDX[32..32 + 1024]);
+
+    // Older data than ours is noticed here already.
+    let fault = collect(&machine, None, &HexBytes([1; 64])).unwrap_err();
+    assert!(
+        matches!(fault, CollectFault::Azure(AzureFault::Report(_))),
+        "{fault}"
+    );
+}
+
+#[test]
+fn a_silent_metadata_service_is_named() {
+    let fault = collect(&azure(paravisor_on_snp), None, &NOTHING).unwrap_err();
+    let unreachable = matches!(fault, CollectFault::Azure(AzureFault::Unreachable(_)));
+    assert!(unreachable, "{fault}");
+}
+
+#[test]
+fn an_ordinary_machine_has_no_evidence_and_is_not_virtual_by_itself() {
+    let machine = Simulated::default();
+    let fault = collect(&machine, None, &NOTHING).unwrap_err();
+    assert!(matches!(fault, CollectFault::NoPlatform), "{fault}");
+    // An ordinary TPM holds no report.
+    let machine = Simulated {
+        tpm: Some(Rc::default()),
+        ..Simulated::default()
+    };
+    assert!(matches!(detect(&machine), Err(CollectFault::NoPlatform)));
+
+    let machine = Simulated::default();
+    machine
+        .files
+        .borrow_mut()
+        .insert("/dev/tdx_guest".to_owned(), Vec::new());
+    let fault = detect(&machine).unwrap_err();
+    assert!(matches!(fault, CollectFault::TdxWithoutQuotes), "{fault}");
+}
+
+#[test]
+fn a_virtual_node_says_which_program_runs() {
+    let evidence = collect_virtual(&Simulated::default(), &HexBytes([7; 64])).unwrap();
+    let Evidence::Virtual(said) = evidence else {
+        panic!("{evidence:?}");
+    };
+    assert_eq!(said.measurement, attest::insecure_virtual::measurement());
+    assert_eq!(
+        said.host_data.to_string(),
+        "1310ca2c8932dbd118668bd97442558a3e1f546b5e15c69699dfbd6024f548d8"
+    );
+    assert_eq!(said.report_data, HexBytes([7; 64]));
+}
