@@ -282,3 +282,54 @@ fn too_much_is_refused_before_it_is_read() {
         Err(IntelRefusal::TooLong(MAX_QUOTE_BYTES + 1))
     );
 }
+
+/// Real quotes whose own collateral was not kept.
+const BARE: [(&[u8], &str); 3] = [
+    (
+        include_bytes!("../../testdata/intel/tdx_quote_from_tappd"),
+        "B0C06F000000",
+    ),
+    (
+        include_bytes!("../../testdata/intel/tdx_quote_bare"),
+        "B0C06F000000",
+    ),
+    (
+        include_bytes!("../../testdata/intel/tdx_quote_00806f050000"),
+        "00806F050000",
+    ),
+];
+
+#[test]
+fn real_quotes_of_other_platforms_are_refused_for_their_own_reason() {
+    let (sample, now) = sample!("tdx_quote");
+    for (quote, fmspc) in BARE {
+        let wanted = wanted_collateral(quote).unwrap();
+        assert!(wanted.tcb_info.contains(fmspc), "{wanted:?}");
+        let evidence = IntelEvidence {
+            quote: quote.to_vec(),
+            collateral: sample.collateral.clone(),
+        };
+        let (policy, report_data) = accepting_domain(&evidence);
+        let refusal = verify_tdx(&evidence, &policy, &report_data, now).unwrap_err();
+        // The collateral is for the model of the first two, whose firmware is too old for it.
+        let reason = match fmspc {
+            "B0C06F000000" => "No matching TCB level found",
+            _ => "Fmspc mismatch",
+        };
+        assert_eq!(refusal, IntelRefusal::Quote(reason.to_owned()), "{fmspc}");
+    }
+}
+
+#[test]
+fn flipped_bits_of_real_enclave_quotes_are_noticed() {
+    let (honest, now) = sample!("sgx_quote");
+    let (policy, report_data) = accepting_enclave(&honest);
+    // Header and body; signature and key; the quoting enclave's report and its signature.
+    let meaning = (0..432).chain(436..436 + 128 + 384 + 64);
+    for byte in meaning.step_by(5) {
+        let mut evidence = honest.clone();
+        evidence.quote[byte] ^= 1 << (byte % 8);
+        let verdict = verify_sgx(&evidence, &policy, &report_data, now);
+        assert!(verdict.is_err(), "byte {byte}");
+    }
+}

@@ -511,3 +511,74 @@ fn a_policy_is_written_in_json() {
     assert!(!policy.accept_version_2);
     assert!(serde_json::from_str::<SnpPolicy>(r#"{"measurement": []}"#).is_err());
 }
+
+#[test]
+fn amds_chains_in_pem_are_read_and_believed() {
+    let turin = include_bytes!("../../testdata/snp/cert_chain_turin");
+    let milan = include_bytes!("../../testdata/snp/cert_chain_milan");
+    let amd = Roots::amd();
+    for (chain, root) in [(&turin[..], &amd.turin), (&milan[..], &amd.milan)] {
+        // AMD hands out the two certificates above a chip's, the lower one first.
+        let above = Endorsements::from_pem(chain).unwrap();
+        assert_eq!(above.vek, root.ask);
+        assert_eq!(above.ask.as_ref(), Some(&root.ark));
+    }
+    let vcek = milan_vcek_in_pem();
+    let endorsements = Endorsements::from_pem(&[&vcek[..], milan].concat()).unwrap();
+    let mut evidence = self::milan();
+    evidence.endorsements = endorsements;
+    assert!(judge(&evidence).is_ok());
+    // Another product's chain above the same chip.
+    evidence.endorsements = Endorsements::from_pem(&[&vcek[..], turin].concat()).unwrap();
+    assert_eq!(judge(&evidence), Err(SnpRefusal::RootKey(Product::Milan)));
+}
+
+fn milan_vcek_in_pem() -> Vec<u8> {
+    use base64::Engine;
+    let body = base64::engine::general_purpose::STANDARD.encode(milan().endorsements.vek);
+    format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n").into_bytes()
+}
+
+#[test]
+fn a_real_report_of_version_3_is_refused_for_each_thing_that_is_not_accepted() {
+    let evidence = SnpEvidence {
+        report: include_bytes!("../../testdata/snp/caci_report.bin").to_vec(),
+        endorsements: Endorsements::of_vcek(include_bytes!("../../testdata/snp/caci_vcek.der")),
+        uvm_endorsements: None,
+    };
+    let (policy, report_data) = accepting(&evidence.report);
+    let judge = |change: &dyn Fn(&mut SnpPolicy)| {
+        let mut policy = policy.clone();
+        policy.accept_version_2 = false;
+        change(&mut policy);
+        verify(&evidence, &policy, &report_data, TODAY)
+    };
+    let verdict = judge(&|_| ()).unwrap();
+    assert_eq!(
+        verdict.tcb.to_bytes(Product::Milan),
+        [4, 0, 0, 0, 0, 0, 24, 219]
+    );
+    assert_eq!(
+        judge(&|policy| policy.host_data.clear()),
+        Err(SnpRefusal::HostData(verdict.host_data))
+    );
+    assert_eq!(
+        judge(&|policy| policy.measurements.clear()),
+        Err(SnpRefusal::Measurement(verdict.measurement))
+    );
+    assert_eq!(
+        judge(&|policy| policy.forbid_smt = true),
+        Err(SnpRefusal::Smt)
+    );
+    assert_eq!(
+        judge(&|policy| policy.require_crl = true),
+        Err(SnpRefusal::CrlMissing)
+    );
+    // Right chain, another chip.
+    let mut other = evidence.clone();
+    other.endorsements = milan().endorsements;
+    assert_eq!(
+        verify(&other, &policy, &report_data, TODAY),
+        Err(SnpRefusal::Signature(Which::Vek))
+    );
+}
