@@ -129,6 +129,7 @@ impl Refusal {
                 _ => OTHER,
             },
             Self::Azure(AzureRefusal::UserData(_)) => PUBLIC_KEY,
+            Self::Azure(AzureRefusal::BootState) => MEASUREMENT,
             Self::Azure(_) => OTHER,
         }
     }

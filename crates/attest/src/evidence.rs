@@ -1,5 +1,7 @@
 //! One door for all kinds of evidence.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::azure::{AzureRefusal, RuntimeClaims};
@@ -12,6 +14,7 @@ use crate::limits::MAX_EVIDENCE_JSON_BYTES;
 use crate::nitro::{self, NitroEvidence, NitroPolicy, NitroRefusal, NitroVerdict};
 use crate::snp::{self, SnpEvidence, SnpPolicy, SnpRefusal, SnpVerdict};
 use crate::time::UnixTime;
+use crate::tpm_quote::{BootRegisters, TpmQuote};
 
 /// What a node shows for itself. In JSON, `format` names the kind; bytes are in base64.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +47,9 @@ pub struct Paravised<E> {
     /// The claims that the hardware's report data binds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub azure_claims: Option<RuntimeClaims>,
+    /// How the guest booted behind the paravisor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tpm_quote: Option<TpmQuote>,
 }
 
 /// What a network accepts, kind by kind. A kind that is not named is refused; the default accepts
@@ -69,6 +75,10 @@ pub struct Policy {
     /// Accept Azure's paravisor between hardware and guest: the measurements are then the
     /// paravisor's, and Microsoft is trusted to pass on what the guest says.
     pub accept_azure_paravisor: bool,
+    /// Behind Azure's paravisor, the boot states that are accepted, each as registers of the virtual
+    /// TPM that must have these values. Without this any: the guest's own code is then not pinned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub azure_boot_states: Option<BTreeSet<BootRegisters>>,
 }
 
 /// What evidence has proven; in the virtual case, what was said.
@@ -209,6 +219,7 @@ impl<E> Paravised<E> {
         Self {
             hardware,
             azure_claims: None,
+            tpm_quote: None,
         }
     }
 
@@ -221,7 +232,13 @@ impl<E> Paravised<E> {
         match &self.azure_claims {
             None => Ok(*expected),
             Some(_) if !policy.accept_azure_paravisor => Err(Refusal::ParavisorNotAccepted),
-            Some(claims) => Ok(claims.hardware_data_for(expected)?),
+            Some(claims) => {
+                let hardware_data = claims.hardware_data_for(expected)?;
+                if let Some(accepted) = &policy.azure_boot_states {
+                    claims.check_boot(self.tpm_quote.as_ref(), accepted.iter(), expected)?;
+                }
+                Ok(hardware_data)
+            }
         }
     }
 }
@@ -345,6 +362,7 @@ mod tests {
         let evidence = Evidence::Snp(Paravised {
             hardware,
             azure_claims: Some(RuntimeClaims(claims.into_bytes())),
+            tpm_quote: None,
         });
         assert_eq!(
             evidence.verify(&policy, &report_data, TODAY),

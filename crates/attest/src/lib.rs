@@ -9,6 +9,7 @@
 //! - [`nitro`]: documents of AWS Nitro enclaves.
 //! - [`uvm`]: what a cloud endorses about the measurements of its own releases.
 //! - [`azure`]: what Azure's paravisor puts between the two of them and the guest.
+//! - [`tpm_quote`]: what a virtual TPM says about how such a guest booted.
 //! - [`insecure_virtual`]: the word of a node without hardware, kept apart from all of that.
 //! - [`ear`]: verdicts as signed tokens in a format of the IETF.
 //! - [`report_data_for`]: what a node has the hardware sign: its key, its network, a nonce.
@@ -33,6 +34,7 @@ pub mod limits;
 pub mod nitro;
 pub mod snp;
 pub mod time;
+pub mod tpm_quote;
 pub mod uvm;
 
 pub use binding::report_data_for;

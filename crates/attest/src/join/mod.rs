@@ -20,6 +20,7 @@ use crate::intel::{IntelRefusal, SgxPolicy, TdxPolicy};
 use crate::nitro::{NitroPolicy, NitroRefusal};
 use crate::snp::{Cpuid, SnpPolicy, Tcb};
 use crate::time::UnixTime;
+use crate::tpm_quote::BootRegisters;
 use crate::uvm::UvmPolicy;
 
 pub use rows::{BadRow, JoinTable};
@@ -71,7 +72,7 @@ pub struct VirtualJoin {
 }
 
 /// What members may set for all nodes. The default is the strictest that ordinary hardware passes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct JoinSettings {
     /// See [`SnpPolicy::max_vmpl`].
@@ -86,6 +87,9 @@ pub struct JoinSettings {
     pub require_single_socket: bool,
     /// See [`Policy::accept_azure_paravisor`].
     pub accept_azure_paravisor: bool,
+    /// See [`Policy::azure_boot_states`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub azure_boot_states: Option<BTreeSet<BootRegisters>>,
 }
 
 impl JoinPolicy {
@@ -115,6 +119,7 @@ impl JoinPolicy {
     fn policies(&self, evidence: &Evidence) -> Vec<Policy> {
         let empty = Policy {
             accept_azure_paravisor: self.settings.accept_azure_paravisor,
+            azure_boot_states: self.settings.azure_boot_states.clone(),
             ..Policy::default()
         };
         let with = |set: &dyn Fn(&mut Policy)| {
