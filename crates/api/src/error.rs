@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use http::StatusCode;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use ledger::Rejection;
+use ledger::governance::Refusal;
+use ledger::governance::message::MessageError;
 use node::{ReadError, SubmitError};
 use serde::Serialize;
 use verify::TxId;
@@ -18,6 +20,7 @@ use crate::answer::{self, Answer};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Code {
     ApiVersionRedirect,
+    AuthorizationFailed,
     CollectionCapacityExceeded,
     CollectionIdTooLong,
     Conflict,
@@ -26,17 +29,25 @@ pub(crate) enum Code {
     InvalidNodeState,
     InvalidQuote,
     InvalidAuthenticationInfo,
+    InvalidCreatedAt,
     InvalidInput,
     InvalidQueryParameterValue,
+    InvalidResourceName,
     InvalidTransactionId,
     MissingApiVersionParameter,
     NotAllowed,
     NotImplemented,
+    ProposalCreatedTooLongAgo,
+    ProposalFailedToValidate,
+    ProposalNotFound,
+    ProposalNotOpen,
+    ProposalReplay,
     RequestBodyTooLarge,
     RequestTimeout,
     PrimaryNotFound,
     ResourceNotFound,
     SessionCapExhausted,
+    StateDigestMismatch,
     StoppingService,
     TagCapacityExceeded,
     TooManyPendingTransactions,
@@ -46,6 +57,8 @@ pub(crate) enum Code {
     UnsupportedApiVersionValue,
     UnsupportedContentType,
     UnsupportedHttpVerb,
+    VoteAlreadyExists,
+    VoteNotFound,
 }
 
 impl Code {
@@ -53,6 +66,7 @@ impl Code {
     pub(crate) const fn wire(self) -> (&'static str, StatusCode) {
         match self {
             Self::ApiVersionRedirect => ("ApiVersionRedirect", StatusCode::BAD_REQUEST),
+            Self::AuthorizationFailed => ("AuthorizationFailed", StatusCode::FORBIDDEN),
             Self::CollectionCapacityExceeded => {
                 ("CollectionCapacityExceeded", StatusCode::BAD_REQUEST)
             }
@@ -65,16 +79,25 @@ impl Code {
             Self::InvalidAuthenticationInfo => {
                 ("InvalidAuthenticationInfo", StatusCode::UNAUTHORIZED)
             }
+            Self::InvalidCreatedAt => ("InvalidCreatedAt", StatusCode::BAD_REQUEST),
             Self::InvalidInput => ("InvalidInput", StatusCode::BAD_REQUEST),
             Self::InvalidQueryParameterValue => {
                 ("InvalidQueryParameterValue", StatusCode::BAD_REQUEST)
             }
+            Self::InvalidResourceName => ("InvalidResourceName", StatusCode::BAD_REQUEST),
             Self::InvalidTransactionId => ("InvalidTransactionId", StatusCode::BAD_REQUEST),
             Self::MissingApiVersionParameter => {
                 ("MissingApiVersionParameter", StatusCode::BAD_REQUEST)
             }
             Self::NotAllowed => ("NotAllowed", StatusCode::FORBIDDEN),
             Self::NotImplemented => ("NotImplemented", StatusCode::BAD_REQUEST),
+            Self::ProposalCreatedTooLongAgo => {
+                ("ProposalCreatedTooLongAgo", StatusCode::BAD_REQUEST)
+            }
+            Self::ProposalFailedToValidate => ("ProposalFailedToValidate", StatusCode::BAD_REQUEST),
+            Self::ProposalNotFound => ("ProposalNotFound", StatusCode::NOT_FOUND),
+            Self::ProposalNotOpen => ("ProposalNotOpen", StatusCode::BAD_REQUEST),
+            Self::ProposalReplay => ("ProposalReplay", StatusCode::BAD_REQUEST),
             Self::RequestBodyTooLarge => ("RequestBodyTooLarge", StatusCode::PAYLOAD_TOO_LARGE),
             Self::RequestTimeout => ("RequestTimeout", StatusCode::REQUEST_TIMEOUT),
             Self::InvalidNodeState => ("InvalidNodeState", StatusCode::BAD_REQUEST),
@@ -85,6 +108,7 @@ impl Code {
             }
             Self::ResourceNotFound => ("ResourceNotFound", StatusCode::NOT_FOUND),
             Self::SessionCapExhausted => ("SessionCapExhausted", StatusCode::SERVICE_UNAVAILABLE),
+            Self::StateDigestMismatch => ("StateDigestMismatch", StatusCode::BAD_REQUEST),
             Self::StoppingService => ("StoppingService", StatusCode::SERVICE_UNAVAILABLE),
             Self::TagCapacityExceeded => ("TagCapacityExceeded", StatusCode::BAD_REQUEST),
             Self::TooManyPendingTransactions => {
@@ -101,6 +125,8 @@ impl Code {
                 ("UnsupportedContentType", StatusCode::UNSUPPORTED_MEDIA_TYPE)
             }
             Self::UnsupportedHttpVerb => ("UnsupportedHttpVerb", StatusCode::METHOD_NOT_ALLOWED),
+            Self::VoteAlreadyExists => ("VoteAlreadyExists", StatusCode::BAD_REQUEST),
+            Self::VoteNotFound => ("VoteNotFound", StatusCode::NOT_FOUND),
         }
     }
 }
@@ -245,8 +271,45 @@ impl From<Rejection> for ApiError {
             Rejection::InvalidInput(_) => Code::InvalidInput,
             Rejection::NotFound(_) => Code::ResourceNotFound,
             Rejection::Conflict(_) => Code::Conflict,
+            Rejection::Governance(refusal) => return refusal.into(),
         };
         Self::new(code, rejection.to_string())
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let code = match &refusal {
+            Refusal::NotAMember(_) => Code::InvalidAuthenticationInfo,
+            Refusal::NotActive(_) | Refusal::NotTheProposer { .. } | Refusal::NoStateDigest(_) => {
+                Code::AuthorizationFailed
+            }
+            Refusal::ProposalNotFound(_) => Code::ProposalNotFound,
+            Refusal::ProposalNotOpen { .. } => Code::ProposalNotOpen,
+            Refusal::ProposalReplay(_) => Code::ProposalReplay,
+            Refusal::CreatedTooLongAgo { .. } => Code::ProposalCreatedTooLongAgo,
+            Refusal::InvalidCreatedAt(_) => Code::InvalidCreatedAt,
+            Refusal::FailedToValidate(_) => Code::ProposalFailedToValidate,
+            Refusal::TooManyOpen(_) => Code::Conflict,
+            Refusal::VoteAlreadyExists(_) => Code::VoteAlreadyExists,
+            Refusal::StateDigestMismatch { .. } => Code::StateDigestMismatch,
+            Refusal::BallotUnreadable | Refusal::Unreadable(_) => Code::InvalidInput,
+        };
+        let message = refusal.to_string();
+        let mut message: String = message[..1].to_uppercase() + &message[1..];
+        message.push('.');
+        Self::new(code, message)
+    }
+}
+
+/// What a member sent is no message, or nobody signed it who is a member.
+impl From<MessageError> for ApiError {
+    fn from(error: MessageError) -> Self {
+        let code = match error {
+            MessageError::TooLong => Code::RequestBodyTooLarge,
+            _ => Code::InvalidAuthenticationInfo,
+        };
+        Self::new(code, error.to_string())
     }
 }
 

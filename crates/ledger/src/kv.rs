@@ -1,7 +1,10 @@
 //! What a transaction sees while it runs on the leader.
 
+use std::collections::BTreeMap;
+
 use verify::{Digest, Seqno, TxId};
 
+use crate::governance::Refusal;
 use crate::tables::Table;
 use crate::write_set::WriteSet;
 
@@ -76,6 +79,9 @@ pub enum Rejection {
     /// The thing exists already, or is in a state that forbids the request.
     #[error("{0}")]
     Conflict(String),
+    /// A member's request is refused.
+    #[error(transparent)]
+    Governance(#[from] Refusal),
 }
 
 /// A transaction under way: reads the state and its own writes.
@@ -120,14 +126,31 @@ impl<'a> Tx<'a> {
         }
     }
 
-    /// The state as it was before this transaction.
-    pub const fn state(&self) -> &'a dyn State {
-        self.state
+    /// All keys and values of a table, this transaction's own writes included, sorted by key.
+    pub fn values(&self, table: &Table) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let before = self.state.values(table);
+        let own = self.writes.of_table(table);
+        if own.is_empty() {
+            return before;
+        }
+        let mut rows: BTreeMap<_, _> = before.into_iter().collect();
+        for write in own {
+            match &write.value {
+                Some(value) => rows.insert(write.key.clone(), value.clone()),
+                None => rows.remove(&write.key),
+            };
+        }
+        rows.into_iter().collect()
     }
 
-    /// All keys and values of a table as they were before this transaction, sorted by key.
-    pub fn values_before(&self, table: &Table) -> Vec<(Vec<u8>, Vec<u8>)> {
-        self.state.values(table)
+    /// Writes what an attempt left that ran on this transaction as its state.
+    pub fn take_over(&mut self, attempt: WriteSet) {
+        for write in attempt.into_writes() {
+            match write.value {
+                Some(value) => self.writes.put(write.table, write.key, value),
+                None => self.writes.remove(write.table, write.key),
+            }
+        }
     }
 
     /// Writes `value` under `key`.
@@ -146,10 +169,22 @@ impl<'a> Tx<'a> {
     }
 }
 
-/// A state in memory, for tests of rules.
+/// A transaction is the state of an attempt within it: what is written there counts only if the
+/// attempt succeeds ([`Tx::take_over`]).
+impl State for Tx<'_> {
+    fn value(&self, table: &Table, key: &[u8]) -> Option<Vec<u8>> {
+        Tx::value(self, table, key)
+    }
+
+    fn values(&self, table: &Table) -> Vec<(Vec<u8>, Vec<u8>)> {
+        Tx::values(self, table)
+    }
+}
+
+/// A state in memory, for auditors and for tests of rules.
 #[derive(Debug, Default, Clone)]
 pub struct MemoryState {
-    tables: std::collections::BTreeMap<Table, std::collections::BTreeMap<Vec<u8>, Vec<u8>>>,
+    tables: BTreeMap<Table, BTreeMap<Vec<u8>, Vec<u8>>>,
 }
 
 impl MemoryState {
@@ -189,5 +224,51 @@ impl State for MemoryState {
             .flatten()
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::USERS;
+
+    #[test]
+    fn a_transaction_sees_its_own_writes_among_the_rows() {
+        let mut state = MemoryState::default();
+        let done = |_: &Tx<'_>| Ok(Digest::ZERO);
+        state
+            .run(move |tx: &mut Tx<'_>| {
+                tx.put(USERS, *b"a", *b"1");
+                tx.put(USERS, *b"b", *b"2");
+                done(tx)
+            })
+            .unwrap();
+        state
+            .run(move |tx: &mut Tx<'_>| {
+                tx.remove(USERS, *b"a");
+                tx.put(USERS, *b"c", *b"3");
+                let keys: Vec<_> = tx.values(&USERS).into_iter().map(|(key, _)| key).collect();
+                assert_eq!(keys, [b"b", b"c"]);
+                done(tx)
+            })
+            .unwrap();
+    }
+
+    #[test]
+    fn an_attempt_that_is_dropped_leaves_nothing() {
+        let mut state = MemoryState::default();
+        let writes = state
+            .run(|tx: &mut Tx<'_>| {
+                let mut attempt = Tx::new(&*tx, tx.id(), [0; 32]);
+                attempt.put(USERS, *b"a", *b"1");
+                drop(attempt);
+                let mut attempt = Tx::new(&*tx, tx.id(), [0; 32]);
+                attempt.put(USERS, *b"b", *b"2");
+                let writes = attempt.into_writes();
+                tx.take_over(writes);
+                Ok(Digest::ZERO)
+            })
+            .unwrap();
+        assert_eq!(writes.iter().count(), 1);
     }
 }

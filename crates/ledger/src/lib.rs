@@ -9,10 +9,12 @@
 //! - [`kv`]: what a transaction sees while it runs.
 //! - [`signature`]: the entry that closes a batch, signed.
 //! - [`entries`], [`users`], [`roles`], [`service`], [`nodes`]: the rules of the ledger's own tables.
+//! - [`governance`]: how members decide, and what they can decide.
 
 pub mod chunk;
 pub mod entries;
 pub mod entry;
+pub mod governance;
 pub mod kv;
 pub mod limits;
 pub mod nodes;

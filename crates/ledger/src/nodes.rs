@@ -125,7 +125,7 @@ impl Transaction for JoinNode {
                 self.node.id
             )));
         }
-        let opening = service(tx.state()).is_some_and(|service| service.status == "Opening");
+        let opening = service(tx).is_some_and(|service| service.status == "Opening");
         self.node.status = if opening {
             NodeStatus::Trusted
         } else {
@@ -149,7 +149,7 @@ pub struct EndorseNode {
 
 impl Transaction for EndorseNode {
     fn run(self: Box<Self>, tx: &mut Tx<'_>) -> Result<Digest, Rejection> {
-        let Some(mut node) = node(tx.state(), &self.id) else {
+        let Some(mut node) = node(tx, &self.id) else {
             return Err(Rejection::NotFound(format!("there is no node {}", self.id)));
         };
         if node.status != NodeStatus::Trusted {

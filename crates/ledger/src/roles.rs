@@ -143,7 +143,7 @@ impl Transaction for ChangeRoles {
             check_actions(&role)?;
             tx.put(ROLES, name.as_bytes(), encode(&role));
         }
-        if tx.values_before(&ROLES).len() + self.roles.len() > ROLES_MAX {
+        if tx.values(&ROLES).len() > ROLES_MAX {
             return Err(Rejection::InvalidInput(format!(
                 "a ledger has {ROLES_MAX} custom roles at the most"
             )));

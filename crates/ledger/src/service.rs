@@ -8,10 +8,11 @@ use serde_json::json;
 use verify::Digest;
 
 use crate::entries::Visibility;
+use crate::governance::members::{self, FoundingMember};
 use crate::kv::{Rejection, State, Transaction, Tx};
 use crate::nodes::{NodeRow, PutNode};
 use crate::tables::{
-    CONSTITUTION, GENESIS, MEMBER_CERTS, MEMBER_INFO, SERVICE, SINGLETON, VIRTUAL_HOST_DATA,
+    CONSTITUTION, GENESIS, MEMBER_CERTS, SERVICE, SINGLETON, VIRTUAL_HOST_DATA,
     VIRTUAL_MEASUREMENTS,
 };
 
@@ -46,8 +47,8 @@ pub struct Create {
     pub service_cert: String,
     /// The founding node.
     pub node: NodeRow,
-    /// Certificates of the founding members, PEM, each with its id.
-    pub members: Vec<(String, String)>,
+    /// Who governs it.
+    pub members: Vec<FoundingMember>,
     /// The rules in words.
     pub constitution: String,
     /// Virtual nodes that may join, by the digests of program and settings; `None` for a network
@@ -59,14 +60,6 @@ impl Transaction for Create {
     fn run(self: Box<Self>, tx: &mut Tx<'_>) -> Result<Digest, Rejection> {
         tx.put(GENESIS, SINGLETON, json_bytes(&self.genesis));
         tx.put(CONSTITUTION, SINGLETON, json_bytes(&self.constitution));
-        for (id, cert) in &self.members {
-            tx.put(MEMBER_CERTS, id.as_bytes(), cert.as_bytes());
-            tx.put(
-                MEMBER_INFO,
-                id.as_bytes(),
-                json_bytes(&json!({"status": "Active"})),
-            );
-        }
         if let Some((measurement, host_data)) = &self.virtual_nodes {
             tx.put(
                 VIRTUAL_MEASUREMENTS,
@@ -84,6 +77,8 @@ impl Transaction for Create {
             recovery_count: 0,
         };
         tx.put(SERVICE, SINGLETON, json_bytes(&service));
+        // Last: what the members acknowledge covers all of the above.
+        members::found(tx, &self.members)?;
         Ok(Digest::ZERO)
     }
 }
@@ -102,13 +97,18 @@ impl Transaction for Open {
                 "there is no service to open".to_owned(),
             ));
         };
-        let service = ServiceRow {
-            status: "Open".to_owned(),
-            ..service
-        };
-        tx.put(SERVICE, SINGLETON, json_bytes(&service));
+        put_status(tx, service, "Open");
         Ok(Digest::ZERO)
     }
+}
+
+/// Records what the service is from now on.
+pub(crate) fn put_status(tx: &mut Tx<'_>, service: ServiceRow, status: &str) {
+    let service = ServiceRow {
+        status: status.to_owned(),
+        ..service
+    };
+    tx.put(SERVICE, SINGLETON, json_bytes(&service));
 }
 
 /// What was fixed at the creation; `None` before it.
@@ -150,6 +150,7 @@ mod tests {
     use verify::{Seqno, TxId, View};
 
     use super::*;
+    use crate::governance::testing::Signer;
     use crate::kv::MemoryState;
     use crate::nodes::NodeStatus;
 
@@ -167,6 +168,7 @@ mod tests {
             subject_alt_names: vec!["localhost".to_owned()],
             cert_ends_at: 17,
         };
+        let member = Signer::new("m");
         let create = Create {
             genesis: Genesis {
                 visibility: Visibility::Private,
@@ -174,7 +176,10 @@ mod tests {
             },
             service_cert: "service cert".to_owned(),
             node,
-            members: vec![("m".to_owned(), "member cert".to_owned())],
+            members: vec![
+                FoundingMember::active(&member.cert.to_pem(), None, serde_json::Value::Null)
+                    .unwrap(),
+            ],
             constitution: "one member, one ballot".to_owned(),
             virtual_nodes: Some(("ab".repeat(32), "cd".repeat(32))),
         };

@@ -52,14 +52,58 @@ pub const CONSTITUTION: Table = Table::named("public:ccf.gov.constitution");
 pub const MEMBER_CERTS: Table = Table::named("public:ccf.gov.members.certs");
 /// Members: member id -> JSON with their status.
 pub const MEMBER_INFO: Table = Table::named("public:ccf.gov.members.info");
+/// Members: member id -> public key for recovery shares, PEM.
+pub const MEMBER_ENCRYPTION_KEYS: Table =
+    Table::named("public:ccf.gov.members.encryption_public_keys");
+/// Members: member id -> the state digest to acknowledge, and the signed acknowledgement, JSON.
+pub const MEMBER_ACKS: Table = Table::named("public:ccf.gov.members.acks");
+/// Users who have a certificate: hex digest of it -> the certificate, PEM.
+pub const USER_CERTS: Table = Table::named("public:ccf.gov.users.certs");
+/// Users: hex digest of the certificate, or the token's subject -> `{"user_data": ...}`.
+pub const USER_INFO: Table = Table::named("public:ccf.gov.users.info");
+/// Proposals: proposal id -> what was proposed, JSON, as it was signed.
+pub const PROPOSALS: Table = Table::named("public:ccf.gov.proposals");
+/// Proposals: proposal id -> [`crate::governance::ProposalInfo`] as JSON.
+pub const PROPOSALS_INFO: Table = Table::named("public:ccf.gov.proposals_info");
+/// Signed messages: member id -> the member's last one, JSON string, base64 of a COSE_Sign1.
+pub const COSE_HISTORY: Table = Table::named("public:ccf.gov.cose_history");
+/// Replay protection: `created_at:digest` -> proposal id.
+pub const RECENT: Table = Table::named("public:ccf.gov.cose_recent_proposals");
+/// The constitution's settings: singleton -> [`crate::governance::Settings`] as JSON.
+pub const CONSTITUTION_SETTINGS: Table =
+    Table::named("public:counterfoil.gov.constitution.settings");
+/// What members decided and nodes are still to do ([`crate::governance::wishes`]).
+pub const WISHES: Table = Table::named("public:counterfoil.gov.wishes");
+/// Settings of features: feature -> JSON object.
+pub const FEATURES: Table = Table::named("public:counterfoil.gov.features");
+/// The service's numbers: singleton -> JSON object.
+pub const SERVICE_CONFIG: Table = Table::named("public:ccf.gov.service.config");
+/// Token issuers: issuer -> [`crate::governance::jwt::Issuer`] as JSON.
+pub const JWT_ISSUERS: Table = Table::named("public:ccf.gov.jwt.issuers");
+/// Token issuers: issuer -> its JSON Web Key Set.
+pub const JWT_KEYS: Table = Table::named("public:counterfoil.gov.jwt.keys");
+/// Certificates that vouch for web servers: name -> PEM, as a JSON string.
+pub const CA_CERT_BUNDLES: Table = Table::named("public:ccf.gov.tls.ca_cert_bundles");
+/// Join policy, AMD SEV-SNP: measurement, hex -> `"AllowedToJoin"`.
+pub const SNP_MEASUREMENTS: Table = Table::named("public:ccf.gov.nodes.snp.measurements");
+/// Join policy, AMD SEV-SNP: host data, hex -> the security policy, or an empty string.
+pub const SNP_HOST_DATA: Table = Table::named("public:ccf.gov.nodes.snp.host_data");
+/// Join policy, AMD SEV-SNP: DID -> `{feed: {"svn": ...}}`.
+pub const SNP_UVM_ENDORSEMENTS: Table = Table::named("public:ccf.gov.nodes.snp.uvm_endorsements");
+/// Join policy, AMD SEV-SNP: CPUID, hex -> `{"hexstring": ...}`, the least TCB version.
+pub const SNP_TCB_VERSIONS: Table = Table::named("public:ccf.gov.nodes.snp.tcb_versions");
+/// Join policy without hardware: measurement -> `"AllowedToJoin"`.
+pub const VIRTUAL_MEASUREMENTS: Table = Table::named("public:ccf.gov.nodes.virtual.measurements");
+/// Join policy without hardware: host data, hex -> an empty string.
+pub const VIRTUAL_HOST_DATA: Table = Table::named("public:ccf.gov.nodes.virtual.host_data");
+/// Join policy, Intel TDX: singleton -> JSON object.
+pub const TDX_POLICY: Table = Table::named("public:counterfoil.gov.nodes.tdx.policy");
+/// Join policy, Intel SGX: singleton -> JSON object.
+pub const SGX_POLICY: Table = Table::named("public:counterfoil.gov.nodes.sgx.policy");
 /// Nodes: node id -> JSON with status and evidence.
 pub const NODES: Table = Table::named("public:ccf.gov.nodes.info");
 /// Nodes: node id -> certificate endorsed by the service, PEM.
 pub const NODE_CERTS: Table = Table::named("public:ccf.gov.nodes.endorsed_certificates");
-/// Virtual nodes that may join: digest of their program, hex -> `"AllowedToJoin"`.
-pub const VIRTUAL_MEASUREMENTS: Table = Table::named("public:ccf.gov.nodes.virtual.measurements");
-/// Virtual nodes that may join: digest of their settings, hex -> text.
-pub const VIRTUAL_HOST_DATA: Table = Table::named("public:ccf.gov.nodes.virtual.host_data");
 /// The service: singleton -> JSON with certificate and status.
 pub const SERVICE: Table = Table::named("public:ccf.gov.service.info");
 /// Signed roots: singleton -> JSON ([`crate::signature`]).
@@ -68,6 +112,30 @@ pub const SIGNATURES: Table = Table::named("public:ccf.internal.signatures");
 pub const COSE_SIGNATURES: Table = Table::named("public:ccf.internal.cose_signatures");
 /// The tree under a signed root: singleton -> its serialised frontier.
 pub const TREE: Table = Table::named("public:ccf.internal.tree");
+
+/// Who governs and by which rules: what a member acknowledges ([`crate::governance::members`]).
+pub static GOVERNED: [Table; 20] = [
+    CONSTITUTION,
+    CONSTITUTION_SETTINGS,
+    SERVICE,
+    SERVICE_CONFIG,
+    MEMBER_CERTS,
+    MEMBER_ENCRYPTION_KEYS,
+    MEMBER_INFO,
+    NODES,
+    SNP_MEASUREMENTS,
+    SNP_HOST_DATA,
+    SNP_UVM_ENDORSEMENTS,
+    SNP_TCB_VERSIONS,
+    VIRTUAL_MEASUREMENTS,
+    VIRTUAL_HOST_DATA,
+    TDX_POLICY,
+    SGX_POLICY,
+    JWT_ISSUERS,
+    JWT_KEYS,
+    CA_CERT_BUNDLES,
+    FEATURES,
+];
 
 impl Table {
     /// A table whose name stands in the code.
@@ -121,7 +189,7 @@ impl fmt::Display for Table {
 }
 
 /// Most frequent first: looked up for every entry that is read.
-static WELL_KNOWN: [Table; 20] = [
+static WELL_KNOWN: [Table; 41] = [
     PRIVATE_ENTRIES,
     PUBLIC_ENTRIES,
     TAGGED,
@@ -139,9 +207,30 @@ static WELL_KNOWN: [Table; 20] = [
     MEMBER_INFO,
     NODES,
     NODE_CERTS,
+    SERVICE,
+    COSE_HISTORY,
+    PROPOSALS,
+    PROPOSALS_INFO,
+    RECENT,
+    MEMBER_ENCRYPTION_KEYS,
+    MEMBER_ACKS,
+    USER_CERTS,
+    USER_INFO,
+    CONSTITUTION_SETTINGS,
+    WISHES,
+    FEATURES,
+    SERVICE_CONFIG,
+    JWT_ISSUERS,
+    JWT_KEYS,
+    CA_CERT_BUNDLES,
+    SNP_MEASUREMENTS,
+    SNP_HOST_DATA,
+    SNP_UVM_ENDORSEMENTS,
+    SNP_TCB_VERSIONS,
     VIRTUAL_MEASUREMENTS,
     VIRTUAL_HOST_DATA,
-    SERVICE,
+    TDX_POLICY,
+    SGX_POLICY,
 ];
 
 #[cfg(test)]

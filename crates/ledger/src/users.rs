@@ -9,7 +9,7 @@ use verify::Digest;
 use crate::kv::{Rejection, State, Transaction, Tx};
 use crate::limits::USER_ID_BYTES_MAX;
 use crate::roles::{self, ADMINISTRATOR};
-use crate::tables::USERS;
+use crate::tables::{USER_CERTS, USER_INFO, USERS};
 
 /// Names a user: the SHA-256 fingerprint of a client certificate (upper-case hex with colons), or
 /// the subject that a token's issuer vouches for (with Entra ID: the object id).
@@ -41,6 +41,20 @@ impl UserId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The id as CCF writes it: a fingerprint in lower case and without colons, any other as it is.
+    pub fn ccf_id(&self) -> String {
+        if is_fingerprint(&self.0) {
+            self.0.replace(':', "").to_ascii_lowercase()
+        } else {
+            self.0.clone()
+        }
+    }
+}
+
+/// The user who holds this certificate's key: the SHA-256 of the certificate, DER.
+pub fn of_certificate(der: &[u8]) -> UserId {
+    UserId(verify::cert::fingerprint_text(der))
 }
 
 fn is_fingerprint(text: &str) -> bool {
@@ -137,16 +151,27 @@ impl Transaction for RemoveUser {
     fn run(self: Box<Self>, tx: &mut Tx<'_>) -> Result<Digest, Rejection> {
         if tx.value(&USERS, self.user.as_str().as_bytes()).is_some() {
             keep_one_administrator(tx, &self.user)?;
-            tx.remove(USERS, self.user.as_str());
+            forget(tx, &self.user);
         }
         Ok(Digest::ZERO)
+    }
+}
+
+/// Removes all rows of a user.
+pub(crate) fn forget(tx: &mut Tx<'_>, user: &UserId) {
+    tx.remove(USERS, user.as_str());
+    for table in [USER_CERTS, USER_INFO] {
+        let key = user.ccf_id();
+        if tx.value(&table, key.as_bytes()).is_some() {
+            tx.remove(table, key);
+        }
     }
 }
 
 /// Refuses a change after which nobody could manage users any more.
 fn keep_one_administrator(tx: &Tx<'_>, leaving: &UserId) -> Result<(), Rejection> {
     let mut administrators = tx
-        .values_before(&USERS)
+        .values(&USERS)
         .into_iter()
         .filter(|(_, user)| decode(user).roles.contains(ADMINISTRATOR));
     let only = administrators.next();

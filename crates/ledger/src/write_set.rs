@@ -67,6 +67,13 @@ impl WriteSet {
         self.writes.iter()
     }
 
+    /// The writes to one table, sorted by key.
+    pub fn of_table(&self, table: &Table) -> &[Write] {
+        let start = self.writes.partition_point(|write| write.table < *table);
+        let end = self.writes.partition_point(|write| write.table <= *table);
+        &self.writes[start..end]
+    }
+
     /// All writes, sorted by table and key.
     pub fn into_writes(self) -> Vec<Write> {
         self.writes

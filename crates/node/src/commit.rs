@@ -4,12 +4,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use ledger::tables::{ROLES, USERS};
+use ledger::tables::{CA_CERT_BUNDLES, FEATURES, JWT_ISSUERS, JWT_KEYS, ROLES, Table, USERS};
 use store::Batch;
 use tokio::sync::watch;
 use verify::TxId;
 
 use crate::metrics::Metrics;
+
+/// Who may do what, who vouches for it, and within which limits.
+static ACCESS: [Table; 6] = [
+    USERS,
+    ROLES,
+    JWT_ISSUERS,
+    JWT_KEYS,
+    CA_CERT_BUNDLES,
+    FEATURES,
+];
 
 /// Tells of commits.
 pub(crate) struct Publisher {
@@ -31,7 +41,7 @@ impl Publisher {
     pub(crate) fn publish(&self, batch: &Batch, ledger_bytes: u64) {
         let entries = batch.entries.len() as u64;
         let last = TxId::new(batch.view, batch.last());
-        let changes_access = |table: &ledger::Table| *table == USERS || *table == ROLES;
+        let changes_access = |table: &Table| ACCESS.contains(table);
         if batch
             .writes
             .iter()

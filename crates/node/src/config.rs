@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ledger::entries::{EntryLimits, Visibility};
+use ledger::governance::FoundingMember;
 use ledger::users::UserId;
 
 use crate::consensus::Timing;
@@ -34,6 +35,9 @@ pub struct NodeConfig {
     pub chunk_bytes: u64,
     /// Users who are Administrators of a new ledger.
     pub administrators: Vec<UserId>,
+    /// Members who govern a new ledger. Where none is named, one is made, and its key is left in
+    /// the folder.
+    pub members: Vec<FoundingMember>,
     /// How other nodes reach this one; `None` for a node that is alone.
     pub peers: Option<PeerConfig>,
 }
@@ -63,6 +67,7 @@ impl NodeConfig {
             chunk_bytes: CHUNK_BYTES_DEFAULT,
             administrators: Vec::new(),
             peers: None,
+            members: Vec::new(),
         }
     }
 }

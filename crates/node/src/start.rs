@@ -8,6 +8,7 @@ use std::sync::{Arc, mpsc};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ledger::entries::Visibility;
+use ledger::governance::{CONSTITUTION_TEXT, FoundingMember};
 use ledger::nodes::{self, NodeRow, NodeStatus, PutNode};
 use ledger::roles::ADMINISTRATOR;
 use ledger::service::{Create, Genesis, Open};
@@ -34,8 +35,6 @@ const RENEW_BEFORE: Duration = Duration::days(60);
 
 /// Holds the last view that was begun, so that none is ever begun twice.
 const VIEW_FILE: &str = "view";
-
-const CONSTITUTION: &str = include_str!("../../ledger/src/constitution.txt");
 
 /// Why a node does not start. Nothing was changed, unless it says otherwise.
 #[derive(Debug, thiserror::Error)]
@@ -201,8 +200,8 @@ impl Starting<'_> {
             },
             service_cert: service_cert.clone(),
             node,
-            members: vec![self.founding_member()?],
-            constitution: CONSTITUTION.to_owned(),
+            members: self.founding_members()?,
+            constitution: CONSTITUTION_TEXT.to_owned(),
             virtual_nodes: Some(virtual_nodes),
         };
         let mut first_writes: Vec<Box<dyn Transaction>> = vec![Box::new(create), Box::new(Open)];
@@ -277,8 +276,12 @@ impl Starting<'_> {
         Ok((node, cert))
     }
 
-    /// Draws the founding member's key, which stays with the operator, and returns id and certificate.
-    fn founding_member(&self) -> Result<(String, String), StartError> {
+    /// Those whom the operator names. Where nobody is named, one whose key is drawn here and stays
+    /// with the operator.
+    fn founding_members(&self) -> Result<Vec<FoundingMember>, StartError> {
+        if !self.config.members.is_empty() {
+            return Ok(self.config.members.clone());
+        }
         let (cert, key) = identity::draw_member(self.now)?;
         for (name, text, mode) in [
             ("member0_privk.pem", &*key, 0o600),
@@ -288,11 +291,10 @@ impl Starting<'_> {
             write_atomically(&path, text.as_bytes(), mode)
                 .map_err(|source| StartError::Io { path, source })?;
         }
-        let id = Cert::from_pem(&cert)
-            .map_err(|_| not_a_ledger(&self.config.dir, "member certificate"))?
-            .fingerprint()
-            .to_string();
-        Ok((id, cert))
+        let data = serde_json::json!({ "name": "Founding member" });
+        let member = FoundingMember::active(&cert, None, data)
+            .map_err(|_| not_a_ledger(&self.config.dir, "member certificate"))?;
+        Ok(vec![member])
     }
 }
 

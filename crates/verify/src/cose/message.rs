@@ -116,7 +116,7 @@ pub(super) fn encoded(
 }
 
 /// What is signed: the Sig_structure of RFC 9052, without external data.
-pub(super) fn sig_structure(protected: &[u8], payload: &[u8]) -> Vec<u8> {
+pub fn sig_structure(protected: &[u8], payload: &[u8]) -> Vec<u8> {
     encoded(|e| {
         e.array(4)?
             .str("Signature1")?

@@ -23,13 +23,14 @@ use crate::tx_id::TxId;
 
 pub use endorsement::{Endorsement, EndorsementError, verify_endorsements};
 pub use header::{RootHeader, verify_root_signature};
+pub use message::sig_structure;
 pub use read::CoseReceipt;
 
 use header::{
     ALG, CCF, CCF_TX_ID, CWT_CLAIMS, CWT_ISSUED_AT, CWT_ISSUER, CWT_SUBJECT, KID, VDS,
     VDS_CCF_LEDGER_SHA256,
 };
-use message::{COSE_SIGN1, Sign1, encoded, malformed, sig_structure};
+use message::{COSE_SIGN1, Sign1, encoded, malformed};
 
 /// ECDSA with P-256 and SHA-256 (RFC 9053).
 pub const ES256: i64 = CoseAlgorithm::Es256.label();
