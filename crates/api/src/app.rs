@@ -19,7 +19,7 @@ use crate::limits::ARRIVAL_PATIENCE;
 use crate::metrics::HttpMetrics;
 use crate::routes::{self, Found, Route};
 use crate::server::Session;
-use crate::version::ApiVersion;
+use crate::version::{self, ApiVersion};
 
 /// What all connections share.
 pub(crate) struct App {
@@ -60,12 +60,12 @@ async fn dispatch(
         return (None, Err(ApiError::new(Code::SessionCapExhausted, message)));
     }
     let (head, body) = request.into_parts();
-    let (index, route, param) = match routes::find(&head.method, head.uri.path()) {
+    let (index, route, params) = match routes::find(&head.method, head.uri.path()) {
         Found::Route {
             index,
             route,
-            param,
-        } => (index, route, param),
+            params,
+        } => (index, route, params),
         Found::OtherMethods(allow) => return (None, Err(ApiError::wrong_method(allow))),
         Found::Nothing => {
             let message = format!("There is nothing at {}.", head.uri.path());
@@ -77,9 +77,9 @@ async fn dispatch(
     }
     let outcome = async {
         let (version, caller) = admit(&session, route, &head).await?;
-        let asked = param.clone().map(|at| &head.uri.path()[at]);
+        let asked = params.first().map(|at| &head.uri.path()[at.clone()]);
         up_to_date(&session.app.node, route, asked).await?;
-        (route.handler)(Call::new(session, head, body, version, caller, param)).await
+        (route.handler)(Call::new(session, head, body, version, caller, params)).await
     };
     (Some(index), outcome.await)
 }
@@ -118,6 +118,10 @@ async fn admit(
     route: &Route,
     head: &http::request::Parts,
 ) -> Result<(ApiVersion, Option<Arc<Identity>>), ApiError> {
+    if route.path.starts_with("/gov/") {
+        let version = query_value(head.uri.query(), "api-version")?;
+        version::require_governance(version.as_deref())?;
+    }
     if matches!(route.needs, Needs::Nothing) {
         return Ok((ApiVersion::NEWEST, None));
     }

@@ -18,6 +18,7 @@ use verify::TxId;
 use crate::auth::Identity;
 use crate::error::{ApiError, Code};
 use crate::limits::{BODY_TIMEOUT, BODY_TOTAL_TIMEOUT};
+use crate::routes::Params;
 use crate::server::Session;
 use crate::version::ApiVersion;
 
@@ -31,7 +32,7 @@ pub(crate) struct Call {
     pub(crate) version: ApiVersion,
     body: Incoming,
     caller: Option<Arc<Identity>>,
-    param: Option<Range<usize>>,
+    params: Params,
 }
 
 impl Call {
@@ -41,7 +42,7 @@ impl Call {
         body: Incoming,
         version: ApiVersion,
         caller: Option<Arc<Identity>>,
-        param: Option<Range<usize>>,
+        params: Params,
     ) -> Self {
         Self {
             session,
@@ -49,7 +50,7 @@ impl Call {
             version,
             body,
             caller,
-            param,
+            params,
         }
     }
 
@@ -112,10 +113,22 @@ impl Call {
     /// # Panics
     /// On routes without such a place.
     pub(crate) fn param(&self) -> Result<Cow<'_, str>, ApiError> {
-        let range = self
-            .param
-            .clone()
-            .expect("the route has a parameter in its path");
+        self.part(self.params.first())
+    }
+
+    /// What stands in the path for `{name}`, decoded.
+    ///
+    /// # Errors
+    /// It is not UTF-8.
+    ///
+    /// # Panics
+    /// On routes without such a place.
+    pub(crate) fn named(&self, name: &str) -> Result<Cow<'_, str>, ApiError> {
+        self.part(self.params.named(name))
+    }
+
+    fn part(&self, range: Option<Range<usize>>) -> Result<Cow<'_, str>, ApiError> {
+        let range = range.expect("the route has such a parameter in its path");
         percent_decode_str(&self.head.uri.path()[range])
             .decode_utf8()
             .map_err(|_| ApiError::input("The path is not UTF-8."))
@@ -172,6 +185,19 @@ impl Call {
             .any(|known| media_type.eq_ignore_ascii_case(known));
         if !is_json {
             let message = format!("The body is {media_type}; send application/json.");
+            return Err(ApiError::new(Code::UnsupportedContentType, message));
+        }
+        self.bytes(limit).await
+    }
+
+    /// The whole body, which must be COSE if its type is said.
+    ///
+    /// # Errors
+    /// It is of another type, longer than `limit` bytes, or does not arrive.
+    pub(crate) async fn cose_bytes(&mut self, limit: usize) -> Result<Bytes, ApiError> {
+        let media_type = self.content_type();
+        if !media_type.is_empty() && !media_type.eq_ignore_ascii_case("application/cose") {
+            let message = format!("The body is {media_type}; send application/cose.");
             return Err(ApiError::new(Code::UnsupportedContentType, message));
         }
         self.bytes(limit).await

@@ -82,8 +82,10 @@ pub fn tagged(contents: &str, collection: &str, tags: &str) -> Option<(AppendEnt
 /// The endpoint at a path, and what stands in it for `{...}`, decoded.
 pub fn route<'a>(method: &Method, path: &'a str) -> Option<(&'static str, Option<Cow<'a, str>>)> {
     match routes::find(method, path) {
-        Found::Route { route, param, .. } => {
-            let param = param.map(|range| percent_decode_str(&path[range]).decode_utf8());
+        Found::Route { route, params, .. } => {
+            let param = params
+                .first()
+                .map(|range| percent_decode_str(&path[range]).decode_utf8());
             Some((route.path, param.transpose().ok()?))
         }
         _ => None,

@@ -9,7 +9,7 @@
 //! - [`server`], [`tls`]: from a TCP connection to a request and back.
 //! - [`auth`]: who is calling, by client certificate or bearer token.
 //! - `transactions`, `batch`, `watch`, `receipts`, `collections`, `users`, `roles`, `governance`,
-//!   `node_routes`, `identity`, `pages`: the endpoints.
+//!   `node_routes`, `gov`, `identity`, `pages`: the endpoints.
 //! - [`dev`]: an administrator for trying things out.
 
 mod answer;
@@ -24,6 +24,7 @@ pub mod dev;
 mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod gov;
 mod governance;
 mod identity;
 mod json;

@@ -103,5 +103,9 @@ pub const ISSUER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of an issuer's answer.
 pub const ISSUER_BYTES_MAX: usize = 1 << 20;
 
+/// A member's clock may be ahead of ours by so many seconds. Proposals from further ahead would make
+/// those of others look too old.
+pub const GOVERNANCE_AHEAD_SECS: u64 = 600;
+
 /// Keys of one issuer.
 pub const ISSUER_KEYS_MAX: usize = 64;

@@ -72,7 +72,8 @@ const fn shape(
 }
 
 /// In the order of [`ROUTES`]. A `!` ends the names of query parameters that are required; `gives`
-/// is a schema, or a status where the answer has no body.
+/// is a schema, or a status where the answer has no body. What is taken as `cose:TYPE` is a COSE_Sign1
+/// of a member with that `ccf.gov.msg.type`.
 #[rustfmt::skip]
 const SHAPES: &[Shape] = &[
     shape("POST", "/app/transactions", "Append an entry. Success means committed, unless waitForCommit=false.", &["collectionId", "tags", "waitForCommit"], "NewEntry", "Appended"),
@@ -122,6 +123,26 @@ const SHAPES: &[Shape] = &[
     shape("GET", "/node/live", "The process answers.", &[], "", "204"),
     shape("GET", "/node/ready/app", "Users are served; 503 while they are not.", &[], "", "204"),
     shape("GET", "/node/ready/gov", "Members are served; 503 while they are not.", &[], "", "204"),
+    shape("GET", "/gov/members/proposals", "Proposals that are open or were decided not long ago.", &[], "", "Proposals"),
+    shape("POST", "/gov/members/proposals:create", "Propose actions.", &[], "cose:proposal", "Proposal"),
+    shape("GET", "/gov/members/proposals/{proposalId}", "What has become of a proposal.", &[], "", "Proposal"),
+    shape("POST", "/gov/members/proposals/{proposalId}:withdraw", "Take one's own proposal back.", &[], "cose:withdrawal", "Proposal"),
+    shape("GET", "/gov/members/proposals/{proposalId}/actions", "What was proposed.", &[], "", "ProposedActions"),
+    shape("POST", "/gov/members/proposals/{proposalId}/ballots/{memberId}:submit", "Say yes or no.", &[], "cose:ballot", "Proposal"),
+    shape("GET", "/gov/members/proposals/{proposalId}/ballots/{memberId}", "A member's ballot.", &[], "", "text/javascript"),
+    shape("GET", "/gov/members/state-digests/{memberId}", "What a member is to acknowledge.", &[], "", "StateDigest"),
+    shape("POST", "/gov/members/state-digests/{memberId}:update", "Ask for the present state to acknowledge.", &[], "cose:state_digest", "StateDigest"),
+    shape("POST", "/gov/members/state-digests/{memberId}:ack", "Acknowledge the state; from then on the member governs.", &[], "cose:ack", "204"),
+    shape("GET", "/gov/service/constitution", "The rules in words.", &[], "", "text/plain"),
+    shape("GET", "/gov/service/info", "The service and the settings of its rules.", &[], "", "ServiceInfo"),
+    shape("GET", "/gov/service/join-policy", "Which evidence nodes must show to join.", &[], "", "JoinPolicy"),
+    shape("GET", "/gov/service/jwk", "Who vouches for users with tokens.", &[], "", "Jwk"),
+    shape("GET", "/gov/service/members", "All members.", &[], "", "GovMembers"),
+    shape("GET", "/gov/service/members/{memberId}", "A member.", &[], "", "GovMember"),
+    shape("GET", "/gov/service/nodes", "All nodes.", &[], "", "GovNodes"),
+    shape("GET", "/gov/service/nodes/{nodeId}", "A node.", &[], "", "GovNode"),
+    shape("GET", "/gov/service/transactions/commit", "The last committed transaction.", &[], "", "GovTransaction"),
+    shape("GET", "/gov/service/transactions/{transactionId}", "What has become of a transaction.", &[], "", "GovTransaction"),
     shape("GET", "/ledgerIdentity/{ledgerId}", "The service certificate, trusted on first use.", &[], "", "Identity"),
     shape("GET", "/", "The page for browsers.", &[], "", "text/html"),
     shape("GET", "/web/{file}", "What the page is made of.", &[], "", "text/javascript"),
@@ -133,19 +154,15 @@ fn operation(route: &Route) -> Value {
         .find(|shape| shape.method == route.method.as_str() && shape.path == route.path)
         .expect("a test holds that every route has a shape");
     let open = matches!(route.needs, Needs::Nothing);
-    let in_path = route
-        .path
-        .split_once('{')
-        .and_then(|(_, rest)| rest.split_once('}'));
+    let in_path = route.path.split('{').skip(1);
     let mut parameters: Vec<_> = in_path
-        .iter()
-        .map(|(name, _)| parameter(name, "path", true))
+        .filter_map(|rest| Some(parameter(rest.split_once('}')?.0, "path", true)))
         .collect();
     parameters.extend(shape.query.iter().map(|name| {
         let plain = name.trim_end_matches('!');
         parameter(plain, "query", plain != *name)
     }));
-    if !open {
+    if !open || route.path.starts_with("/gov/") {
         parameters.push(parameter("api-version", "query", true));
     }
     let mut operation = json!({
@@ -165,7 +182,13 @@ fn operation(route: &Route) -> Value {
     if let Some(content) = content {
         operation["responses"][status]["content"] = content;
     }
-    if !shape.takes.is_empty() {
+    if let Some(kind) = shape.takes.strip_prefix("cose:") {
+        let about = format!("A member's COSE_Sign1 with ccf.gov.msg.type {kind}.");
+        let binary = json!({ "schema": { "type": "string", "format": "binary" } });
+        let content = json!({ "application/cose": binary });
+        operation["requestBody"] =
+            json!({ "required": true, "description": about, "content": content });
+    } else if !shape.takes.is_empty() {
         operation["requestBody"] = json!({ "required": true, "content": json_of(shape.takes) });
     }
     if let Needs::AnyOf(_) = route.needs {
@@ -237,6 +260,19 @@ const SCHEMAS: &[(&str, &str)] = &[
     ("NodeVersion", "counterfoil_version ccf_version quickjs_version platform unsafe:Anything"),
     ("NodeQuotes", "quotes:[NodeQuote]"),
     ("NodeQuote", "node_id raw endorsements format"),
+    ("Proposals", "value:[Proposal]"),
+    ("Proposal", "proposalId proposerId proposalState ballotCount:# ? finalVotes:Anything failure:Anything"),
+    ("ProposedActions", "actions:[ProposedAction]"),
+    ("ProposedAction", "name ? args:Anything"),
+    ("StateDigest", "memberId stateDigest"),
+    ("ServiceInfo", "status certificate recoveryCount:# creationTransactionId configuration:Anything constitutionSettings:Anything featureSettings:Anything wishes:[] ? serviceData:Anything"),
+    ("JoinPolicy", "sgx:Anything tdx:Anything snp:Anything virtual:Anything"),
+    ("Jwk", "issuers:Anything keys:Anything caCertBundles:Anything"),
+    ("GovMembers", "value:[GovMember]"),
+    ("GovMember", "memberId status memberData:Anything recoveryRole ? certificate publicEncryptionKey"),
+    ("GovNodes", "value:[GovNode]"),
+    ("GovNode", "nodeId status nodeData:Anything retiredCommitted:Anything quoteInfo:Anything rpcInterfaces:Anything ? certificate"),
+    ("GovTransaction", "status transactionId"),
     ("Identity", "ledgerId ledgerTlsCertificate"),
 ];
 

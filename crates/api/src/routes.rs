@@ -1,7 +1,7 @@
 //! The table of contents: every endpoint, what its caller must be allowed to do, who answers it.
 //!
-//! Paths and shapes of `/app` are Azure Confidential Ledger's, those of `/node` CCF's. Additions
-//! of ours are `transactions:batch` and `transactions:watch`, and receipts as COSE; `/` is a page for
+//! Paths and shapes of `/app` are Azure Confidential Ledger's, those of `/node` and `/gov` CCF's.
+//! Additions of ours are `transactions:batch` and `transactions:watch`, and receipts as COSE; `/` is a page for
 //! browsers.
 
 use std::future::Future;
@@ -18,8 +18,8 @@ use crate::auth::Needs::{self, AnyOf, Caller, Nothing};
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::{
-    batch, collections, governance, identity, node_routes, pages, receipts, roles, transactions,
-    users, watch,
+    batch, collections, gov, governance, identity, node_routes, pages, receipts, roles,
+    transactions, users, watch,
 };
 
 /// A route's answer, under way.
@@ -29,7 +29,8 @@ pub(crate) type Answering = Pin<Box<dyn Future<Output = Result<Answer, ApiError>
 pub struct Route {
     /// The method.
     pub method: Method,
-    /// The path; at most one `{...}` stands for what callers put there, without `/`.
+    /// The path; a `{...}` stands for what callers put there, without `/`. Before and behind it
+    /// there may be more, up to the next `/`: `/ballots/{memberId}:submit`.
     pub path: &'static str,
     /// What the caller must be allowed to do.
     pub needs: Needs,
@@ -101,6 +102,27 @@ pub static ROUTES: &[Route] = routes! {
     GET    "/node/live"                             Nothing => node_routes::live;
     GET    "/node/ready/app"                        Nothing => node_routes::ready;
     GET    "/node/ready/gov"                        Nothing => node_routes::ready;
+    GET    "/gov/members/proposals"                 Nothing => gov::proposals::list;
+    POST   "/gov/members/proposals:create"          Nothing => gov::proposals::create;
+    GET    "/gov/members/proposals/{proposalId}"    Nothing => gov::proposals::show;
+    POST   "/gov/members/proposals/{proposalId}:withdraw" Nothing => gov::proposals::withdraw;
+    GET    "/gov/members/proposals/{proposalId}/actions" Nothing => gov::proposals::actions;
+    POST   "/gov/members/proposals/{proposalId}/ballots/{memberId}:submit" Nothing => gov::proposals::vote;
+    GET    "/gov/members/proposals/{proposalId}/ballots/{memberId}" Nothing => gov::proposals::ballot;
+    GET    "/gov/members/state-digests/{memberId}"  Nothing => gov::members::state_digest;
+    POST   "/gov/members/state-digests/{memberId}:update" Nothing => gov::members::update_state_digest;
+    POST   "/gov/members/state-digests/{memberId}:ack" Nothing => gov::members::acknowledge;
+    GET    "/gov/service/constitution"              Nothing => gov::service::constitution;
+    GET    "/gov/service/info"                      Nothing => gov::service::info;
+    GET    "/gov/service/join-policy"               Nothing => gov::service::join_policy;
+    GET    "/gov/service/jwk"                       Nothing => gov::service::jwk;
+    GET    "/gov/service/members"                   Nothing => gov::members::list;
+    GET    "/gov/service/members/{memberId}"        Nothing => gov::members::show;
+    GET    "/gov/service/nodes"                     Nothing => gov::service::nodes;
+    GET    "/gov/service/nodes/{nodeId}"            Nothing => gov::service::node;
+    GET    "/gov/service/transactions/commit"       Nothing => gov::service::commit;
+    GET    "/gov/service/transactions/{transactionId}" Nothing => gov::service::transaction;
+
     GET    "/ledgerIdentity/{ledgerId}"             Nothing => identity::ledger_identity;
 
     GET    "/"                                      Nothing => pages::front;
@@ -115,8 +137,8 @@ pub(crate) enum Found {
         index: usize,
         /// The route.
         route: &'static Route,
-        /// Where in the path the `{...}` is.
-        param: Option<Range<usize>>,
+        /// Where in the path each `{...}` is.
+        params: Params,
     },
     /// Something, but only with these methods.
     OtherMethods(String),
@@ -128,12 +150,12 @@ pub(crate) enum Found {
 pub(crate) fn find(method: &Method, path: &str) -> Found {
     for (index, route) in ROUTES.iter().enumerate() {
         if route.method == method
-            && let Some(param) = fits(route.path, path)
+            && let Some(params) = fits(route.path, path)
         {
             return Found::Route {
                 index,
                 route,
-                param,
+                params,
             };
         }
     }
@@ -148,15 +170,61 @@ pub(crate) fn find(method: &Method, path: &str) -> Found {
     }
 }
 
-/// Whether a path fits a pattern, and where its parameter is.
-fn fits(pattern: &str, path: &str) -> Option<Option<Range<usize>>> {
-    let Some((before, rest)) = pattern.split_once('{') else {
-        return (pattern == path).then_some(None);
-    };
-    let (_, after) = rest.split_once('}')?;
-    let param = path.strip_prefix(before)?.strip_suffix(after)?;
-    (!param.is_empty() && !param.contains('/'))
-        .then(|| Some(before.len()..before.len() + param.len()))
+/// Parameters of one path. No path has more.
+const PARAMS_MAX: usize = 2;
+
+/// Where in a path its parameters are, by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Params {
+    found: [Option<(&'static str, Range<usize>)>; PARAMS_MAX],
+}
+
+impl Params {
+    /// Where the first one is.
+    pub(crate) fn first(&self) -> Option<Range<usize>> {
+        self.found[0].as_ref().map(|(_, range)| range.clone())
+    }
+
+    /// Where the one of this name is.
+    pub(crate) fn named(&self, name: &str) -> Option<Range<usize>> {
+        let mut found = self.found.iter().flatten();
+        found
+            .find(|(other, _)| *other == name)
+            .map(|(_, range)| range.clone())
+    }
+
+    fn push(&mut self, name: &'static str, range: Range<usize>) {
+        let place = self.found.iter_mut().find(|place| place.is_none());
+        *place.expect("a test holds that no path has more") = Some((name, range));
+    }
+}
+
+/// Whether a path fits a pattern, and where its parameters are.
+fn fits(pattern: &'static str, path: &str) -> Option<Params> {
+    let mut params = Params::default();
+    if !pattern.contains('{') {
+        return (pattern == path).then_some(params);
+    }
+    let mut wanted = pattern.split('/');
+    let mut at = 0;
+    for segment in path.split('/') {
+        let wanted = wanted.next()?;
+        match wanted.split_once('{') {
+            None if wanted == segment => {}
+            None => return None,
+            Some((before, rest)) => {
+                let (name, after) = rest.split_once('}')?;
+                let value = segment.strip_prefix(before)?.strip_suffix(after)?;
+                if value.is_empty() {
+                    return None;
+                }
+                let start = at + before.len();
+                params.push(name, start..start + value.len());
+            }
+        }
+        at += segment.len() + 1;
+    }
+    wanted.next().is_none().then_some(params)
 }
 
 #[cfg(test)]
@@ -165,7 +233,9 @@ mod tests {
 
     fn found(method: Method, path: &str) -> Option<(&'static str, Option<&str>)> {
         match find(&method, path) {
-            Found::Route { route, param, .. } => Some((route.path, param.map(|at| &path[at]))),
+            Found::Route { route, params, .. } => {
+                Some((route.path, params.first().map(|at| &path[at])))
+            }
             _ => None,
         }
     }
@@ -188,6 +258,39 @@ mod tests {
             found(Method::POST, "/app/transactions:batch"),
             Some(("/app/transactions:batch", None))
         );
+    }
+
+    #[test]
+    fn a_path_may_have_two_parameters_and_a_verb_behind_them() {
+        let path = "/gov/members/proposals/ab/ballots/cd:submit";
+        let Found::Route { route, params, .. } = find(&Method::POST, path) else {
+            panic!("it is there")
+        };
+        assert!(route.path.ends_with("/ballots/{memberId}:submit"));
+        let named = |name| params.named(name).map(|at| &path[at]);
+        assert_eq!(named("proposalId"), Some("ab"));
+        assert_eq!(named("memberId"), Some("cd"));
+        assert_eq!(named("nodeId"), None);
+        for missing in [
+            "/gov/members/proposals/ab/ballots/:submit",
+            "/gov/members/proposals//ballots/cd:submit",
+            "/gov/members/proposals/ab/ballots/cd:submit/",
+            "/gov/members/proposals/ab/ballots",
+        ] {
+            let found = find(&Method::POST, missing);
+            assert!(!matches!(found, Found::Route { .. }), "{missing}");
+        }
+    }
+
+    #[test]
+    fn no_path_has_more_parameters_than_there_is_room_for() {
+        for route in ROUTES {
+            assert!(
+                route.path.matches('{').count() <= PARAMS_MAX,
+                "{}",
+                route.path
+            );
+        }
     }
 
     #[test]
@@ -218,9 +321,11 @@ mod tests {
     }
 
     #[test]
-    fn only_node_routes_the_identity_and_the_page_are_open_to_anybody() {
+    fn only_nodes_governance_the_identity_and_the_page_are_open_to_anybody() {
         for route in ROUTES {
+            // Members show who they are by signing what they send; what they decided is public.
             let open = route.path.starts_with("/node/")
+                || route.path.starts_with("/gov/")
                 || route.path.starts_with("/ledgerIdentity/")
                 || ["/", "/web/{file}"].contains(&route.path)
                 || ["/app/api", "/app/commit", "/app/tx"].contains(&route.path);

@@ -19,6 +19,29 @@ const KNOWN: [&str; 9] = [
     "2026-07-31-preview",
 ];
 
+/// The version of CCF's governance API, the only one that is spoken.
+const GOVERNANCE: &str = "2024-07-01";
+
+/// Refuses any other version of the governance API.
+///
+/// # Errors
+/// None is asked for, or another one.
+pub(crate) fn require_governance(text: Option<&str>) -> Result<(), ApiError> {
+    match text {
+        Some(GOVERNANCE) => Ok(()),
+        None => Err(ApiError::new(
+            Code::MissingApiVersionParameter,
+            "The api-version query parameter (?api-version=) is required.",
+        )),
+        Some(other) => {
+            let message = format!(
+                "Unsupported api-version {other:?}. The supported api-versions are: {GOVERNANCE}."
+            );
+            Err(ApiError::new(Code::UnsupportedApiVersionValue, message))
+        }
+    }
+}
+
 impl ApiVersion {
     /// What is spoken where no version is asked for.
     pub(crate) const NEWEST: Self = Self(KNOWN[KNOWN.len() - 1]);

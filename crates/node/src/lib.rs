@@ -24,6 +24,7 @@ mod executor;
 mod fatal;
 pub mod identity;
 pub mod join;
+mod limits;
 pub mod metrics;
 mod node;
 mod pace;

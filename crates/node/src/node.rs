@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use crate::among::Agreement;
 use crate::config::NodeConfig;
 use crate::consensus::Standing;
+use crate::limits::GovernedLimits;
 use crate::metrics::Metrics;
 use crate::platform;
 use crate::receipts::CoseRoots;
@@ -26,7 +27,7 @@ use crate::submit::{Queue, Reply, Submission, SubmitError, Wait};
 pub struct Node {
     pub(crate) id: String,
     pub(crate) visibility: Visibility,
-    pub(crate) limits: EntryLimits,
+    pub(crate) limits: GovernedLimits,
     pub(crate) service_cert: String,
     pub(crate) node_cert_pem: String,
     pub(crate) node_cert: Cert,
@@ -193,9 +194,11 @@ impl Node {
         self.visibility
     }
 
-    /// What the ledger takes of entries.
-    pub const fn limits(&self) -> EntryLimits {
-        self.limits
+    /// What the ledger takes of entries: what members decided, else what the operator says.
+    pub fn limits(&self) -> EntryLimits {
+        // Read before the state: what is read after it is at least as new as it says.
+        let version = self.access_version();
+        self.limits.at(version, self.state())
     }
 
     /// The platform that protects this node; `Virtual` means none.
@@ -223,7 +226,8 @@ impl Node {
         &*self.reader
     }
 
-    /// Changes whenever a commit changed users or roles.
+    /// Changes whenever a commit changed who may do what: users, roles, who vouches for users, and
+    /// the settings of features.
     pub fn access_version(&self) -> u64 {
         self.access_version.load(Ordering::Acquire)
     }

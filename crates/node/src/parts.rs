@@ -14,6 +14,7 @@ use crate::committer::Closed;
 use crate::consensus::Standing;
 use crate::executor::Executor;
 use crate::identity::{NodeSigner, ServiceSigner};
+use crate::limits::GovernedLimits;
 use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::pace::Pace;
@@ -119,7 +120,7 @@ impl Parts {
         Ok(Node {
             id: self.node_id.clone(),
             visibility: plan.visibility,
-            limits: starting.config.limits,
+            limits: GovernedLimits::new(starting.config.limits),
             service_cert: plan.service_cert.clone(),
             node_cert_pem: plan.node_cert.clone(),
             node_cert,

@@ -6,13 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use jsonwebtoken::{Algorithm, Header, Validation, dangerous};
+use ledger::governance::jwt;
 use ledger::users::UserId;
 use lru::LruCache;
+use node::Node;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::caller::Identity;
+use super::governed::Governed;
 use super::issuer::{Issuer, IssuerError};
 use super::keys::Key;
 use crate::config::JwtIssuer;
@@ -30,7 +33,10 @@ const ALGORITHMS: [Algorithm; 5] = [
 
 /// Checks bearer tokens.
 pub(crate) struct Tokens {
+    /// Those that the operator named.
     issuers: Vec<Arc<Issuer>>,
+    /// Those that the members named.
+    governed: Governed,
     /// By the token's digest: tokens themselves are secrets, and long.
     remembered: Mutex<LruCache<[u8; 32], Arc<Verified>>>,
     /// Grows when keys were fetched again: what was verified before must be verified again.
@@ -57,9 +63,19 @@ impl Tokens {
         let capacity = NonZeroUsize::new(TOKENS_REMEMBERED).expect("the limit is not zero");
         Ok(Self {
             issuers: issuers.collect::<Result<_, _>>()?,
+            governed: Governed::default(),
             remembered: Mutex::new(LruCache::new(capacity)),
             generation: AtomicU64::new(0),
         })
+    }
+
+    /// Takes tokens of those issuers too that members named, from the last commit on.
+    pub(crate) fn follow(&self, node: &Node) {
+        // Read before the state: what is read after it is at least as new as it says.
+        let version = node.access_version();
+        if self.governed.follow(version, || jwt::issuers(node.state())) {
+            self.generation.fetch_add(1, Ordering::AcqRel);
+        }
     }
 
     /// Whether a token that was found good before still is.
@@ -119,7 +135,7 @@ impl Tokens {
         })
     }
 
-    fn issuer_of(&self, token: &str) -> Result<&Arc<Issuer>, &'static str> {
+    fn issuer_of(&self, token: &str) -> Result<Arc<Issuer>, &'static str> {
         #[derive(Deserialize)]
         struct Claims {
             iss: String,
@@ -130,6 +146,8 @@ impl Tokens {
         let issuers = &mut self.issuers.iter();
         issuers
             .find(|issuer| issuer.config.issuer == claims.iss)
+            .cloned()
+            .or_else(|| self.governed.find(&claims.iss))
             .ok_or("its issuer is unknown here")
     }
 
@@ -143,7 +161,7 @@ impl Tokens {
     /// Fetches keys from time to time, so that those an issuer withdrew are no longer believed.
     pub(crate) async fn keep_fresh(&self, stopping: CancellationToken) {
         loop {
-            for issuer in &self.issuers {
+            for issuer in self.issuers.iter().cloned().chain(self.governed.all()) {
                 if issuer.refresh().await {
                     self.generation.fetch_add(1, Ordering::AcqRel);
                 }

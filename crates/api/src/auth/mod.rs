@@ -2,6 +2,7 @@
 
 mod bearer;
 mod caller;
+mod governed;
 mod issuer;
 pub(crate) mod keys;
 

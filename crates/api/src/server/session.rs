@@ -69,6 +69,7 @@ impl Session {
                 )
             });
         };
+        self.app.tokens.follow(&self.app.node);
         if let Some((last, verified)) = &*self.last_token()
             && last == value
             && self.app.tokens.still_good(verified)

@@ -3,6 +3,7 @@
 
 mod auth;
 mod entries;
+mod gov;
 mod node_api;
 mod server;
 mod streams;
