@@ -35,12 +35,18 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Receipt(commands::receipt::Receipt),
     Verify(commands::verify::Verify),
-    /// Check a whole ledger offline, or fetch its identity.
+    /// Check a whole ledger offline, tell who decided what, or fetch its identity.
     #[command(subcommand)]
     Ledger(commands::ledger::Ledger),
     /// Say who may use the ledger.
     #[command(subcommand)]
     User(commands::user::User),
+    /// Make members' keys, list members, acknowledge the ledger's state.
+    #[command(subcommand)]
+    Member(commands::member::Member),
+    /// Propose, vote, withdraw: what members decide.
+    #[command(subcommand)]
+    Proposal(commands::proposal::Proposal),
     /// Measure a running ledger.
     #[command(subcommand)]
     Bench(commands::bench::Bench),

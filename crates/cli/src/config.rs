@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use api::{ApiConfig, JwksSource, JwtIssuer};
 use ledger::entries::{EntryLimits, Visibility};
+use ledger::governance::FoundingMember;
 use ledger::users::UserId;
 use node::{NodeConfig, PeerConfig, Timing};
 use serde::Deserialize;
@@ -44,6 +45,9 @@ pub(crate) struct Config {
     /// or subjects of tokens. Default: none.
     #[serde(default)]
     pub(crate) administrators: Vec<String>,
+    /// Members who govern a new ledger. Default: one, whose key is made and left in the folder.
+    #[serde(default)]
+    pub(crate) members: Vec<Founder>,
     /// What the ledger takes of entries.
     #[serde(default)]
     limits: Limits,
@@ -53,6 +57,51 @@ pub(crate) struct Config {
     /// Who may vouch for users by bearer tokens. Default: nobody.
     #[serde(default)]
     jwt: Vec<Issuer>,
+}
+
+/// `[[members]]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Founder {
+    /// The member's certificate, a PEM file.
+    pub(crate) cert: PathBuf,
+    /// The public key to which the member's recovery share is encrypted, a PEM file. Default: none.
+    encryption_key: Option<PathBuf>,
+    /// What the member is called. Default: what the certificate's file is called.
+    name: Option<String>,
+    /// Whether the member acknowledges the ledger before its ballots count. Default: false.
+    #[serde(default)]
+    acknowledges: bool,
+}
+
+impl Founder {
+    /// A member with this certificate, called as its file is.
+    pub(crate) const fn with_cert(cert: PathBuf) -> Self {
+        Self {
+            cert,
+            encryption_key: None,
+            name: None,
+            acknowledges: false,
+        }
+    }
+
+    fn read(&self) -> Result<FoundingMember, Failure> {
+        let text = |path: &Path| std::fs::read_to_string(path).map_err(Failure::reading(path));
+        let encryption_key = self.encryption_key.as_deref().map(text).transpose()?;
+        let stem = self.cert.file_stem().unwrap_or_default().to_string_lossy();
+        let name = self.name.as_deref();
+        let name = name.unwrap_or_else(|| stem.trim_end_matches("_cert"));
+        let data = serde_json::json!({ "name": name });
+        let member = FoundingMember::active(&text(&self.cert)?, encryption_key, data);
+        let member = member.map_err(|why| {
+            Failure::unreadable(format!("{} cannot be a member's", self.cert.display()))
+                .because(why)
+        })?;
+        Ok(match self.acknowledges {
+            true => member.to_acknowledge(),
+            false => member,
+        })
+    }
 }
 
 /// `[limits]`
@@ -140,6 +189,12 @@ impl Config {
                 *file = folder.join(&*file);
             }
         }
+        for founder in &mut config.members {
+            founder.cert = folder.join(&founder.cert);
+            if let Some(file) = &mut founder.encryption_key {
+                *file = folder.join(&*file);
+            }
+        }
         for administrator in &mut config.administrators {
             if administrator.ends_with(".pem") {
                 *administrator = folder.join(&*administrator).to_string_lossy().into_owned();
@@ -224,6 +279,8 @@ impl Config {
                 })
             })
             .collect::<Result<_, _>>()?;
+        let members = self.members.iter().map(Founder::read);
+        node.members = members.collect::<Result<_, _>>()?;
         Ok(node)
     }
 

@@ -74,7 +74,7 @@ pub(crate) struct Connection {
 impl ConnectionArgs {
     /// Reads everything that is needed to connect.
     pub(crate) fn read(&self) -> Result<Connection, Failure> {
-        let profile = self.trust.find_profile(!self.is_given())?;
+        let profile = self.profile()?;
         let url = self.url.clone().or(profile.url.clone()).ok_or_else(|| {
             Failure::unreadable("no ledger was named").hint(
                 "say --ledger DIR or --url and --service-cert; \
@@ -105,6 +105,11 @@ impl ConnectionArgs {
             builder
         };
         Ok(builder.build()?)
+    }
+
+    /// The profile that is used where flags say nothing.
+    pub(crate) fn profile(&self) -> Result<Profile, Failure> {
+        self.trust.find_profile(!self.is_given())
     }
 
     /// Whether anything about the ledger or the caller is said. If so, a ledger that happens to be

@@ -12,6 +12,7 @@ mod package_log;
 mod profile;
 mod report;
 mod server;
+mod signer;
 mod user_id;
 
 use std::process::ExitCode;

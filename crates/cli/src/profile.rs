@@ -23,6 +23,10 @@ pub(crate) struct Profile {
     pub(crate) client_cert: Option<PathBuf>,
     /// Its private key, a PEM file.
     pub(crate) client_key: Option<PathBuf>,
+    /// The certificate of a member who signs proposals and ballots, a PEM file.
+    pub(crate) member_cert: Option<PathBuf>,
+    /// Its private key, a PEM file.
+    pub(crate) member_key: Option<PathBuf>,
 }
 
 impl Profile {
@@ -40,6 +44,8 @@ impl Profile {
             token_file: absolute(profile.token_file),
             client_cert: absolute(profile.client_cert),
             client_key: absolute(profile.client_key),
+            member_cert: absolute(profile.member_cert),
+            member_key: absolute(profile.member_key),
         })
     }
 

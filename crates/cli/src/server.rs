@@ -19,6 +19,10 @@ use crate::report::Failure;
 /// The development administrator's token in a ledger's folder.
 const TOKEN_FILE: &str = "dev-administrator.token";
 
+/// The founding member's keys in a ledger's folder, where nobody else was named.
+const FOUNDING_MEMBER_CERT: &str = "member0_cert.pem";
+const FOUNDING_MEMBER_KEY: &str = "member0_privk.pem";
+
 /// The folder of ledger files in a ledger's folder.
 pub(crate) const CHUNKS_FOLDER: &str = "ledger";
 
@@ -117,11 +121,18 @@ impl Server {
         self.node.stop().await;
     }
 
+    /// A file of this name in the ledger's folder, if it is there.
+    fn beside(&self, name: &str) -> Option<PathBuf> {
+        self.dir.join(name).is_file().then(|| name.into())
+    }
+
     fn write_profile(&self) -> Result<(), Failure> {
         let profile = Profile {
             url: Some(self.url.clone()),
             service_cert: Some(SERVICE_CERT_FILE.into()),
             token_file: self.token.as_ref().map(|_| TOKEN_FILE.into()),
+            member_cert: self.beside(FOUNDING_MEMBER_CERT),
+            member_key: self.beside(FOUNDING_MEMBER_KEY),
             ..Profile::default()
         };
         profile.write(&self.dir.join(IN_LEDGER))

@@ -29,6 +29,7 @@ mod builder;
 mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod gov;
 mod governance;
 mod http;
 mod identity;
@@ -43,6 +44,7 @@ mod watch;
 
 pub use builder::{API_VERSION, Client, ClientBuilder, Credential};
 pub use error::{ClientError, Refusal};
+pub use gov::{GoverningMember, Proposal};
 pub use identity::fetch_identity_on_first_use;
 pub use model::{BatchAnswer, Entry, EntryRange, NewEntry, Recorded};
 pub use receipts::receipt_json;

@@ -10,6 +10,7 @@ use std::io::{self, Read};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use ledger::WriteSet;
 use ledger::chunk::{CHUNK_HEADER_LEN, ChunkName};
 use ledger::signature::SignedRoot;
 use verify::cert::Cert;
@@ -126,7 +127,25 @@ pub fn audit(ledger_dir: &Path, progress: impl FnMut(Progress)) -> Result<AuditR
 pub fn audit_with(
     ledger_dir: &Path,
     options: &AuditOptions,
+    progress: impl FnMut(Progress),
+) -> Result<AuditReport, AuditError> {
+    audit_each(ledger_dir, options, progress, |_, _| {})
+}
+
+/// Audits the ledger files in `ledger_dir`, and shows each entry's public writes to `visit`, in
+/// their order.
+///
+/// What `visit` sees stands in a batch whose root is that of its entries; that the root is signed is
+/// checked after the whole file. So what it saw counts only up to where an error says that truth
+/// ends.
+///
+/// # Errors
+/// The first rule that is broken, in the order of the ledger.
+pub fn audit_each(
+    ledger_dir: &Path,
+    options: &AuditOptions,
     mut progress: impl FnMut(Progress),
+    mut visit: impl FnMut(TxId, &WriteSet),
 ) -> Result<AuditReport, AuditError> {
     let names = chunks::list(ledger_dir).map_err(|error| listing(ledger_dir, error))?;
     let mut total_bytes = 0;
@@ -148,6 +167,7 @@ pub fn audit_with(
         last: None,
         views: Vec::new(),
         unfinished_bytes: 0,
+        visit: &mut visit,
     };
     let mut bytes = Vec::new();
     let mut read = 0;
@@ -208,6 +228,7 @@ struct Auditor<'a> {
     last: Option<SignedRoot>,
     views: Vec<(View, Seqno)>,
     unfinished_bytes: u64,
+    visit: &'a mut dyn FnMut(TxId, &WriteSet),
 }
 
 impl Auditor<'_> {
@@ -287,9 +308,10 @@ impl Auditor<'_> {
     }
 
     fn batch(&mut self, batch: FoundBatch) -> Result<Claim, Walk> {
-        for writes in &batch.public {
+        for (place, writes) in (0..).zip(&batch.public) {
             let observed = self.trust.observe(writes);
             observed.map_err(|error| format!("entries from {}: {error}", batch.first))?;
+            (self.visit)(TxId::new(batch.view, Seqno(batch.first.0 + place)), writes);
         }
         let service = self
             .trust

@@ -40,7 +40,7 @@ mod state;
 mod store;
 mod trust;
 
-pub use audit::{AuditError, AuditOptions, AuditReport, Progress, audit, audit_with};
+pub use audit::{AuditError, AuditOptions, AuditReport, Progress, audit, audit_each, audit_with};
 pub use batch::{BATCH_BYTES_MAX, Batch, BatchEntry};
 pub use error::{OpenError, ReadError, StoreError};
 pub use reader::Reader;

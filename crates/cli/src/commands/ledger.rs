@@ -1,4 +1,4 @@
-//! `counterfoil ledger`: check a whole ledger offline, or fetch its identity.
+//! `counterfoil ledger`: check a whole ledger offline, tell its story, or fetch its identity.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,6 +11,7 @@ use store::{AuditError, AuditOptions, AuditReport, audit_with};
 use verify::{Cert, Digest, Seqno, TxId};
 
 use super::block_on;
+use super::story::Governance;
 use crate::connection::ConnectionArgs;
 use crate::out::{self, bad, bold, faint, good, say, warning};
 use crate::report::{Failure, UNREADABLE};
@@ -20,6 +21,7 @@ use crate::server::CHUNKS_FOLDER;
 #[derive(Subcommand, Debug)]
 pub(crate) enum Ledger {
     Audit(Audit),
+    Governance(Governance),
     Identity(Identity),
 }
 
@@ -27,6 +29,7 @@ impl Ledger {
     pub(crate) fn run(self) -> Result<ExitCode> {
         match self {
             Self::Audit(audit) => audit.run(),
+            Self::Governance(governance) => governance.run(),
             Self::Identity(identity) => identity.run(),
         }
     }
@@ -274,7 +277,7 @@ impl Identity {
     }
 }
 
-fn read_cert(path: &Path) -> Result<Cert, Failure> {
+pub(crate) fn read_cert(path: &Path) -> Result<Cert, Failure> {
     let pem = std::fs::read_to_string(path).map_err(Failure::reading(path))?;
     Cert::from_pem(&pem).map_err(|error| {
         Failure::unreadable(format!("{} cannot be used", path.display())).because(error)

@@ -5,7 +5,10 @@ pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod entry;
 pub(crate) mod ledger;
+pub(crate) mod member;
+pub(crate) mod proposal;
 pub(crate) mod receipt;
+mod story;
 pub(crate) mod up;
 pub(crate) mod user;
 pub(crate) mod verify;
@@ -38,6 +41,8 @@ impl Command {
             Self::Verify(verify) => verify.run(),
             Self::Ledger(ledger) => ledger.run(),
             Self::User(user) => user.run(),
+            Self::Member(member) => member.run(),
+            Self::Proposal(proposal) => proposal.run(),
             Self::Bench(bench) => bench.run(),
             Self::Completions(completions) => completions.run(),
         }

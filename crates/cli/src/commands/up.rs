@@ -9,7 +9,7 @@ use ledger::entries::Visibility;
 use serde::Serialize;
 
 use super::block_on_all_cores;
-use crate::config::{Config, DIR_DEFAULT, Peers};
+use crate::config::{Config, DIR_DEFAULT, Founder, Peers};
 use crate::join::{self, Network};
 use crate::out::{self, bold, faint, marked, say, warning};
 use crate::server::{Server, StopSignals};
@@ -48,6 +48,10 @@ pub(crate) struct Up {
     /// of a token. May be repeated.
     #[arg(short, long = "administrator", value_name = "USER")]
     administrators: Vec<String>,
+    /// A member who governs a new ledger: a certificate (PEM file). May be repeated. Where none is
+    /// named, one is made, and its key is left in the folder.
+    #[arg(short, long = "member", value_name = "CERT")]
+    members: Vec<PathBuf>,
     /// Where to listen for the other nodes of a network; port 0 takes a free one, and keeps it. A
     /// node without it is alone.
     #[arg(long, env = "COUNTERFOIL_PEERS", value_name = "IP:PORT")]
@@ -96,6 +100,8 @@ impl Up {
         config.listen = self.listen.or(config.listen);
         config.public |= self.public;
         config.administrators.extend(self.administrators);
+        let members = self.members.into_iter().map(Founder::with_cert);
+        config.members.extend(members);
         if let Some(listen) = self.peers {
             let peers = config.peers.get_or_insert(Peers::on(listen));
             peers.listen = listen;
