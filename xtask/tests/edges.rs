@@ -12,7 +12,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("platform", &["attest"]),
     ("ledger", &["counterfoil-verify"]),
     ("store", &["counterfoil-verify", "ledger"]),
-    ("node", &["counterfoil-verify", "attest", "ledger", "store"]),
+    (
+        "node",
+        &[
+            "counterfoil-verify",
+            "attest",
+            "platform",
+            "ledger",
+            "store",
+        ],
+    ),
     ("api", &["counterfoil-verify", "ledger", "node"]),
     ("counterfoil-client", &["counterfoil-verify"]),
     (

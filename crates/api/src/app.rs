@@ -77,7 +77,7 @@ async fn dispatch(
     }
     let outcome = async {
         let (version, caller) = admit(&session, route, &head).await?;
-        let asked = params.first().map(|at| &head.uri.path()[at.clone()]);
+        let asked = params.first().map(|at| &head.uri.path()[at]);
         up_to_date(&session.app.node, route, asked).await?;
         (route.handler)(Call::new(session, head, body, version, caller, params)).await
     };

@@ -206,6 +206,7 @@ pub(crate) async fn join(mut call: Call) -> Result<Answer, ApiError> {
         Err(AdmitError::Submit(error)) => Err(error.into()),
         Err(AdmitError::Rejected(rejection)) => Err(rejection.into()),
         Err(error @ AdmitError::Request(_)) => Err(ApiError::input(error.to_string())),
+        Err(AdmitError::Policy(row)) => Err(ApiError::internal("Reading who may join", &row)),
         Err(error @ AdmitError::Evidence(_)) => {
             tracing::warn!(address = request.address, %error, "a node is not let in");
             Err(ApiError::new(Code::InvalidQuote, error.to_string()))

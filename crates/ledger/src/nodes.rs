@@ -45,6 +45,8 @@ pub struct NodeRow {
     pub cert: Option<String>,
     /// When its certificate ends, seconds since 1970; zero without one.
     pub cert_ends_at: i64,
+    /// What members noted about it; null for nothing.
+    pub data: Value,
 }
 
 impl NodeRow {
@@ -63,6 +65,9 @@ impl NodeRow {
         });
         if !self.evidence.is_null() {
             row["quote_info"]["evidence"] = self.evidence.clone();
+        }
+        if !self.data.is_null() {
+            row["node_data"] = self.data.clone();
         }
         if let Some(address) = &self.peer_address {
             row["node_to_node_interface"] = json!({ "published_address": address });
@@ -90,6 +95,7 @@ impl NodeRow {
             subject_alt_names: names.filter_map(text).collect(),
             cert: cert.and_then(|cert| String::from_utf8(cert).ok()),
             cert_ends_at: row["certificate"]["ends_at"].as_i64().unwrap_or(0),
+            data: row["node_data"].clone(),
         })
     }
 }
@@ -200,6 +206,7 @@ mod tests {
             subject_alt_names: vec!["localhost".to_owned()],
             cert: None,
             cert_ends_at: 0,
+            data: json!({"operator": "one"}),
         }
     }
 

@@ -4,7 +4,6 @@
 //! service's status, the nodes' status and their certificates while it walks the ledger.
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use verify::Digest;
 
 use crate::entries::Visibility;
@@ -167,6 +166,7 @@ mod tests {
             peer_address: None,
             subject_alt_names: vec!["localhost".to_owned()],
             cert_ends_at: 17,
+            data: serde_json::Value::Null,
         };
         let member = Signer::new("m");
         let create = Create {

@@ -1,15 +1,13 @@
 //! Who may join: a node of the network judges the evidence of one that asks.
 
-use std::collections::BTreeSet;
-
-use attest::insecure_virtual::VirtualPolicy;
-use attest::{Evidence, Policy, report_data_for};
+use attest::join::{BadRow, JoinPolicy, JoinTable};
+use attest::{Evidence, report_data_for};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ledger::State;
 use ledger::nodes::{self, JoinNode, NodeRow, NodeStatus};
 use ledger::service::genesis;
-use ledger::tables::{VIRTUAL_HOST_DATA, VIRTUAL_MEASUREMENTS};
+use ledger::tables::{SGX_POLICY, SINGLETON, TDX_POLICY};
+use ledger::{State, Table};
 use time::OffsetDateTime;
 use verify::Digest;
 
@@ -30,8 +28,11 @@ pub enum AdmitError {
     Request(&'static str),
     /// The evidence does not meet what members accept: the operator of the node starts an accepted
     /// release on an accepted platform, or members accept this one.
-    #[error("the evidence is refused: {0}")]
+    #[error("the evidence is refused ({name}): {0}", name = .0.ccf_name())]
     Evidence(#[from] attest::Refusal),
+    /// Members accepted something that cannot be understood: they should correct it.
+    #[error(transparent)]
+    Policy(#[from] BadRow),
     /// Members removed the node. A new one with new keys may join in its place.
     #[error("node {0} was removed; let a new node with an empty folder join in its place")]
     Removed(String),
@@ -70,6 +71,7 @@ impl Node {
                 &public_key,
                 &request.subject_alt_names,
                 now,
+                identity::NODE_VALIDITY,
             )
             .map_err(|_| AdmitError::Request("no certificate can be made for its key and names"))?;
             let node = NodeRow {
@@ -83,6 +85,7 @@ impl Node {
                 subject_alt_names: request.subject_alt_names.clone(),
                 cert: None,
                 cert_ends_at: 0,
+                data: serde_json::Value::Null,
             };
             self.submit(Box::new(JoinNode { node }), Wait::Committed)
                 .await??;
@@ -107,13 +110,13 @@ impl Node {
         evidence: &Evidence,
         public_key: &[u8],
         encryption_key: &[u8],
-    ) -> Result<(), attest::Refusal> {
+    ) -> Result<(), AdmitError> {
         let network = platform::network_id(self.service_cert_digest());
         let nonce = Digest::of(encryption_key);
         let report_data = report_data_for(LABEL, public_key, &network, &nonce.0);
         let now = OffsetDateTime::now_utc().unix_timestamp();
         let now = attest::UnixTime(u64::try_from(now).unwrap_or(0));
-        evidence.verify(&policy(self.state()), &report_data, now)?;
+        policy(self.state())?.judge(evidence, &report_data, now)?;
         Ok(())
     }
 
@@ -130,22 +133,19 @@ impl Node {
 }
 
 /// What members accept, table by table. Nothing that is not listed.
-pub(crate) fn policy(state: &dyn State) -> Policy {
-    let measurements = listed(state, &VIRTUAL_MEASUREMENTS);
-    let host_data = listed(state, &VIRTUAL_HOST_DATA);
-    Policy {
-        insecure_virtual: (!measurements.is_empty()).then_some(VirtualPolicy {
-            measurements,
-            host_data,
-        }),
-        ..Policy::default()
+pub(crate) fn policy(state: &dyn State) -> Result<JoinPolicy, BadRow> {
+    let mut policy = JoinPolicy::default();
+    for table in JoinTable::ALL {
+        for (key, row) in state.values(&Table::from_name(table.name())) {
+            policy.add_row(table, &key, &row)?;
+        }
     }
-}
-
-fn listed(state: &dyn State, table: &ledger::Table) -> BTreeSet<attest::HexBytes<32>> {
-    let rows = state.values(table).into_iter();
-    rows.filter_map(|(digest, _)| String::from_utf8(digest).ok()?.parse().ok())
-        .collect()
+    for (table, kind) in [(TDX_POLICY, JoinTable::Tdx), (SGX_POLICY, JoinTable::Sgx)] {
+        if let Some(row) = state.value(&table, &SINGLETON) {
+            policy.add_row(kind, br#""policy""#, &row)?;
+        }
+    }
+    Ok(policy)
 }
 
 fn platform_of(evidence: &Evidence) -> &'static str {

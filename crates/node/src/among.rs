@@ -1,6 +1,5 @@
 //! A node among others: what a majority has synced is committed.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::TcpListener;
 use std::path::Path;
@@ -8,16 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use ledger::nodes::{EndorseNode, NodeRow, NodeStatus, nodes};
-use ledger::{LedgerSecret, State, Transaction};
+use ledger::nodes::{NodeStatus, nodes};
+use ledger::{LedgerSecret, State};
 use store::order::{Order, Vote};
 use store::{Batch, Store};
-use time::OffsetDateTime;
 use tokio::sync::{oneshot, watch};
 use verify::{Digest, Frontier, Seqno, View};
-use zeroize::Zeroizing;
 
 use crate::committer::Closed;
 use crate::config::PeerConfig;
@@ -25,8 +20,8 @@ use crate::consensus::log::{LogThread, Told};
 use crate::consensus::outstanding::Outstanding;
 use crate::consensus::tail::Tail;
 use crate::consensus::{self, BeginError, Beginning, Crew, Handle, Judge, Standing, members};
+use crate::duties::Duties;
 use crate::executor::Executor;
-use crate::identity::{self, NODE_VALIDITY};
 use crate::join::Admitted;
 use crate::node::Node;
 use crate::parts::Parts;
@@ -34,14 +29,10 @@ use crate::peers::PeerTls;
 use crate::start::{
     StartError, Starting, begun_view, not_a_ledger, write_first, write_service_cert,
 };
-use crate::submit::{Queue, Reply, Submission, Wait};
 use crate::thread::spawn;
 
 /// A founder that does not lead by then never will.
 const FOUNDED_WITHIN: Duration = Duration::from_secs(30);
-
-/// A certificate that was proposed is not proposed again within this time.
-const ENDORSE_AGAIN: Duration = Duration::from_secs(2);
 
 /// The nodes' agreement, as the node asks and ends it.
 pub(crate) struct Agreement {
@@ -146,8 +137,7 @@ pub(crate) fn start(
     );
     let crew = LeaderCrew {
         parts: Arc::clone(&parts),
-        service_key: starting.secrets.service_key.clone(),
-        endorsed: Mutex::default(),
+        duties: Duties::new(Arc::clone(&parts), starting.secrets.service_key.clone()),
     };
     let beginning = Beginning {
         id,
@@ -224,9 +214,7 @@ fn listen(
 /// What a leader needs and does.
 struct LeaderCrew {
     parts: Arc<Parts>,
-    service_key: Zeroizing<Vec<u8>>,
-    /// When a node's certificate was proposed last.
-    endorsed: Mutex<HashMap<String, Instant>>,
+    duties: Duties,
 }
 
 impl Crew for LeaderCrew {
@@ -252,56 +240,7 @@ impl Crew for LeaderCrew {
             .collect()
     }
 
-    /// Gives certificates to nodes that became trusted.
     fn duties(&self) {
-        let waiting = nodes(&*self.parts.reader)
-            .into_iter()
-            .filter(|node| node.status == NodeStatus::Trusted && node.cert.is_none());
-        for node in waiting {
-            let now = Instant::now();
-            let mut endorsed = self.endorsed.lock().unwrap_or_else(PoisonError::into_inner);
-            let again = endorsed
-                .get(&node.id)
-                .is_none_or(|at| now - *at >= ENDORSE_AGAIN);
-            if !again {
-                continue;
-            }
-            endorsed.insert(node.id.clone(), now);
-            drop(endorsed);
-            match self.endorsement(&node) {
-                Ok(endorsement) => submit(&self.parts.queue, Box::new(endorsement)),
-                Err(error) => {
-                    tracing::warn!(node = node.id, %error, "a trusted node gets no certificate");
-                }
-            }
-        }
-    }
-}
-
-impl LeaderCrew {
-    fn endorsement(&self, node: &NodeRow) -> Result<EndorseNode, identity::IdentityError> {
-        let now = OffsetDateTime::now_utc();
-        let key = STANDARD
-            .decode(&node.public_key)
-            .map_err(|_| identity::IdentityError::Key { what: "node" })?;
-        let names = &node.subject_alt_names;
-        Ok(EndorseNode {
-            id: node.id.clone(),
-            cert: identity::endorse_node(&self.service_key, &key, names, now)?,
-            ends_at: (now + NODE_VALIDITY).unix_timestamp(),
-        })
-    }
-}
-
-/// Hands a transaction in; nobody waits for the answer, what it leaves is looked at again.
-fn submit(queue: &Queue, transaction: Box<dyn Transaction>) {
-    let (sender, _) = oneshot::channel();
-    let submitted = queue.submit(Submission {
-        transactions: vec![transaction],
-        wait: Wait::Executed,
-        reply: Reply::One(sender),
-    });
-    if let Err(error) = submitted {
-        tracing::debug!(%error, "a leader's duty has to wait");
+        self.duties.look();
     }
 }

@@ -103,11 +103,17 @@ pub fn node_cert(
     now: OffsetDateTime,
 ) -> Result<String, IdentityError> {
     let public_key = public_key(&secrets.node_key)?;
-    endorse_node(&secrets.service_key, &public_key, subject_alt_names, now)
+    endorse_node(
+        &secrets.service_key,
+        &public_key,
+        subject_alt_names,
+        now,
+        NODE_VALIDITY,
+    )
 }
 
 /// The certificate of the node with this public key (SubjectPublicKeyInfo, DER), endorsed by the
-/// service, PEM.
+/// service for so long, PEM.
 ///
 /// # Errors
 /// A key is none, or a name is neither a DNS name nor an IP address.
@@ -116,6 +122,7 @@ pub fn endorse_node(
     public_key: &[u8],
     subject_alt_names: &[String],
     now: OffsetDateTime,
+    validity: Duration,
 ) -> Result<String, IdentityError> {
     let failed = |source| IdentityError::Certificate {
         what: "node",
@@ -134,7 +141,7 @@ pub fn endorse_node(
     ];
     params.use_authority_key_identifier_extension = true;
     params.not_before = now - BACKDATED;
-    params.not_after = now + NODE_VALIDITY;
+    params.not_after = now + validity;
     let key = SubjectPublicKeyInfo::from_der(public_key)
         .map_err(|_| IdentityError::Key { what: "node" })?;
     Ok(params.signed_by(&key, &issuer).map_err(failed)?.pem())

@@ -20,6 +20,7 @@ mod commit;
 mod committer;
 pub mod config;
 mod consensus;
+mod duties;
 mod executor;
 mod fatal;
 pub mod identity;

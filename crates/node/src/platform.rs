@@ -6,8 +6,8 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use attest::insecure_virtual::VirtualEvidence;
-use attest::{Evidence, HexBytes, report_data_for};
+use ::platform::{CollectFault, Collected, Linux, collect, collect_virtual};
+use attest::{Evidence, HexBytes, ReportData, report_data_for};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -135,15 +135,15 @@ pub fn save(dir: &Path, secrets: &Secrets) -> Result<(), SecretsError> {
         .map_err(|source| SecretsError::Io { path, source })
 }
 
-/// What a virtual node says that it runs: the digest of its program, and of settings that it does
-/// not have.
+/// What a virtual node says that it runs.
 ///
 /// # Errors
 /// The program cannot be read.
 pub(crate) fn virtual_measurement() -> std::io::Result<(HexBytes<32>, HexBytes<32>)> {
-    let program = std::fs::read("/proc/self/exe")?;
-    let settings = Digest::of(b"");
-    Ok((HexBytes(Digest::of(&program).0), HexBytes(settings.0)))
+    match collect_virtual(&Linux::default(), &ReportData::ZERO)? {
+        Evidence::Virtual(said) => Ok((said.measurement, said.host_data)),
+        _ => Err(std::io::Error::other("this is no virtual evidence")),
+    }
 }
 
 /// Which network evidence is for: the digest of the service's public key.
@@ -160,15 +160,21 @@ pub(crate) fn evidence(
     encryption_key: &[u8],
     service: &Cert,
 ) -> std::io::Result<serde_json::Value> {
-    let (measurement, host_data) = virtual_measurement()?;
     let network = network_id(service.key_digest());
     let nonce = Digest::of(encryption_key);
     let report_data = report_data_for(crate::admission::LABEL, public_key, &network, &nonce.0);
-    let evidence = Evidence::Virtual(VirtualEvidence {
-        measurement,
-        host_data,
-        report_data,
-    });
+    let machine = Linux::default();
+    let evidence = match collect(&machine, None, &report_data) {
+        Ok(Collected::Complete(evidence)) => *evidence,
+        Ok(Collected::Report(_) | Collected::Quote(_)) => {
+            return Err(std::io::Error::other(
+                "the platform gives a report, but not its vendor's certificates; configure the \
+                 host to pass them on",
+            ));
+        }
+        Err(CollectFault::NoPlatform) => collect_virtual(&machine, &report_data)?,
+        Err(fault) => return Err(std::io::Error::other(fault)),
+    };
     Ok(serde_json::to_value(evidence).expect("hex texts are JSON"))
 }
 

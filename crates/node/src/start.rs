@@ -272,6 +272,7 @@ impl Starting<'_> {
             subject_alt_names: names.clone(),
             cert: Some(cert.clone()),
             cert_ends_at: (self.now + NODE_VALIDITY).unix_timestamp(),
+            data: serde_json::Value::Null,
         };
         Ok((node, cert))
     }

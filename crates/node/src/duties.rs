@@ -1,0 +1,157 @@
+//! What the leader does because members decided it: whatever takes a key or a clock
+//! ([`ledger::governance::wishes`] has the contract).
+//!
+//! Each effect is recorded in the transaction that takes the wish, so it happens once, whoever leads.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ledger::governance::wishes::{self, ALL_NODE_CERTS, NODE_CERT, REMOVE_NODE, TRUST_NODE, Wish};
+use ledger::nodes::{EndorseNode, NodeRow, NodeStatus, PutNode, node, nodes};
+use ledger::{Rejection, Transaction, Tx};
+use time::OffsetDateTime;
+use tokio::sync::oneshot;
+use verify::Digest;
+use zeroize::Zeroizing;
+
+use crate::identity::{self, IdentityError, NODE_VALIDITY};
+use crate::parts::Parts;
+use crate::submit::{Reply, Submission, Wait};
+
+/// What was handed in is not handed in again within this time.
+const AGAIN: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// A leader's duties.
+pub(crate) struct Duties {
+    parts: Arc<Parts>,
+    service_key: Zeroizing<Vec<u8>>,
+    /// When something was handed in last, by what it is.
+    handed_in: Mutex<HashMap<String, Instant>>,
+}
+
+impl Duties {
+    pub(crate) fn new(parts: Arc<Parts>, service_key: Zeroizing<Vec<u8>>) -> Self {
+        Self {
+            parts,
+            service_key,
+            handed_in: Mutex::default(),
+        }
+    }
+
+    /// Looks what is to be done, and hands it in.
+    pub(crate) fn look(&self) {
+        let state = &*self.parts.reader;
+        for (key, wish) in wishes::all(state) {
+            if let Some(transaction) = self.effect(&key, &wish) {
+                self.hand_in(&key, transaction);
+            }
+        }
+        // Who joined while the service opened is trusted without a decision.
+        for row in nodes(state) {
+            if row.status == NodeStatus::Trusted && row.cert.is_none() {
+                let days = None;
+                match self.certificate(&row, days) {
+                    Ok((cert, ends_at)) => {
+                        let id = row.id.clone();
+                        let endorse = EndorseNode { id, cert, ends_at };
+                        self.hand_in(&row.id, Box::new(endorse));
+                    }
+                    Err(error) => tracing::warn!(node = row.id, %error, "no certificate"),
+                }
+            }
+        }
+    }
+
+    /// The transaction that carries a wish out; `None` for one that this version leaves alone.
+    fn effect(&self, key: &str, wish: &Wish) -> Option<Box<dyn Transaction>> {
+        let state = &*self.parts.reader;
+        let days = wish.args["validity_period_days"].as_u64();
+        let (action, about) = wishes::split_key(key);
+        let rows = match (action, about) {
+            (TRUST_NODE, Some(id)) => self.with_certificate(node(state, id)?, days),
+            (REMOVE_NODE, Some(id)) => vec![NodeRow {
+                status: NodeStatus::Retired,
+                ..node(state, id)?
+            }],
+            (NODE_CERT, Some(id)) => self.with_certificate(node(state, id)?, days),
+            (ALL_NODE_CERTS, None) => {
+                let trusted = nodes(state).into_iter();
+                trusted
+                    .filter(|row| row.status == NodeStatus::Trusted)
+                    .flat_map(|row| self.with_certificate(row, days))
+                    .collect()
+            }
+            _ => return None,
+        };
+        let key = key.to_owned();
+        Some(Box::new(move |tx: &mut Tx<'_>| {
+            if wishes::take(tx, &key).is_none() {
+                return Err(Rejection::Conflict(format!("{key} was done before")));
+            }
+            for row in rows {
+                Box::new(PutNode { node: row }).run(tx)?;
+            }
+            Ok(Digest::ZERO)
+        }))
+    }
+
+    /// The node as a trusted one, with a certificate; nothing where none can be made.
+    fn with_certificate(&self, row: NodeRow, days: Option<u64>) -> Vec<NodeRow> {
+        match self.certificate(&row, days) {
+            Ok((cert, cert_ends_at)) => vec![NodeRow {
+                status: NodeStatus::Trusted,
+                cert: Some(cert),
+                cert_ends_at,
+                ..row
+            }],
+            Err(error) => {
+                tracing::warn!(node = row.id, %error, "a node that members trust gets no certificate");
+                Vec::new()
+            }
+        }
+    }
+
+    fn certificate(
+        &self,
+        row: &NodeRow,
+        days: Option<u64>,
+    ) -> Result<(String, i64), IdentityError> {
+        let now = OffsetDateTime::now_utc();
+        let validity = days
+            .and_then(|days| i64::try_from(days).ok())
+            .map_or(NODE_VALIDITY, time::Duration::days);
+        let key = STANDARD
+            .decode(&row.public_key)
+            .map_err(|_| IdentityError::Key { what: "node" })?;
+        let names = &row.subject_alt_names;
+        let cert = identity::endorse_node(&self.service_key, &key, names, now, validity)?;
+        Ok((cert, (now + validity).unix_timestamp()))
+    }
+
+    /// Nobody waits for the answer: what it leaves is looked at again.
+    fn hand_in(&self, what: &str, transaction: Box<dyn Transaction>) {
+        let now = Instant::now();
+        let mut handed_in = self
+            .handed_in
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        handed_in.retain(|_, at| now.saturating_duration_since(*at) < AGAIN);
+        if handed_in.contains_key(what) {
+            return;
+        }
+        handed_in.insert(what.to_owned(), now);
+        drop(handed_in);
+        let (sender, _) = oneshot::channel();
+        let submitted = self.parts.queue.submit(Submission {
+            transactions: vec![transaction],
+            wait: Wait::Executed,
+            reply: Reply::One(sender),
+        });
+        if let Err(error) = submitted {
+            tracing::debug!(%error, "a leader's duty has to wait");
+        }
+    }
+}
