@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use attest::azure::{AzureRefusal, HardwareReport, HclReport, RuntimeClaims};
 use attest::snp::Endorsements;
+use attest::tpm_quote::{TpmQuote, TpmQuoteFault};
+use attest::{HexBytes, ReportData};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
@@ -18,8 +20,11 @@ use crate::tpm::{self, TpmFault};
 pub(crate) const DEVICE: &str = "/dev/tpmrm0";
 const REPORT: u32 = 0x0140_0001;
 const GUEST_DATA: u32 = 0x0140_0002;
+const ATTESTATION_KEY: u32 = 0x8100_0003;
 /// The paravisor renews the report this long after the guest wrote its data, at the latest.
 const RENEWAL: Duration = Duration::from_secs(3);
+/// A register may change between reading and quoting it: this many attempts.
+const ATTEMPTS: u32 = 3;
 const ANSWER_MAX: usize = 256 * 1024;
 
 /// Azure gave no evidence.
@@ -44,16 +49,17 @@ pub enum AzureFault {
 
 /// What Azure has for a guest that asked with 64 bytes.
 #[derive(Debug)]
-pub(crate) enum AzureReport {
-    Snp {
-        report: Vec<u8>,
-        endorsements: Option<Endorsements>,
-        claims: RuntimeClaims,
-    },
-    Tdx {
-        quote: Vec<u8>,
-        claims: RuntimeClaims,
-    },
+pub(crate) struct AzureReport {
+    pub(crate) hardware: AzureHardware,
+    pub(crate) claims: RuntimeClaims,
+    pub(crate) boot: TpmQuote,
+}
+
+/// What the hardware signed, and Azure's statements about it.
+#[derive(Debug)]
+pub(crate) enum AzureHardware {
+    Snp(Vec<u8>, Endorsements),
+    Tdx(Vec<u8>),
 }
 
 /// Whether the TPM is one with a report in it.
@@ -69,16 +75,34 @@ pub(crate) fn is_there(machine: &dyn Machine) -> bool {
 pub(crate) fn report(machine: &dyn Machine, data: &[u8; 64]) -> Result<AzureReport, AzureFault> {
     let mut tpm = machine.tpm().map_err(TpmFault::from)?;
     let report = fresh_report(machine, tpm.as_mut(), data)?;
-    match report.hardware {
-        HardwareReport::Snp(bytes) => Ok(AzureReport::Snp {
-            report: bytes,
-            endorsements: Some(endorsements(machine)?),
-            claims: report.claims,
-        }),
-        HardwareReport::Tdx(td_report) => Ok(AzureReport::Tdx {
-            quote: quote(machine, &td_report)?,
-            claims: report.claims,
-        }),
+    let boot = boot(tpm.as_mut(), &report.claims, &HexBytes(*data))?;
+    let hardware = match report.hardware {
+        HardwareReport::Snp(report) => AzureHardware::Snp(report, endorsements(machine)?),
+        HardwareReport::Tdx(td_report) => AzureHardware::Tdx(quote(machine, &td_report)?),
+    };
+    Ok(AzureReport {
+        hardware,
+        claims: report.claims,
+        boot,
+    })
+}
+
+/// What the TPM says about the boot, by the key that the paravisor vouches for.
+fn boot(
+    tpm: &mut dyn Tpm,
+    claims: &RuntimeClaims,
+    report_data: &ReportData,
+) -> Result<TpmQuote, AzureFault> {
+    let key = claims.attestation_key()?;
+    let nonce = TpmQuote::nonce_for(report_data);
+    let mut attempts = 1..=ATTEMPTS;
+    loop {
+        let quote = tpm::quote(tpm, ATTESTATION_KEY, &nonce)?;
+        match quote.verify(&key, &nonce) {
+            Ok(()) => return Ok(quote),
+            Err(TpmQuoteFault::Registers) if attempts.next().is_some() => {}
+            Err(fault) => return Err(AzureRefusal::from(fault).into()),
+        }
     }
 }
 
@@ -95,7 +119,7 @@ fn fresh_report(
     let length = tpm::area_length(tpm, REPORT)?.ok_or(AzureFault::NoReport)?;
     let report = HclReport::parse(&tpm::read_area(tpm, REPORT, length)?)?;
     // A report from before our data would be refused far away; say so here.
-    report.claims.hardware_data_for(&attest::HexBytes(*data))?;
+    report.claims.hardware_data_for(&HexBytes(*data))?;
     Ok(report)
 }
 

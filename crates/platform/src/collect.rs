@@ -3,9 +3,10 @@
 use attest::azure::RuntimeClaims;
 use attest::intel::{Collateral, IntelEvidence};
 use attest::snp::{Endorsements, SnpEvidence};
+use attest::tpm_quote::TpmQuote;
 use attest::{Evidence, Paravised, ReportData};
 
-use crate::azure::{self, AzureFault, AzureReport};
+use crate::azure::{self, AzureFault, AzureHardware};
 use crate::certs;
 use crate::gramine::{self, GramineFault};
 use crate::machine::Machine;
@@ -78,7 +79,7 @@ pub struct BareReport {
     /// The report.
     pub report: Vec<u8>,
     uvm_endorsements: Option<Vec<u8>>,
-    azure_claims: Option<RuntimeClaims>,
+    azure: Option<(RuntimeClaims, TpmQuote)>,
 }
 
 /// A TDX or SGX quote that nobody vouches for yet.
@@ -87,19 +88,21 @@ pub struct BareQuote {
     /// The quote.
     pub quote: Vec<u8>,
     is_enclave: bool,
-    azure_claims: Option<RuntimeClaims>,
+    azure: Option<(RuntimeClaims, TpmQuote)>,
 }
 
 impl BareReport {
     /// The evidence, with AMD's chain.
     pub fn with(self, endorsements: Endorsements) -> Evidence {
+        let (azure_claims, tpm_quote) = self.azure.unzip();
         Evidence::Snp(Paravised {
             hardware: SnpEvidence {
                 report: self.report,
                 endorsements,
                 uvm_endorsements: self.uvm_endorsements,
             },
-            azure_claims: self.azure_claims,
+            azure_claims,
+            tpm_quote,
         })
     }
 }
@@ -111,11 +114,13 @@ impl BareQuote {
             quote: self.quote,
             collateral,
         };
+        let (azure_claims, tpm_quote) = self.azure.unzip();
         match self.is_enclave {
             true => Evidence::Sgx(hardware),
             false => Evidence::Tdx(Paravised {
                 hardware,
-                azure_claims: self.azure_claims,
+                azure_claims,
+                tpm_quote,
             }),
         }
     }
@@ -161,7 +166,7 @@ pub fn collect(
         Platform::Gramine => Ok(Collected::Quote(BareQuote {
             quote: gramine::quote(machine, data)?,
             is_enclave: true,
-            azure_claims: None,
+            azure: None,
         })),
         Platform::Tsm => {
             let answer = tsm::request(machine, data)?;
@@ -175,7 +180,7 @@ pub fn collect(
                 "tdx_guest" => Ok(Collected::Quote(BareQuote {
                     quote: answer.report,
                     is_enclave: false,
-                    azure_claims: None,
+                    azure: None,
                 })),
                 _ => Err(CollectFault::Provider(answer.provider)),
             }
@@ -184,25 +189,25 @@ pub fn collect(
             let (report, table) = sev_guest::report(machine, data)?;
             Ok(snp(machine, context, report, certs::from_table(&table)))
         }
-        Platform::AzureVtpm => match azure::report(machine, data)? {
-            AzureReport::Snp {
-                report,
-                endorsements,
-                claims,
-            } => {
-                let bare = BareReport {
-                    report,
-                    uvm_endorsements: None,
-                    azure_claims: Some(claims),
-                };
-                Ok(endorsed(bare, endorsements))
-            }
-            AzureReport::Tdx { quote, claims } => Ok(Collected::Quote(BareQuote {
-                quote,
-                is_enclave: false,
-                azure_claims: Some(claims),
-            })),
-        },
+        Platform::AzureVtpm => {
+            let report = azure::report(machine, data)?;
+            let azure = Some((report.claims, report.boot));
+            Ok(match report.hardware {
+                AzureHardware::Snp(report, endorsements) => {
+                    let bare = BareReport {
+                        report,
+                        uvm_endorsements: None,
+                        azure,
+                    };
+                    endorsed(bare, Some(endorsements))
+                }
+                AzureHardware::Tdx(quote) => Collected::Quote(BareQuote {
+                    quote,
+                    is_enclave: false,
+                    azure,
+                }),
+            })
+        }
     }
 }
 
@@ -215,7 +220,7 @@ fn snp(
     let bare = BareReport {
         report,
         uvm_endorsements: context.and_then(|context| context.uvm_endorsements(machine)),
-        azure_claims: None,
+        azure: None,
     };
     let endorsements = from_host.or_else(|| context?.endorsements(machine));
     endorsed(bare, endorsements)

@@ -179,6 +179,8 @@ impl SevGuest for SevDevice {
 }
 
 type Paravisor = fn(&[u8]) -> Vec<u8>;
+/// Signs a statement with the attestation key.
+type Signer = Box<dyn Fn(&[u8]) -> Vec<u8>>;
 
 /// A TPM with areas; the report's follows the guest's data as Azure's paravisor lets it.
 #[derive(Default)]
@@ -186,6 +188,10 @@ pub(crate) struct SimulatedTpm {
     pub(crate) areas: BTreeMap<u32, Vec<u8>>,
     /// Makes the report of what the guest wrote.
     pub(crate) paravisor: Option<Paravisor>,
+    pub(crate) signer: Option<Signer>,
+    /// Register 10 changes that many times between being read and being quoted, as by IMA.
+    pub(crate) changes: u8,
+    registers: [[u8; 32]; 24],
 }
 
 const RC_HANDLE: u32 = 0x18b;
@@ -213,9 +219,18 @@ impl SimulatedTpm {
             body.extend([0, 2, 0xaa, 0xbb]);
             return Ok(body);
         }
-        // The rest is authorised by the owner with an empty password.
-        assert_eq!((half(0), word(10)), (0x8002, 0x4000_0001));
-        let handles = if code == 0x12a { 1 } else { 2 };
+        if code == 0x17e {
+            assert_eq!(half(0), 0x8001);
+            return Ok(self.read_registers(&command[10..]));
+        }
+        // The rest is authorised with the empty password of the owner or the attestation key.
+        let by = if code == 0x158 {
+            0x8100_0003
+        } else {
+            0x4000_0001
+        };
+        assert_eq!((half(0), word(10)), (0x8002, by));
+        let handles = if matches!(code, 0x12a | 0x158) { 1 } else { 2 };
         let session = 10 + 4 * handles;
         assert_eq!((word(session), word(session + 4)), (9, 0x4000_0009));
         assert_eq!(command[session + 8..session + 13], [0; 5]);
@@ -244,6 +259,13 @@ impl SimulatedTpm {
                 parameters.extend(half(at).to_be_bytes());
                 parameters.extend_from_slice(data);
             }
+            0x158 => {
+                let size = usize::from(half(at));
+                let nonce = &command[at + 2..][..size];
+                let rest = &command[at + 2 + size..];
+                assert_eq!(rest, [0, 0x10, 0, 0, 0, 1, 0, 0x0b, 3, 0xff, 0xff, 0xff]);
+                parameters = self.quote(nonce)?;
+            }
             _ => return Err(RC_COMMAND),
         }
         let mut body = u32::try_from(parameters.len())
@@ -253,6 +275,49 @@ impl SimulatedTpm {
         body.extend(parameters);
         body.extend([0, 0, 1, 0, 0]);
         Ok(body)
+    }
+}
+
+impl SimulatedTpm {
+    /// Eight registers at a time, as real ones.
+    fn read_registers(&self, selection: &[u8]) -> Vec<u8> {
+        assert_eq!(selection[..7], [0, 0, 0, 1, 0, 0x0b, 3]);
+        let wanted = (0..24_usize).filter(|n| selection[7 + n / 8] >> (n % 8) & 1 == 1);
+        let numbers: Vec<usize> = wanted.take(8).collect();
+        let mut bitmap = [0; 3];
+        for number in &numbers {
+            bitmap[number / 8] |= 1 << (number % 8);
+        }
+        let mut body = vec![0, 0, 0, 1, 0, 0, 0, 1, 0, 0x0b, 3];
+        body.extend(bitmap);
+        body.extend(u32::try_from(numbers.len()).unwrap().to_be_bytes());
+        for number in numbers {
+            body.extend([0, 32]);
+            body.extend(self.registers[number]);
+        }
+        body
+    }
+
+    fn quote(&mut self, nonce: &[u8]) -> Result<Vec<u8>, u32> {
+        if self.changes > 0 {
+            self.changes -= 1;
+            self.registers[10][0] += 1;
+        }
+        let digest =
+            aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, self.registers.as_flattened());
+        let mut message = b"\xffTCG\x80\x18\0\0".to_vec();
+        message.extend(u16::try_from(nonce.len()).unwrap().to_be_bytes());
+        message.extend(nonce);
+        message.extend([0; 25]);
+        message.extend([0, 0, 0, 1, 0, 0x0b, 3, 0xff, 0xff, 0xff, 0, 32]);
+        message.extend(digest.as_ref());
+        let signature = self.signer.as_ref().ok_or(RC_HANDLE)?(&message);
+        let mut parameters = u16::try_from(message.len()).unwrap().to_be_bytes().to_vec();
+        parameters.extend(message);
+        parameters.extend([0, 0x14, 0, 0x0b]);
+        parameters.extend(u16::try_from(signature.len()).unwrap().to_be_bytes());
+        parameters.extend(signature);
+        Ok(parameters)
     }
 }
 

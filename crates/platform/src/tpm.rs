@@ -1,8 +1,13 @@
-//! The few TPM 2.0 commands that Azure's virtual TPM is asked with (TCG library, part 3, section 31).
+//! The few TPM 2.0 commands that Azure's virtual TPM is asked with (TCG library, part 3, sections 18,
+//! 22 and 31).
 //!
-//! Every command is authorised by the owner with the empty password, as Azure leaves it.
+//! Commands are authorised with the empty password, which is the owner's and the attestation key's as
+//! Azure leaves them.
 
 use std::io;
+
+use attest::HexBytes;
+use attest::tpm_quote::{BootRegisters, TpmQuote};
 
 use crate::machine::Tpm;
 
@@ -10,6 +15,8 @@ const NV_DEFINE_SPACE: u32 = 0x12a;
 const NV_WRITE: u32 = 0x137;
 const NV_READ: u32 = 0x14e;
 const NV_READ_PUBLIC: u32 = 0x169;
+const QUOTE: u32 = 0x158;
+const PCR_READ: u32 = 0x17e;
 const OWNER: u32 = 0x4000_0001;
 const WITH_SESSION: u16 = 0x8002;
 const WITHOUT_SESSION: u16 = 0x8001;
@@ -108,6 +115,82 @@ pub(crate) fn write_area(tpm: &mut dyn Tpm, index: u32, data: &[u8]) -> Result<(
     let parameters = [&with_size(data)[..], &FROM_THE_START].concat();
     let command = authorised(NV_WRITE, &[OWNER, index], &parameters);
     transmit(tpm, "NV_Write", &command).map(|_| ())
+}
+
+/// The registers of the SHA-256 bank, and the TPM's statement about them over a nonce, signed by the
+/// key under that handle. A register that changes between the two makes them disagree.
+pub(crate) fn quote(tpm: &mut dyn Tpm, key: u32, nonce: &[u8]) -> Result<TpmQuote, TpmFault> {
+    const NAME: &str = "Quote";
+    /// The key's own scheme.
+    const NO_SCHEME: [u8; 2] = [0x00, 0x10];
+    let registers = registers(tpm)?;
+    let parameters = [
+        &with_size(nonce)[..],
+        &NO_SCHEME,
+        &selection(&ALL_REGISTERS),
+    ];
+    let body = transmit(tpm, NAME, &authorised(QUOTE, &[key], &parameters.concat()))?;
+    let parts = || {
+        // After the parameters' own length: the statement, then RSASSA with SHA-256 and its bytes.
+        let message = sized(&body, 4)?;
+        let at = 4 + 2 + message.len();
+        let scheme = body.get(at..at + 4)?;
+        let signature = sized(&body, at + 4)?;
+        (scheme == [0x00, 0x14, 0x00, 0x0b]).then(|| TpmQuote {
+            message: message.to_vec(),
+            signature: signature.to_vec(),
+            registers,
+        })
+    };
+    parts().ok_or(TpmFault::Malformed(NAME))
+}
+
+/// Register 0 to 23, as bits.
+const ALL_REGISTERS: [u8; 3] = [0xff; 3];
+
+/// Reads all registers; a TPM gives some at a time.
+fn registers(tpm: &mut dyn Tpm) -> Result<BootRegisters, TpmFault> {
+    const NAME: &str = "PCR_Read";
+    let mut registers = BootRegisters::default();
+    let mut missing = ALL_REGISTERS;
+    while missing != [0; 3] {
+        let body = transmit(
+            tpm,
+            NAME,
+            &command(WITHOUT_SESSION, PCR_READ, &selection(&missing)),
+        )?;
+        let read = register_values(&body).ok_or(TpmFault::Malformed(NAME))?;
+        if read.is_empty() {
+            return Err(TpmFault::Malformed(NAME));
+        }
+        for (number, value) in read {
+            missing[usize::from(number / 8)] &= !(1 << (number % 8));
+            registers.0.insert(number, value);
+        }
+    }
+    Ok(registers)
+}
+
+/// After a counter: which registers, then as many values.
+fn register_values(body: &[u8]) -> Option<Vec<(u8, HexBytes<32>)>> {
+    const ONE_BANK_OF_24: [u8; 7] = [0, 0, 0, 1, 0, 0x0b, 3];
+    let rest = body.get(4..)?.strip_prefix(&ONE_BANK_OF_24)?;
+    let (bitmap, rest) = rest.split_first_chunk::<3>()?;
+    let numbers =
+        (0..24_u8).filter(|number| bitmap[usize::from(number / 8)] >> (number % 8) & 1 == 1);
+    let mut rest = rest.get(4..)?;
+    let mut values = Vec::new();
+    for number in numbers {
+        let value = sized(rest, 0)?;
+        values.push((number, HexBytes(value.try_into().ok()?)));
+        rest = &rest[2 + value.len()..];
+    }
+    Some(values)
+}
+
+/// One bank, SHA-256, and bits for its registers.
+fn selection(bitmap: &[u8; 3]) -> Vec<u8> {
+    [&[0, 0, 0, 1, 0, 0x0b, 3][..], bitmap].concat()
 }
 
 fn authorised(code: u32, handles: &[u32], parameters: &[u8]) -> Vec<u8> {

@@ -1,9 +1,15 @@
 //! Evidence collected on simulated machines; where the hardware's words are real, it is believed.
 
+use std::sync::LazyLock;
+
 use attest::intel::{Collateral, PlatformPolicy, SgxPolicy, SgxSigner, TcbStatus};
 use attest::snp::{Endorsements, Report, SnpPolicy, Tcb};
+use attest::tpm_quote::BootRegisters;
 use attest::uvm::{UvmFeed, UvmPolicy};
 use attest::{Evidence, HexBytes, Policy, ReportData, UnixTime, Verdict};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
@@ -325,17 +331,29 @@ fn a_manifest_without_quotes_is_named() {
     assert!(kind, "{fault}");
 }
 
-/// What a paravisor on SNP makes of the guest's data: the real report with another binding, which
-/// breaks its signature but not its form.
-fn paravisor_on_snp(data: &[u8]) -> Vec<u8> {
-    let claims = format!(r#"{{"keys": [], "user-data": "{}"}}"#, hex::encode(data));
-    let claims_digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, claims.as_bytes());
-    let mut report = SNP_REPORT.to_vec();
-    report[0x50..0x70].copy_from_slice(claims_digest.as_ref());
+/// The attestation key of the simulated TPMs.
+static ATTESTATION_KEY: LazyLock<RsaKeyPair> =
+    LazyLock::new(|| RsaKeyPair::generate(KeySize::Rsa2048).unwrap());
+
+/// What a paravisor makes of the guest's data: a real report with another binding, which breaks its
+/// signature but not its form.
+fn paravisor(kind: u32, report: &[u8], report_data: usize, user_data: &[u8]) -> Vec<u8> {
+    // RSAPublicKey in DER: nine bytes of framing, the modulus, and 65537.
+    let modulus = &ATTESTATION_KEY.public_key().as_ref()[9..][..256];
+    let claims = serde_json::json!({
+        "keys": [{"kid": "HCLAkPub", "kty": "RSA", "e": "AQAB", "n": URL_SAFE_NO_PAD.encode(modulus)}],
+        "user-data": hex::encode_upper(user_data),
+    });
+    let claims = claims.to_string();
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, claims.as_bytes());
+    let mut report = report.to_vec();
+    report[report_data..][..32].copy_from_slice(digest.as_ref());
+    report[report_data + 32..][..32].fill(0);
+    report.resize(1184, 0);
     let mut hcl = b"HCLA".to_vec();
     hcl.resize(32, 0);
     hcl.extend(report);
-    for word in [0, 1, 2, 1, u32::try_from(claims.len()).unwrap()] {
+    for word in [0, 1, kind, 1, u32::try_from(claims.len()).unwrap()] {
         hcl.extend(word.to_le_bytes());
     }
     hcl.extend(claims.as_bytes());
@@ -343,31 +361,60 @@ fn paravisor_on_snp(data: &[u8]) -> Vec<u8> {
     hcl
 }
 
+fn on_snp(user_data: &[u8]) -> Vec<u8> {
+    paravisor(2, SNP_REPORT, 0x50, user_data)
+}
+
+fn on_tdx(user_data: &[u8]) -> Vec<u8> {
+    paravisor(4, &HCL_TDX[32..][..1024], 0x80, user_data)
+}
+
 fn azure(paravisor: fn(&[u8]) -> Vec<u8>) -> Simulated {
+    let sign = |message: &[u8]| {
+        let mut signature = vec![0; 256];
+        let random = SystemRandom::new();
+        let signed = ATTESTATION_KEY.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature);
+        signed.unwrap();
+        signature
+    };
     let tpm = SimulatedTpm {
         areas: [(0x0140_0001, paravisor(&[0; 64]))].into(),
         paravisor: Some(paravisor),
+        signer: Some(Box::new(sign)),
+        ..SimulatedTpm::default()
     };
-    Simulated {
-        tpm: Some(Rc::new(RefCell::new(tpm))),
-        ..Simulated::default()
-    }
-}
-
-#[test]
-fn azures_paravisor_is_asked_through_the_tpm() {
-    let mut machine = azure(paravisor_on_snp);
     let pem = format!(
         "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
         STANDARD.encode(VCEK)
     );
-    let answer = serde_json::json!({"vcekCert": pem, "certificateChain": ""}).to_string();
-    let path = "GET /metadata/THIM/amd/certification".to_owned();
-    machine.metadata.insert(path, answer.into_bytes());
+    let certificates = serde_json::json!({"vcekCert": pem, "certificateChain": ""});
+    let quote = serde_json::json!({"quote": URL_SAFE_NO_PAD.encode(TDX_QUOTE)});
+    let metadata = [
+        ("GET /metadata/THIM/amd/certification", certificates),
+        ("POST /acc/tdquote", quote),
+    ];
+    let metadata =
+        metadata.map(|(path, answer)| (path.to_owned(), answer.to_string().into_bytes()));
+    Simulated {
+        tpm: Some(Rc::new(RefCell::new(tpm))),
+        metadata: metadata.into(),
+        ..Simulated::default()
+    }
+}
+
+fn change_tpm(machine: &Simulated, change: impl FnOnce(&mut SimulatedTpm)) {
+    change(&mut machine.tpm.as_ref().unwrap().borrow_mut());
+}
+
+#[test]
+fn azures_paravisor_is_asked_through_the_tpm() {
+    let machine = azure(on_snp);
     assert_eq!(detect(&machine).unwrap(), Platform::AzureVtpm);
     let asked = HexBytes([5; 64]);
     // The first time the area of the guest's data is made, the second time it is there.
     for _ in 0..2 {
+        // A register may change while it is read; then it is read again.
+        change_tpm(&machine, |tpm| tpm.changes = 2);
         let collected = collect(&machine, None, &asked).unwrap();
         let Collected::Complete(evidence) = collected else {
             panic!("{collected:?}");
@@ -380,20 +427,17 @@ fn azures_paravisor_is_asked_through_the_tpm() {
         let report = Report::parse(&guest.hardware.report).unwrap();
         assert_eq!(report.report_data, bound);
         assert_eq!(guest.hardware.endorsements.vek, VCEK);
+        let zero = BootRegisters([(7, HexBytes::ZERO)].into());
+        let booted = claims.check_boot(guest.tpm_quote.as_ref(), [&zero].into_iter(), &asked);
+        assert_eq!(booted, Ok(()));
     }
     assert_eq!(*machine.waited.borrow(), Duration::from_secs(6));
 }
 
 #[test]
 fn azures_trust_domains_get_their_quote_from_the_host() {
-    // That real domain had asked with zeros.
-    let mut machine = azure(|_| HCL_TDX.to_vec());
-    let answer = serde_json::json!({"quote": URL_SAFE_NO_PAD.encode(TDX_QUOTE)});
-    machine.metadata.insert(
-        "POST /acc/tdquote".to_owned(),
-        answer.to_string().into_bytes(),
-    );
-    let Collected::Quote(bare) = collect(&machine, None, &NOTHING).unwrap() else {
+    let machine = azure(on_tdx);
+    let Collected::Quote(bare) = collect(&machine, None, &HexBytes([1; 64])).unwrap() else {
         panic!("there is no collateral");
     };
     assert_eq!(bare.quote, TDX_QUOTE);
@@ -403,19 +447,46 @@ fn azures_trust_domains_get_their_quote_from_the_host() {
     let report = URL_SAFE_NO_PAD
         .decode(body["report"].as_str().unwrap())
         .unwrap();
-    assert_eq!(report, HCL_TDX[32..32 + 1024]);
+    assert_eq!(report.len(), 1024);
+    assert_eq!(report[..0x80], HCL_TDX[32..][..0x80]);
+}
 
-    // Older data than ours is noticed here already.
-    let fault = collect(&machine, None, &HexBytes([1; 64])).unwrap_err();
+#[test]
+fn a_paravisor_or_tpm_that_answers_another_question_is_noticed_here_already() {
+    let fault = |machine: &Simulated| collect(machine, None, &HexBytes([1; 64])).unwrap_err();
+    // That real domain had asked with zeros.
+    let stale = azure(|_| HCL_TDX.to_vec());
+    let unwanted = fault(&stale);
     assert!(
-        matches!(fault, CollectFault::Azure(AzureFault::Report(_))),
-        "{fault}"
+        matches!(unwanted, CollectFault::Azure(AzureFault::Report(_))),
+        "{unwanted}"
+    );
+    // A key that the paravisor does not vouch for.
+    let machine = azure(on_snp);
+    change_tpm(&machine, |tpm| {
+        tpm.signer = Some(Box::new(|_| vec![1; 256]))
+    });
+    let forged = fault(&machine);
+    assert!(forged.to_string().contains("has not signed"), "{forged}");
+    // Registers that never stand still.
+    let machine = azure(on_snp);
+    change_tpm(&machine, |tpm| tpm.changes = 99);
+    let moving = fault(&machine);
+    assert!(moving.to_string().contains("other registers"), "{moving}");
+    let machine = azure(on_snp);
+    change_tpm(&machine, |tpm| tpm.signer = None);
+    let keyless = fault(&machine);
+    assert!(
+        matches!(keyless, CollectFault::Azure(AzureFault::Tpm(_))),
+        "{keyless}"
     );
 }
 
 #[test]
 fn a_silent_metadata_service_is_named() {
-    let fault = collect(&azure(paravisor_on_snp), None, &NOTHING).unwrap_err();
+    let mut machine = azure(on_snp);
+    machine.metadata.clear();
+    let fault = collect(&machine, None, &NOTHING).unwrap_err();
     let unreachable = matches!(fault, CollectFault::Azure(AzureFault::Unreachable(_)));
     assert!(unreachable, "{fault}");
 }
