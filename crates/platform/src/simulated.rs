@@ -192,14 +192,21 @@ pub(crate) struct SimulatedTpm {
     /// Register 10 changes that many times between being read and being quoted, as by IMA.
     pub(crate) changes: u8,
     registers: [[u8; 32]; 24],
+    /// It is busy with itself for that many commands.
+    pub(crate) busy: u8,
 }
 
 const RC_HANDLE: u32 = 0x18b;
+const RC_RETRY: u32 = 0x922;
 const RC_VALUE: u32 = 0x1c4;
 const RC_COMMAND: u32 = 0x143;
 
 impl SimulatedTpm {
     fn execute(&mut self, command: &[u8]) -> Result<Vec<u8>, u32> {
+        if self.busy > 0 {
+            self.busy -= 1;
+            return Err(RC_RETRY);
+        }
         let word = |at: usize| u32::from_be_bytes(command[at..at + 4].try_into().unwrap());
         let half = |at: usize| u16::from_be_bytes(command[at..at + 2].try_into().unwrap());
         assert_eq!(

@@ -22,6 +22,10 @@ const WITH_SESSION: u16 = 0x8002;
 const WITHOUT_SESSION: u16 = 0x8001;
 /// No area of that index.
 const RC_HANDLE: u32 = 0x18b;
+/// Not now, such as during a self test: the same command again.
+const RC_RETRY: u32 = 0x922;
+const RC_TESTING: u32 = 0x90a;
+const ATTEMPTS: u32 = 10;
 /// Every TPM reads and writes this much at once.
 const CHUNK: u16 = 512;
 /// Far more than a report has.
@@ -219,6 +223,23 @@ fn command(tag: u16, code: u32, body: &[u8]) -> Vec<u8> {
 
 /// What follows the head of a response that says that all is well.
 fn transmit(tpm: &mut dyn Tpm, name: &'static str, command: &[u8]) -> Result<Vec<u8>, TpmFault> {
+    for _ in 1..ATTEMPTS {
+        match transmit_once(tpm, name, command) {
+            Err(TpmFault::Code {
+                code: RC_RETRY | RC_TESTING,
+                ..
+            }) => {}
+            done => return done,
+        }
+    }
+    transmit_once(tpm, name, command)
+}
+
+fn transmit_once(
+    tpm: &mut dyn Tpm,
+    name: &'static str,
+    command: &[u8],
+) -> Result<Vec<u8>, TpmFault> {
     let response = tpm.transmit(command)?;
     let malformed = TpmFault::Malformed(name);
     let Some((&[_, _, l0, l1, l2, l3, c0, c1, c2, c3], body)) = response.split_first_chunk() else {

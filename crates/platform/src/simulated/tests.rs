@@ -414,7 +414,7 @@ fn azures_paravisor_is_asked_through_the_tpm() {
     // The first time the area of the guest's data is made, the second time it is there.
     for _ in 0..2 {
         // A register may change while it is read; then it is read again.
-        change_tpm(&machine, |tpm| tpm.changes = 2);
+        change_tpm(&machine, |tpm| (tpm.changes, tpm.busy) = (2, 3));
         let collected = collect(&machine, None, &asked).unwrap();
         let Collected::Complete(evidence) = collected else {
             panic!("{collected:?}");
