@@ -1,5 +1,6 @@
 //! The TPM commands, against a TPM that others wrote: `cargo nextest run -p platform --run-ignored all`
 //! where `swtpm` and `tpm2-tools` are installed.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
