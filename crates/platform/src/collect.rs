@@ -2,6 +2,7 @@
 
 use attest::azure::RuntimeClaims;
 use attest::intel::{Collateral, IntelEvidence};
+use attest::nitro::NitroEvidence;
 use attest::snp::{Endorsements, SnpEvidence};
 use attest::tpm_quote::TpmQuote;
 use attest::{Evidence, Paravised, ReportData};
@@ -10,6 +11,7 @@ use crate::azure::{self, AzureFault, AzureHardware};
 use crate::certs;
 use crate::gramine::{self, GramineFault};
 use crate::machine::Machine;
+use crate::nsm::{self, NsmFault};
 use crate::security_context::SecurityContext;
 use crate::sev_guest::{self, SevGuestFault};
 use crate::tsm::{self, TsmFault};
@@ -19,6 +21,8 @@ use crate::tsm::{self, TsmFault};
 pub enum Platform {
     /// An SGX enclave under Gramine.
     Gramine,
+    /// An enclave on AWS Nitro.
+    Nitro,
     /// The kernel's common door to SNP and TDX.
     Tsm,
     /// SNP, on kernels without the common door.
@@ -32,9 +36,9 @@ pub enum Platform {
 pub enum CollectFault {
     /// There is no such hardware, or this process cannot see it.
     #[error(
-        "this machine offers no hardware evidence: neither {gramine}, {tsm}, {sev} nor a report in \
-         {tpm}; run on confidential hardware, or say that the node is virtual",
-        gramine = gramine::KIND, tsm = tsm::REPORTS, sev = sev_guest::DEVICE, tpm = azure::DEVICE
+        "this machine offers no hardware evidence: neither {gramine}, {nsm}, {tsm}, {sev} nor a \
+         report in {tpm}; run on confidential hardware, or say that the node is virtual",
+        gramine = gramine::KIND, nsm = nsm::DEVICE, tsm = tsm::REPORTS, sev = sev_guest::DEVICE, tpm = azure::DEVICE
     )]
     NoPlatform,
     /// A trust domain whose kernel makes reports that only this machine can check.
@@ -55,6 +59,9 @@ pub enum CollectFault {
     /// See [`GramineFault`].
     #[error(transparent)]
     Gramine(#[from] GramineFault),
+    /// See [`NsmFault`].
+    #[error(transparent)]
+    Nsm(#[from] NsmFault),
     /// See [`AzureFault`].
     #[error(transparent)]
     Azure(#[from] AzureFault),
@@ -131,6 +138,9 @@ pub fn detect(machine: &dyn Machine) -> Result<Platform, CollectFault> {
     if machine.exists(gramine::KIND) {
         return Ok(Platform::Gramine);
     }
+    if machine.exists(nsm::DEVICE) {
+        return Ok(Platform::Nitro);
+    }
     if machine.exists(tsm::REPORTS) {
         return Ok(Platform::Tsm);
     }
@@ -168,6 +178,11 @@ pub fn collect(
             is_enclave: true,
             azure: None,
         })),
+        Platform::Nitro => {
+            let document = nsm::document(machine, data)?;
+            let evidence = Evidence::Nitro(NitroEvidence { document });
+            Ok(Collected::Complete(Box::new(evidence)))
+        }
         Platform::Tsm => {
             let answer = tsm::request(machine, data)?;
             match answer.provider.as_str() {

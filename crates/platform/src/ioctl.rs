@@ -1,8 +1,9 @@
-//! The three requests of `/dev/sev-guest`: the only unsafe code of the house.
+//! The three requests of `/dev/sev-guest` and the one of `/dev/nsm`: the only unsafe code of the house.
 //!
 //! `linux/sev-guest.h`: each request is a structure of 32 bytes that holds the addresses of a
 //! request and of room for the response. The kernel reads and writes exactly as many bytes behind
-//! them as the request's number says.
+//! them as the request's number says. `linux/nsm.h`: the structure holds two addresses with their
+//! lengths, and the kernel says in the second how much it wrote.
 #![expect(
     unsafe_code,
     reason = "an ioctl that takes addresses has no safe form; each is made and used in one function"
@@ -12,12 +13,26 @@ use std::fs::File;
 use std::io;
 
 use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
+use zeroize::Zeroizing;
 
 use crate::machine::{SevFault, SevGuest};
 
 const GET_REPORT: Opcode = opcode::read_write::<GuestRequest>(b'S', 0);
 const GET_DERIVED_KEY: Opcode = opcode::read_write::<GuestRequest>(b'S', 1);
 const GET_EXT_REPORT: Opcode = opcode::read_write::<GuestRequest>(b'S', 2);
+
+const NSM: Opcode = opcode::read_write::<NsmMessage>(0x0a, 0);
+/// The longest response of the security module (`NSM_RESPONSE_MAX_SIZE`).
+const NSM_RESPONSE_MAX: usize = 0x3000;
+
+/// `struct nsm_iovec`, twice: the request and room for the response.
+#[repr(C)]
+struct NsmMessage {
+    request: u64,
+    request_length: u64,
+    response: u64,
+    response_length: u64,
+}
 
 /// `struct snp_guest_request_ioctl`.
 #[repr(C)]
@@ -47,8 +62,8 @@ impl SevGuest for Device {
         // (`struct snp_report_resp`), which both live until the call returns.
         unsafe {
             self.request::<GET_REPORT>(
-                std::ptr::from_ref(request).addr() as u64,
-                response.as_mut_ptr().addr() as u64,
+                address(std::ptr::from_ref(request)),
+                address(response.as_mut_ptr()),
             )
         }?;
         Ok(response)
@@ -64,7 +79,7 @@ impl SevGuest for Device {
         let room = u32::try_from(certs.len()).unwrap_or(u32::MAX);
         let mut extended = ExtendedRequest {
             request: *request,
-            certs: certs.as_mut_ptr().addr() as u64,
+            certs: address(certs.as_mut_ptr()),
             certs_len: room,
         };
         // SAFETY: the kernel reads `struct snp_ext_report_req`, of which it rewrites the length, and
@@ -72,29 +87,31 @@ impl SevGuest for Device {
         // until the call returns.
         let result = unsafe {
             self.request::<GET_EXT_REPORT>(
-                std::ptr::from_mut(&mut extended).addr() as u64,
-                response.as_mut_ptr().addr() as u64,
+                address(std::ptr::from_mut(&mut extended)),
+                address(response.as_mut_ptr()),
             )
         };
         *certs_len = extended.certs_len;
         result.map(|()| response)
     }
 
-    fn derived_key(&mut self, request: &[u8; 32]) -> Result<Box<[u8; 64]>, SevFault> {
+    fn derived_key(&mut self, request: &[u8; 32]) -> Result<Zeroizing<[u8; 64]>, SevFault> {
         // `struct snp_derived_key_req` has grown to 40 bytes; older kernels read the first 32.
         let mut long = [0; 40];
         long[..32].copy_from_slice(request);
-        let mut response = Box::new([0; 64]);
+        let mut response = Zeroizing::new([0; 64]);
         // SAFETY: the kernel reads 40 bytes at most and writes 64 (`struct snp_derived_key_resp`),
         // which both live until the call returns.
         unsafe {
-            self.request::<GET_DERIVED_KEY>(
-                long.as_ptr().addr() as u64,
-                response.as_mut_ptr().addr() as u64,
-            )
+            self.request::<GET_DERIVED_KEY>(address(long.as_ptr()), address(response.as_mut_ptr()))
         }?;
         Ok(response)
     }
+}
+
+/// An address for the kernel. Exposed, so that the compiler knows that what is there may change.
+fn address<T>(pointer: *const T) -> u64 {
+    pointer.expose_provenance() as u64
 }
 
 impl Device {
@@ -123,6 +140,24 @@ impl Device {
     }
 }
 
+/// Sends one message to the security module of a Nitro enclave and receives its response.
+pub(crate) fn nsm(device: &File, request: &[u8]) -> io::Result<Vec<u8>> {
+    let mut response = vec![0; NSM_RESPONSE_MAX];
+    let mut message = NsmMessage {
+        request: address(request.as_ptr()),
+        request_length: request.len() as u64,
+        response: address(response.as_mut_ptr()),
+        response_length: response.len() as u64,
+    };
+    // SAFETY: `NsmMessage` is what that request takes and updates; the kernel reads `request_length`
+    // bytes of the request and writes up to `response_length` bytes of response, which both live
+    // until the call returns.
+    unsafe { ioctl(device, Updater::<NSM, _>::new(&mut message)) }?;
+    let length = usize::try_from(message.response_length).unwrap_or(usize::MAX);
+    response.truncate(length);
+    Ok(response)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +168,7 @@ mod tests {
         assert_eq!(GET_REPORT, 0xc020_5300);
         assert_eq!(GET_DERIVED_KEY, 0xc020_5301);
         assert_eq!(GET_EXT_REPORT, 0xc020_5302);
+        assert_eq!(NSM, 0xc020_0a00);
         assert_eq!(std::mem::offset_of!(GuestRequest, request), 8);
         assert_eq!(std::mem::offset_of!(GuestRequest, errors), 24);
         assert_eq!(std::mem::offset_of!(ExtendedRequest, certs), 96);

@@ -15,6 +15,7 @@ mod gramine;
 mod ioctl;
 mod linux;
 mod machine;
+mod nsm;
 mod security_context;
 mod sev_guest;
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub use collect::{BareQuote, BareReport, CollectFault, Collected, Platform, coll
 pub use gramine::GramineFault;
 pub use linux::Linux;
 pub use machine::{Machine, SevFault, SevGuest, Tpm};
+pub use nsm::NsmFault;
 pub use security_context::SecurityContext;
 pub use sev_guest::{RootKey, SealingKey, SevGuestFault, sealing_key};
 pub use tpm::TpmFault;

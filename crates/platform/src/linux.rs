@@ -88,6 +88,10 @@ impl Machine for Linux {
         Ok(Box::new(TpmDevice(self.device("/dev/tpmrm0")?)))
     }
 
+    fn nsm(&self, request: &[u8]) -> io::Result<Vec<u8>> {
+        ioctl::nsm(&self.device("/dev/nsm")?, request)
+    }
+
     fn metadata(&self, request: &[u8], limit: usize) -> io::Result<Vec<u8>> {
         let mut stream = TcpStream::connect_timeout(&self.metadata, self.timeout)?;
         stream.set_read_timeout(Some(self.timeout))?;
@@ -178,6 +182,16 @@ mod tests {
         let mut length = 0;
         let fault = device.extended_report(&[0; 96], &mut [0; 8], &mut length);
         assert_eq!(fault.unwrap_err().error.raw_os_error(), Some(ENOTTY));
+    }
+
+    #[test]
+    fn what_is_no_security_module_says_so() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("dev")).unwrap();
+        fs::write(root.path().join("dev/nsm"), b"").unwrap();
+        const ENOTTY: i32 = 25;
+        let error = machine(&root).nsm(b"request").unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(ENOTTY));
     }
 
     #[test]

@@ -4,7 +4,9 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-/// The system as this crate sees it: files, three devices, one service of the host.
+use zeroize::Zeroizing;
+
+/// The system as this crate sees it: files, four devices, one service of the host.
 ///
 /// Paths are those of the kernel's documentation, from the root on.
 pub trait Machine {
@@ -29,6 +31,9 @@ pub trait Machine {
 
     /// Opens the virtual TPM, `/dev/tpmrm0`.
     fn tpm(&self) -> io::Result<Box<dyn Tpm>>;
+
+    /// Sends one message to `/dev/nsm` and receives its response.
+    fn nsm(&self, request: &[u8]) -> io::Result<Vec<u8>>;
 
     /// Sends a request to Azure's metadata service of this machine (HTTP on 169.254.169.254) and
     /// reads what comes back until it hangs up, `limit` bytes at most.
@@ -60,7 +65,7 @@ pub trait SevGuest {
     ) -> Result<Box<[u8; 4000]>, SevFault>;
 
     /// `SNP_GET_DERIVED_KEY`: the answer to a request of 32 bytes.
-    fn derived_key(&mut self, request: &[u8; 32]) -> Result<Box<[u8; 64]>, SevFault>;
+    fn derived_key(&mut self, request: &[u8; 32]) -> Result<Zeroizing<[u8; 64]>, SevFault>;
 }
 
 /// The secure processor, or the host in between, did not do it.

@@ -141,7 +141,7 @@ pub fn sealing_key(
 ) -> Result<Zeroizing<[u8; 32]>, SevGuestFault> {
     let mut device = machine.sev_guest().map_err(SevGuestFault::Open)?;
     let request = from.request();
-    let answer = Zeroizing::new(*patiently(machine, || device.derived_key(&request))?);
+    let answer = patiently(machine, || device.derived_key(&request))?;
     match u32::from_le_bytes([answer[0], answer[1], answer[2], answer[3]]) {
         0 => {
             let mut key = Zeroizing::new([0; 32]);

@@ -7,6 +7,8 @@ use std::io::{self, ErrorKind};
 use std::rc::Rc;
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use crate::machine::{Machine, SevFault, SevGuest, Tpm};
 use crate::tsm::REPORTS;
 
@@ -19,6 +21,8 @@ pub(crate) struct Simulated {
     pub(crate) tsm: Option<RefCell<TsmKernel>>,
     pub(crate) sev: Option<Rc<RefCell<SevFirmware>>>,
     pub(crate) tpm: Option<Rc<RefCell<SimulatedTpm>>>,
+    /// What the security module of a Nitro enclave answers.
+    pub(crate) nsm: Option<Vec<u8>>,
     /// Answers of the metadata service by method and path.
     pub(crate) metadata: BTreeMap<String, Vec<u8>>,
     pub(crate) asked: RefCell<Vec<String>>,
@@ -169,9 +173,9 @@ impl SevGuest for SevDevice {
         Ok(answer)
     }
 
-    fn derived_key(&mut self, request: &[u8; 32]) -> Result<Box<[u8; 64]>, SevFault> {
+    fn derived_key(&mut self, request: &[u8; 32]) -> Result<Zeroizing<[u8; 64]>, SevFault> {
         let firmware = self.0.borrow();
-        let mut answer = Box::new([0; 64]);
+        let mut answer = Zeroizing::new([0; 64]);
         answer[..4].copy_from_slice(&firmware.status.to_le_bytes());
         answer[32..].copy_from_slice(request);
         Ok(answer)
@@ -363,6 +367,7 @@ impl Machine for Simulated {
         });
         in_tsm
             || (path == "/dev/sev-guest" && self.sev.is_some())
+            || (path == "/dev/nsm" && self.nsm.is_some())
             || (path == "/dev/tpmrm0" && self.tpm.is_some())
             || self.files.borrow().contains_key(path)
     }
@@ -425,6 +430,12 @@ impl Machine for Simulated {
     fn tpm(&self) -> io::Result<Box<dyn Tpm>> {
         let tpm = self.tpm.as_ref().ok_or(ErrorKind::NotFound)?;
         Ok(Box::new(TpmDevice(Rc::clone(tpm))))
+    }
+
+    fn nsm(&self, request: &[u8]) -> io::Result<Vec<u8>> {
+        let text = String::from_utf8_lossy(request).into_owned();
+        self.asked.borrow_mut().push(text);
+        self.nsm.clone().ok_or(ErrorKind::NotFound.into())
     }
 
     fn metadata(&self, request: &[u8], limit: usize) -> io::Result<Vec<u8>> {

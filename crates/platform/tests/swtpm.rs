@@ -219,6 +219,10 @@ impl Machine for SwTpm {
         Err(ErrorKind::NotFound.into())
     }
 
+    fn nsm(&self, _: &[u8]) -> io::Result<Vec<u8>> {
+        Err(ErrorKind::NotFound.into())
+    }
+
     fn program(&self) -> io::Result<Vec<u8>> {
         Err(ErrorKind::NotFound.into())
     }

@@ -492,6 +492,32 @@ fn a_silent_metadata_service_is_named() {
 }
 
 #[test]
+fn a_document_of_a_nitro_enclave_is_handed_out() {
+    let real = include_bytes!("../../../attest/testdata/nitro/document.cose");
+    // {"Attestation": {"document": ...}}
+    let mut answer = hex::decode("a16b4174746573746174696f6ea168646f63756d656e7459").unwrap();
+    answer.extend(u16::try_from(real.len()).unwrap().to_be_bytes());
+    answer.extend(real);
+    let machine = Simulated {
+        nsm: Some(answer),
+        ..Simulated::default()
+    };
+    assert_eq!(detect(&machine).unwrap(), Platform::Nitro);
+    let evidence = complete(&machine, None);
+    let Evidence::Nitro(enclave) = evidence else {
+        panic!("{evidence:?}");
+    };
+    assert_eq!(enclave.document, real);
+    assert!(machine.asked.borrow()[0].contains("user_data"));
+    let machine = Simulated {
+        nsm: Some(hex::decode("a1654572726f726f496e76616c6964417267756d656e74").unwrap()),
+        ..Simulated::default()
+    };
+    let fault = collect(&machine, None, &NOTHING).unwrap_err();
+    assert!(fault.to_string().contains("InvalidArgument"), "{fault}");
+}
+
+#[test]
 fn an_ordinary_machine_has_no_evidence_and_is_not_virtual_by_itself() {
     let machine = Simulated::default();
     let fault = collect(&machine, None, &NOTHING).unwrap_err();
