@@ -41,6 +41,22 @@ pub struct DevAdministrator {
     pub issuer: JwtIssuer,
 }
 
+impl DevAdministrator {
+    /// The proposal with which a new ledger believes the issuer on all its nodes.
+    pub fn founding_actions(&self) -> String {
+        let keys = match &self.issuer.jwks {
+            JwksSource::Static(keys) => serde_json::from_str(keys).unwrap_or_default(),
+            _ => serde_json::Value::Null,
+        };
+        json!({ "actions": [{ "name": "set_jwt_issuer", "args": {
+            "issuer": self.issuer.issuer,
+            "audiences": self.issuer.audiences,
+            "jwks": keys,
+        }}]})
+        .to_string()
+    }
+}
+
 /// Why there is no administrator.
 #[derive(Debug, thiserror::Error)]
 pub enum DevError {

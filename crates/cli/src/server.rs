@@ -54,6 +54,9 @@ impl Server {
         if let Some(administrator) = &administrator {
             node_config.administrators.push(administrator.user.clone());
             api_config.jwt.push(administrator.issuer.clone());
+            if node_config.peers.is_some() {
+                node_config.founding_actions = Some(administrator.founding_actions());
+            }
         }
         if is_new && node_config.administrators.is_empty() && !has_joined(dir) {
             let failure = Failure::unreadable("a new ledger needs an administrator");

@@ -38,6 +38,9 @@ pub struct NodeConfig {
     /// Members who govern a new ledger. Where none is named, one is made, and its key is left in
     /// the folder.
     pub members: Vec<FoundingMember>,
+    /// What is decided with the creation of a new ledger, as a proposal's JSON: nobody has to vote on
+    /// it.
+    pub founding_actions: Option<String>,
     /// How other nodes reach this one; `None` for a node that is alone.
     pub peers: Option<PeerConfig>,
 }
@@ -66,6 +69,7 @@ impl NodeConfig {
             queue_entries: QUEUE_ENTRIES_DEFAULT,
             chunk_bytes: CHUNK_BYTES_DEFAULT,
             administrators: Vec::new(),
+            founding_actions: None,
             peers: None,
             members: Vec::new(),
         }

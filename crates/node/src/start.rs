@@ -8,17 +8,17 @@ use std::sync::{Arc, mpsc};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ledger::entries::Visibility;
-use ledger::governance::{CONSTITUTION_TEXT, FoundingMember};
+use ledger::governance::{CONSTITUTION_TEXT, FoundingMember, actions};
 use ledger::nodes::{self, NodeRow, NodeStatus, PutNode};
 use ledger::roles::ADMINISTRATOR;
 use ledger::service::{Create, Genesis, Open};
 use ledger::users::{Assign, AssignRoles};
-use ledger::{LedgerSecret, Rejection, State, Transaction, service};
+use ledger::{LedgerSecret, Rejection, State, Transaction, Tx, service};
 use store::durable::write_atomically;
 use store::order::Order;
 use store::{Store, StoreOptions, Tail};
 use time::{Duration, OffsetDateTime};
-use verify::{Cert, View};
+use verify::{Cert, Digest, View};
 
 use crate::config::NodeConfig;
 use crate::consensus::BeginError;
@@ -205,6 +205,9 @@ impl Starting<'_> {
             virtual_nodes: Some(virtual_nodes),
         };
         let mut first_writes: Vec<Box<dyn Transaction>> = vec![Box::new(create), Box::new(Open)];
+        if let Some(actions) = &self.config.founding_actions {
+            first_writes.push(founding(actions)?);
+        }
         for user in &self.config.administrators {
             first_writes.push(Box::new(AssignRoles {
                 user: user.clone(),
@@ -297,6 +300,18 @@ impl Starting<'_> {
             .map_err(|_| not_a_ledger(&self.config.dir, "member certificate"))?;
         Ok(vec![member])
     }
+}
+
+/// What is decided with the creation of a ledger.
+fn founding(proposal: &str) -> Result<Box<dyn Transaction>, Rejection> {
+    let parse =
+        |proposal: &str| actions::parse(proposal.as_bytes()).map_err(Rejection::InvalidInput);
+    parse(proposal)?;
+    let proposal = proposal.to_owned();
+    Ok(Box::new(move |tx: &mut Tx<'_>| {
+        parse(&proposal)?.apply(tx).map_err(Rejection::Conflict)?;
+        Ok(Digest::ZERO)
+    }))
 }
 
 /// Records what a node writes first, and waits until it is committed.
