@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Certificate, RequestBuilder};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -29,6 +29,8 @@ pub struct Answer {
     pub status: u16,
     /// The header `x-ms-ccf-transaction-id`.
     pub transaction: Option<String>,
+    /// The header `Location`.
+    pub location: Option<String>,
     /// The header `Retry-After`, in seconds.
     pub retry_after: Option<u64>,
     /// The body.
@@ -49,6 +51,7 @@ impl Http {
             .tls_certs_only([Certificate::from_pem(&pem)?])
             .default_headers(headers)
             .timeout(ANSWER_WITHIN)
+            .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .build()?;
         Ok(Self {
@@ -63,6 +66,14 @@ impl Http {
     /// When no whole answer comes.
     pub async fn get(&self, path: &str) -> Result<Answer, reqwest::Error> {
         answer(self.client.get(self.address(path))).await
+    }
+
+    /// Asks for `path` and reads the JSON of a success.
+    ///
+    /// # Errors
+    /// When no whole answer comes, or another one.
+    pub async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        self.get(path).await?.json()
     }
 
     /// Sends `body` as JSON to `path`, which may have a query.
@@ -107,6 +118,7 @@ async fn answer(request: RequestBuilder) -> Result<Answer, reqwest::Error> {
     Ok(Answer {
         status: response.status().as_u16(),
         transaction: text("x-ms-ccf-transaction-id"),
+        location: text(LOCATION.as_str()),
         retry_after: text(RETRY_AFTER.as_str()).and_then(|text| text.parse().ok()),
         body: response.bytes().await?.into(),
     })

@@ -6,8 +6,10 @@
 
 mod client;
 mod http;
+mod network;
 mod server;
 
 pub use client::{Client, client_certificate};
 pub use http::{Answer, Http};
+pub use network::{Details, Network, Node};
 pub use server::{Ledger, Ready, counterfoil};

@@ -26,16 +26,111 @@ pub struct Ready {
     pub url: String,
     /// The service certificate: what clients trust.
     pub service_cert: PathBuf,
-    /// The bootstrap administrator's bearer token.
+    /// The bootstrap administrator's bearer token; empty for a node that joined.
+    #[serde(deserialize_with = "or_empty")]
     pub token: String,
     /// Its process.
     pub pid: u32,
 }
 
+fn or_empty<'de, D: serde::Deserializer<'de>>(text: D) -> Result<String, D::Error> {
+    Ok(Option::<String>::deserialize(text)?.unwrap_or_default())
+}
+
+/// A process of the release binary that serves a folder. Dropping it kills it.
+#[derive(Debug)]
+pub(crate) struct Server {
+    process: Child,
+    folder: PathBuf,
+    line: mpsc::Receiver<std::io::Result<String>>,
+}
+
+impl Server {
+    /// Starts it in `folder`, and waits until it is ready.
+    pub(crate) fn start(folder: &Path, args: &[String]) -> Result<(Self, Ready)> {
+        let server = Self::spawn(folder, args)?;
+        let ready = server.ready()?;
+        Ok((server, ready))
+    }
+
+    /// Starts it in `folder`.
+    pub(crate) fn spawn(folder: &Path, args: &[String]) -> Result<Self> {
+        let errors = File::options()
+            .create(true)
+            .append(true)
+            .open(log(folder))?;
+        let mut process = counterfoil()?
+            .args(["up", "--json", "--listen", "127.0.0.1:0", "--dir"])
+            .arg(folder)
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(errors)
+            .spawn()
+            .context("starting the server")?;
+        let stdout = process.stdout.take().expect("standard output is a pipe");
+        Ok(Self {
+            process,
+            folder: folder.to_owned(),
+            line: first_line(stdout),
+        })
+    }
+
+    /// Waits until it is ready.
+    pub(crate) fn ready(&self) -> Result<Ready> {
+        let line = self.line.recv_timeout(READY_WITHIN);
+        let line = line.context("waiting for the server's line");
+        let ready = line.and_then(|line| {
+            let line = line?;
+            serde_json::from_str(&line)
+                .with_context(|| format!("reading the server's line {line:?}"))
+        });
+        ready.with_context(|| format!("the server is not ready\n{}", log_of(&self.folder)))
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Ends it at once.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.process.kill().context("killing the server")?;
+        self.process
+            .wait()
+            .context("waiting for the killed server")?;
+        Ok(())
+    }
+
+    /// Asks it to stop and waits until it has.
+    pub(crate) fn stop(&mut self) -> Result<()> {
+        signal("TERM", self.process.id())?;
+        match wait(&mut self.process, STOPPED_WITHIN)? {
+            Some(status) if status.success() => Ok(()),
+            Some(status) => bail!("the server stopped with {status}\n{}", log_of(&self.folder)),
+            None => bail!(
+                "the server did not stop within {STOPPED_WITHIN:?}\n{}",
+                log_of(&self.folder)
+            ),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if thread::panicking() {
+            eprintln!("--- the server's log\n{}", log_of(&self.folder));
+        }
+    }
+}
+
 /// A running server and its ledger. Dropping it kills the server and removes the ledger.
 #[derive(Debug)]
 pub struct Ledger {
-    server: Child,
+    server: Server,
     ready: Ready,
     folder: TempDir,
     args: Vec<String>,
@@ -56,8 +151,10 @@ impl Ledger {
     /// When the server does not say that it is ready.
     pub fn start_with(args: &[&str]) -> Result<Self> {
         let folder = TempDir::with_prefix("counterfoil-e2e-").context("making a folder")?;
-        let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
-        let (server, ready) = serve(folder.path(), &args)?;
+        let mut all = vec!["--dev".to_owned()];
+        all.extend(args.iter().map(|&arg| arg.to_owned()));
+        let args = all;
+        let (server, ready) = Server::start(&data(folder.path()), &args)?;
         Ok(Self {
             server,
             ready,
@@ -91,16 +188,7 @@ impl Ledger {
     /// # Errors
     /// When it does not stop in time, or not with success.
     pub fn stop(&mut self) -> Result<()> {
-        signal("TERM", self.server.id())?;
-        let status = wait(&mut self.server, STOPPED_WITHIN)?;
-        match status {
-            Some(status) if status.success() => Ok(()),
-            Some(status) => bail!("the server stopped with {status}\n{}", self.log()),
-            None => bail!(
-                "the server did not stop within {STOPPED_WITHIN:?}\n{}",
-                self.log()
-            ),
-        }
+        self.server.stop()
     }
 
     /// Ends the server at once, as a loss of power would.
@@ -108,11 +196,7 @@ impl Ledger {
     /// # Errors
     /// When there is no process to end.
     pub fn kill(&mut self) -> Result<()> {
-        self.server.kill().context("killing the server")?;
-        self.server
-            .wait()
-            .context("waiting for the killed server")?;
-        Ok(())
+        self.server.kill()
     }
 
     /// Serves the same ledger again, after [`stop`](Self::stop) or [`kill`](Self::kill).
@@ -120,7 +204,7 @@ impl Ledger {
     /// # Errors
     /// When the server does not say that it is ready.
     pub fn start_again(&mut self) -> Result<()> {
-        (self.server, self.ready) = serve(self.folder.path(), &self.args)?;
+        (self.server, self.ready) = Server::start(&self.folder(), &self.args)?;
         Ok(())
     }
 
@@ -129,60 +213,18 @@ impl Ledger {
     /// # Errors
     /// When the second server does not say that it is ready, as it should not.
     pub fn start_another(&self) -> Result<()> {
-        let (mut second, _) = serve(self.folder.path(), &self.args)?;
-        second.kill().context("killing the second server")?;
-        second.wait().context("waiting for the second server")?;
-        Ok(())
+        let (mut second, _) = Server::start(&self.folder(), &self.args)?;
+        second.kill()
     }
 
     /// What the server wrote to standard error so far.
     pub fn log(&self) -> String {
-        fs::read_to_string(log(self.folder.path())).unwrap_or_default()
+        log_of(&self.folder())
     }
 }
 
-impl Drop for Ledger {
-    fn drop(&mut self) {
-        // It may have stopped already.
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-        if thread::panicking() {
-            eprintln!("--- the server's log\n{}", self.log());
-        }
-    }
-}
-
-fn serve(folder: &Path, args: &[String]) -> Result<(Child, Ready)> {
-    let errors = File::options()
-        .create(true)
-        .append(true)
-        .open(log(folder))?;
-    let mut server = counterfoil()?
-        .args(["up", "--dev", "--json", "--listen", "127.0.0.1:0", "--dir"])
-        .arg(data(folder))
-        .args(args)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(errors)
-        .spawn()
-        .context("starting the server")?;
-    let stdout = server.stdout.take().expect("standard output is a pipe");
-    let ready = ready_line(stdout).and_then(|line| {
-        serde_json::from_str(&line).with_context(|| format!("reading the server's line {line:?}"))
-    });
-    match ready {
-        Ok(ready) => Ok((server, ready)),
-        Err(error) => {
-            // It may have ended by itself.
-            let _ = server.kill();
-            let _ = server.wait();
-            let said = fs::read_to_string(log(folder)).unwrap_or_default();
-            Err(error.context(format!("the server is not ready\n{said}")))
-        }
-    }
-}
-
-fn ready_line(stdout: impl Read + Send + 'static) -> Result<String> {
+/// The first line that comes, as soon as it is there.
+fn first_line(stdout: impl Read + Send + 'static) -> mpsc::Receiver<std::io::Result<String>> {
     let (tell, told) = mpsc::channel();
     thread::spawn(move || {
         let mut stdout = BufReader::new(stdout);
@@ -193,9 +235,7 @@ fn ready_line(stdout: impl Read + Send + 'static) -> Result<String> {
         // Read on, so that the server never writes into a closed pipe.
         let _ = std::io::copy(&mut stdout, &mut std::io::sink());
     });
-    Ok(told
-        .recv_timeout(READY_WITHIN)
-        .context("waiting for the server's line")??)
+    told
 }
 
 /// The program under test, with nothing of the tester's own profile.
@@ -266,6 +306,12 @@ fn data(folder: &Path) -> PathBuf {
     folder.join("data")
 }
 
-fn log(folder: &Path) -> PathBuf {
-    folder.join("server.log")
+/// The log of the server in this folder stands beside it.
+fn log(data: &Path) -> PathBuf {
+    data.with_extension("log")
+}
+
+/// What the server in this folder wrote to standard error so far.
+pub(crate) fn log_of(data: &Path) -> String {
+    fs::read_to_string(log(data)).unwrap_or_default()
 }

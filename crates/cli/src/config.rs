@@ -125,7 +125,7 @@ pub(crate) struct Peers {
     /// Where other nodes reach this one, `host:port`. Default: the address to listen on.
     pub(crate) published_address: Option<String>,
     /// Milliseconds after which a silent leader is replaced, and up to twice as many, by chance.
-    /// Default: 500.
+    /// Default: 400.
     pub(crate) election_ms: Option<u64>,
 }
 

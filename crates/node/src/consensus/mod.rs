@@ -73,8 +73,8 @@ impl Default for Timing {
     /// Fit for nodes in one region: a lost leader is replaced within a second or two.
     fn default() -> Self {
         Self {
-            heartbeat: Duration::from_millis(100),
-            election: Duration::from_millis(500),
+            heartbeat: Duration::from_millis(80),
+            election: Duration::from_millis(400),
         }
     }
 }

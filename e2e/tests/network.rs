@@ -1,0 +1,271 @@
+//! Three nodes in three processes: what their users and their auditors meet.
+
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use e2e::{Answer, Http, Network, counterfoil};
+use serde_json::{Value, json};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_sent_to_any_node_is_recorded_once_and_read_at_all() -> Result<()> {
+    let network = Network::of(3)?;
+    let leader = network.leader()?;
+    let mut ids = Vec::new();
+    for (number, node) in network.nodes.iter().enumerate() {
+        let http = node.http()?;
+        let contents = json!({ "contents": format!("entry {number}") });
+        let answer = http.post("/app/transactions", &contents).await?;
+        if number == leader {
+            ensure!(answer.status == 200, "{}", answer.text());
+        } else {
+            ensure!(answer.status == 307, "{}: {}", answer.status, answer.text());
+            let url = &network.nodes[leader].ready().url;
+            let location = answer.location.as_deref().unwrap_or_default();
+            ensure!(
+                location.starts_with(&format!("{url}/app/transactions?")),
+                "{location}"
+            );
+        }
+        // Our own client finds the leader by itself.
+        let said = command(
+            &network,
+            number,
+            &["entry", "write", &format!("by {number}"), "--json"],
+        )?;
+        ids.push(said["transactionId"].as_str().context("an id")?.to_owned());
+    }
+    for (number, id) in ids.iter().enumerate() {
+        for node in &network.nodes {
+            let path = format!("/app/transactions/{id}");
+            let entry: Value = node.http()?.get_json(&path).await?;
+            ensure!(
+                entry["entry"]["contents"] == format!("by {number}"),
+                "{entry}"
+            );
+        }
+    }
+    let list: Value = network.nodes[2]
+        .http()?
+        .get_json("/app/transactions")
+        .await?;
+    ensure!(
+        list["entries"].as_array().map(Vec::len) == Some(4),
+        "{list}"
+    );
+    Ok(())
+}
+
+/// Writes to whoever leads until told to stop; returns what was acknowledged.
+async fn write_on(
+    nodes: Vec<Http>,
+    writer: usize,
+    stop: Arc<AtomicBool>,
+) -> Result<Vec<(String, String)>> {
+    let mut acknowledged = Vec::new();
+    let mut at = 0;
+    let mut number = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let contents = format!("writer {writer} number {number}");
+        let body = json!({ "contents": contents });
+        let path = format!("/app/transactions?collectionId=w{writer}");
+        match nodes[at].post(&path, &body).await {
+            Ok(Answer {
+                status: 200,
+                transaction: Some(id),
+                ..
+            }) => {
+                acknowledged.push((id, contents));
+                number += 1;
+            }
+            Ok(Answer {
+                status: 503 | 307 | 429,
+                ..
+            }) => {
+                // Certainly not recorded: try the next node.
+                at = (at + 1) % nodes.len();
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            // Unknown, or the connection broke: never send the same entry again.
+            Ok(Answer { status: 504, .. }) | Err(_) => {
+                number += 1;
+                at = (at + 1) % nodes.len();
+            }
+            Ok(other) => anyhow::bail!("{}: {}", other.status, other.text()),
+        }
+    }
+    Ok(acknowledged)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_killed_under_load_loses_nothing_and_another_one_goes_on() -> Result<()> {
+    let mut network = Network::of(3)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let nodes: Vec<Http> = network
+        .nodes
+        .iter()
+        .map(e2e::Node::http)
+        .collect::<Result<_>>()?;
+    let writers: Vec<_> = (0..8)
+        .map(|writer| tokio::spawn(write_on(nodes.clone(), writer, Arc::clone(&stop))))
+        .collect();
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let leader = network.leader()?;
+        let before = network.standing(leader).context("it leads")?.current_view;
+        network.nodes[leader].kill()?;
+        let next = network.leader()?;
+        let after = network.standing(next).context("it leads")?.current_view;
+        ensure!(after > before, "view {after} after {before}");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        network.nodes[leader].start()?;
+    }
+    stop.store(true, Ordering::Relaxed);
+    let mut acknowledged = Vec::new();
+    for writer in writers {
+        acknowledged.extend(writer.await??);
+    }
+    ensure!(acknowledged.len() > 100, "only {}", acknowledged.len());
+    network.caught_up()?;
+    for (at, http) in nodes.iter().enumerate() {
+        for (id, contents) in &acknowledged {
+            let entry: Value = http.get_json(&format!("/app/transactions/{id}")).await?;
+            ensure!(
+                entry["entry"]["contents"] == *contents,
+                "node {at}, {id}: {entry}"
+            );
+        }
+    }
+    eprintln!("{} writes were acknowledged", acknowledged.len());
+    one_history(&mut network)
+}
+
+/// Stops all nodes, and compares what is on their disks.
+fn one_history(network: &mut Network) -> Result<()> {
+    network.caught_up()?;
+    for node in &mut network.nodes {
+        node.stop()?;
+    }
+    let mut histories = Vec::new();
+    for node in &network.nodes {
+        let audited = counterfoil()?
+            .args(["ledger", "audit", "--json"])
+            .arg(node.folder())
+            .output()?;
+        let said = String::from_utf8_lossy(&audited.stdout).into_owned();
+        ensure!(audited.status.success(), "{said}");
+        let bytes = ledger_bytes(&node.folder().join("ledger"))?;
+        histories.push(bytes);
+    }
+    let shortest = histories.iter().map(Vec::len).min().unwrap_or(0);
+    for history in &histories {
+        ensure!(
+            history[..shortest] == histories[0][..shortest],
+            "two histories"
+        );
+    }
+    Ok(())
+}
+
+/// The entries of a ledger, one after the other, whatever file each is in.
+fn ledger_bytes(folder: &std::path::Path) -> Result<Vec<u8>> {
+    let mut files: Vec<(u64, std::path::PathBuf)> = Vec::new();
+    for file in std::fs::read_dir(folder)? {
+        let path = file?.path();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        let first = name.trim_start_matches("ledger_");
+        let first = first.split(['-', '.']).next().unwrap_or_default();
+        files.push((first.parse()?, path));
+    }
+    files.sort();
+    let mut all = Vec::new();
+    for (_, path) in files {
+        let bytes = std::fs::read(path)?;
+        let header: [u8; 8] = bytes[..8].try_into()?;
+        let end = match u64::from_le_bytes(header) {
+            0 => bytes.len(),
+            end => usize::try_from(end)?,
+        };
+        all.extend_from_slice(&bytes[8..end]);
+    }
+    Ok(all)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_runs_other_code_is_not_let_in() -> Result<()> {
+    let network = Network::of(1)?;
+    let known = network.nodes[0].ready();
+    let other = network.scratch()?.join("counterfoil-changed");
+    let program = counterfoil()?;
+    std::fs::copy(program.get_program(), &other)?;
+    // One byte behind the program changes nothing of what it does, and its digest all the same.
+    let mut bytes = std::fs::read(&other)?;
+    bytes.push(0);
+    std::fs::write(&other, bytes)?;
+    let refused = Command::new(&other)
+        .args([
+            "up",
+            "--listen",
+            "127.0.0.1:0",
+            "--peers",
+            "127.0.0.1:0",
+            "--dir",
+        ])
+        .arg(network.scratch()?.join("other"))
+        .args(["--join", &known.url, "--service-cert"])
+        .arg(&known.service_cert)
+        .output()?;
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    ensure!(!refused.status.success(), "it was let in");
+    ensure!(said.contains("FailedInvalidHostData"), "{said}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_lost_its_disk_is_replaced() -> Result<()> {
+    let mut network = Network::of(3)?;
+    let http = network.nodes[0].http()?;
+    for number in 0..20 {
+        let body = json!({ "contents": format!("entry {number}") });
+        let answer = http.post("/app/transactions", &body).await?;
+        ensure!(answer.status == 200, "{}", answer.text());
+    }
+    let lost = network.standing(0).context("it answers")?.deciding;
+    let own: Value = network.nodes[2]
+        .http()?
+        .get_json("/node/network/nodes/self")
+        .await?;
+    let id = own["node_id"].as_str().context("an id")?.to_owned();
+    ensure!(lost.contains(&id), "{lost:?}");
+    network.nodes[2].kill()?;
+    network.propose(&["remove_node", &format!("node_id={id}")])?;
+    network.nodes.remove(2);
+    network.all_decide(2)?;
+    network.join("replacement", &[])?;
+    network.all_decide(3)?;
+    network.caught_up()?;
+    one_history(&mut network)
+}
+
+fn command(network: &Network, node: usize, args: &[&str]) -> Result<Value> {
+    let ready = network.nodes[node].ready();
+    let start = Instant::now();
+    let output = counterfoil()?
+        .args(args)
+        .env("COUNTERFOIL_URL", &ready.url)
+        .env("COUNTERFOIL_SERVICE_CERT", &ready.service_cert)
+        .env("COUNTERFOIL_TOKEN", &ready.token)
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(
+        output.status.success(),
+        "{args:?} after {:?}: {said}",
+        start.elapsed()
+    );
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
