@@ -29,6 +29,20 @@ impl Client {
     /// # Errors
     /// When the client is not installed, or the script fails or hangs; with all that it said.
     pub fn run(self, script: &str, args: &[&str], ledger: &Ledger) -> Result<()> {
+        self.run_with(script, args, &[], ledger)
+    }
+
+    /// Runs a script that needs to know more, in variables of its environment.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_with(
+        self,
+        script: &str,
+        args: &[&str],
+        more: &[(&str, &str)],
+        ledger: &Ledger,
+    ) -> Result<()> {
         let scratch = ledger.scratch()?;
         let said = scratch.join(format!("{script}.out"));
         let output = File::create(&said).context("keeping what a script says")?;
@@ -41,6 +55,7 @@ impl Client {
             .env("E2E_TOKEN", &ready.token)
             .env("E2E_DATA", ledger.folder())
             .env("E2E_SCRATCH", &scratch)
+            .envs(more.iter().copied())
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output);
@@ -100,6 +115,19 @@ impl Client {
             .env("PYTHONUNBUFFERED", "1");
         Ok(command)
     }
+}
+
+/// The folder in which the packages of `e2e/python/requirements-NAME.txt` are installed.
+///
+/// # Errors
+/// When they are not.
+pub fn packages(name: &str) -> Result<PathBuf> {
+    let folder = cache()?.join("python").join(name);
+    if !folder.join("installed.txt").is_file() {
+        let folder = folder.display();
+        bail!("{name} is not installed in {folder}: run `cargo xtask test e2e`");
+    }
+    Ok(folder)
 }
 
 /// Where `cargo xtask test` installs the clients.

@@ -9,7 +9,7 @@ mod http;
 mod network;
 mod server;
 
-pub use client::{Client, client_certificate};
+pub use client::{Client, client_certificate, packages};
 pub use http::{Answer, Http};
 pub use network::{Details, Network, Node};
 pub use server::{Ledger, Ready, counterfoil};

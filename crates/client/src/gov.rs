@@ -135,6 +135,24 @@ impl Client {
         self.json(self.gov(Method::GET, &path)).await
     }
 
+    /// A member's ballot, a function; `None` where it has not voted.
+    ///
+    /// # Errors
+    /// There is no such proposal, or the ledger cannot be reached.
+    pub async fn ballot(
+        &self,
+        proposal: &Digest,
+        member: &str,
+    ) -> Result<Option<String>, ClientError> {
+        let proposal = proposal.to_string();
+        let path = ["members", "proposals", &proposal, "ballots", member];
+        match self.bytes(self.gov(Method::GET, &path)).await {
+            Ok(function) => Ok(Some(String::from_utf8_lossy(&function).into_owned())),
+            Err(error) if error.code() == Some("VoteNotFound") => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// All who govern.
     ///
     /// # Errors

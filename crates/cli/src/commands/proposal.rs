@@ -1,5 +1,6 @@
 //! `counterfoil proposal`: what members decide.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -7,7 +8,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use client::{Client, GoverningMember, Proposal as Shown};
 use ledger::governance::actions::ACTIONS;
-use ledger::governance::{MessageType, ProposalId};
+use ledger::governance::{Ballot, MessageType, ProposalId};
 use serde_json::{Map, Value, json};
 
 use super::block_on;
@@ -165,7 +166,7 @@ impl Vote {
 }
 
 async fn vote(client: &Client, signer: &dyn Signer, id: &ProposalId, yes: bool) -> Result<Shown> {
-    let payload = json!({ "ballot": ledger::governance::Ballot { yes }.function() }).to_string();
+    let payload = json!({ "ballot": Ballot { yes }.function() }).to_string();
     let message = signer.message(MessageType::Ballot, Some(*id), payload.as_bytes())?;
     Ok(client.vote(id, &signer.member(), message).await?)
 }
@@ -213,22 +214,25 @@ pub(crate) struct Show {
 impl Show {
     fn run(self) -> Result<()> {
         let client = self.connection.client()?;
-        let (shown, actions, members) = block_on(async {
+        let (shown, actions, members, votes) = block_on(async {
             let id = find(&client, &self.id).await?;
             let shown = client.proposal(&id).await?;
             let actions = client.proposed_actions(&id).await?;
-            Ok((shown, actions, client.governing_members().await?))
+            let members = client.governing_members().await?;
+            let votes = votes(&client, &id, &shown, &members).await?;
+            Ok((shown, actions, members, votes))
         })?;
         if self.print.json {
             let mut whole = serde_json::to_value(&shown)?;
             whole["actions"] = actions["actions"].clone();
+            whole["votes"] = json!(votes);
             out::write_json(&whole);
             return Ok(());
         }
         self.print.brief(&shown);
         say!("  by     {}", called(&members, &shown.proposer_id));
-        for (id, yes) in shown.final_votes.iter().flatten() {
-            let word = if *yes { good("yes") } else { bad("no") };
+        for (id, yes) in &votes {
+            let word = if *yes { good("yes") } else { bad("no ") };
             say!("  {word}    {}", called(&members, id));
         }
         let actions = actions["actions"].as_array().into_iter().flatten();
@@ -245,6 +249,26 @@ impl Show {
         }
         Ok(())
     }
+}
+
+/// Who said what: those whose votes decided, or who voted so far.
+async fn votes(
+    client: &Client,
+    id: &ProposalId,
+    shown: &Shown,
+    members: &[GoverningMember],
+) -> Result<BTreeMap<String, bool>> {
+    if let Some(votes) = &shown.final_votes {
+        return Ok(votes.clone());
+    }
+    let mut votes = BTreeMap::new();
+    for member in members {
+        let function = client.ballot(id, &member.member_id).await?;
+        if let Some(ballot) = function.as_deref().and_then(Ballot::from_function) {
+            votes.insert(member.member_id.clone(), ballot.yes);
+        }
+    }
+    Ok(votes)
 }
 
 fn called(members: &[GoverningMember], id: &str) -> String {

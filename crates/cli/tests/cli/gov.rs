@@ -62,7 +62,15 @@ fn two_of_three_members_decide_with_one_command_each() {
     let id = proposed["proposalId"].as_str().unwrap();
 
     let shown = consortium.ledger.run(&["proposal", "show", &id[..8]]).ok();
-    for text in [id, "Open", "alice", "set_user", "user_id", "u-1"] {
+    for text in [
+        id,
+        "Open",
+        "by     alice",
+        "yes    alice",
+        "set_user",
+        "user_id",
+        "u-1",
+    ] {
         assert!(shown.contains(text), "{text}: {shown}");
     }
     let listed = consortium

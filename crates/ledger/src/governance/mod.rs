@@ -56,3 +56,29 @@ fn row<T: DeserializeOwned>(state: &dyn State, table: &Table, key: &[u8]) -> Opt
 fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("rows are strings, numbers, lists and maps")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::CONSTITUTION_TEXT;
+    use super::settings::{ROUTINE, Settings};
+    use crate::limits::{OPEN_PROPOSALS_PER_MEMBER_MAX, RECENT_PROPOSALS};
+
+    #[test]
+    fn the_constitution_names_the_numbers_and_defaults_of_the_code() {
+        let text = CONSTITUTION_TEXT;
+        assert!(text.contains(&format!("the last {RECENT_PROPOSALS}")));
+        assert!(text.contains(&format!(
+            "has {OPEN_PROPOSALS_PER_MEMBER_MAX} open at the most"
+        )));
+        let settings = Settings::default();
+        assert!(!settings.veto && text.contains("[they do not]"));
+        assert!(settings.action_quorums.is_empty() && text.contains("[the same\n    for all]"));
+        let routine: Vec<_> = settings
+            .operator_actions
+            .iter()
+            .map(String::as_str)
+            .collect();
+        assert_eq!(routine, ROUTINE, "sorted, as rule 16 names them");
+        assert_eq!(ROUTINE.len(), 6);
+    }
+}

@@ -17,9 +17,11 @@ use super::{Ballot, json, wishes};
 use crate::kv::{MemoryState, State, Transaction, Tx};
 use crate::service;
 use crate::tables::{
-    CA_CERT_BUNDLES, CONSTITUTION_SETTINGS, COSE_HISTORY, FEATURES, GENESIS, JWT_ISSUERS, JWT_KEYS,
-    MEMBER_ACKS, MEMBER_INFO, NODES, PROPOSALS_INFO, ROLES, SERVICE, SERVICE_CONFIG, SINGLETON,
-    SNP_UVM_ENDORSEMENTS, Table, USERS, WISHES,
+    CA_CERT_BUNDLES, CONSTITUTION, CONSTITUTION_SETTINGS, COSE_HISTORY, FEATURES, GENESIS,
+    JWT_ISSUERS, JWT_KEYS, MEMBER_ACKS, MEMBER_CERTS, MEMBER_ENCRYPTION_KEYS, MEMBER_INFO, NODES,
+    PROPOSALS, PROPOSALS_INFO, RECENT, ROLES, SERVICE, SERVICE_CONFIG, SGX_POLICY, SINGLETON,
+    SNP_HOST_DATA, SNP_MEASUREMENTS, SNP_TCB_VERSIONS, SNP_UVM_ENDORSEMENTS, TDX_POLICY, Table,
+    USERS, VIRTUAL_HOST_DATA, VIRTUAL_MEASUREMENTS, WISHES,
 };
 use crate::write_set::{Write, WriteSet};
 
@@ -201,6 +203,33 @@ static OBJECTS: [Table; 6] = [
     SERVICE,
 ];
 
+/// Tables that change by a member's message only, once the ledger is founded.
+static OF_MEMBERS: [Table; 23] = [
+    CA_CERT_BUNDLES,
+    GENESIS,
+    CONSTITUTION,
+    CONSTITUTION_SETTINGS,
+    MEMBER_CERTS,
+    MEMBER_ENCRYPTION_KEYS,
+    MEMBER_INFO,
+    MEMBER_ACKS,
+    PROPOSALS,
+    PROPOSALS_INFO,
+    RECENT,
+    SERVICE_CONFIG,
+    FEATURES,
+    JWT_ISSUERS,
+    JWT_KEYS,
+    SNP_MEASUREMENTS,
+    SNP_HOST_DATA,
+    SNP_UVM_ENDORSEMENTS,
+    SNP_TCB_VERSIONS,
+    VIRTUAL_MEASUREMENTS,
+    VIRTUAL_HOST_DATA,
+    TDX_POLICY,
+    SGX_POLICY,
+];
+
 /// Whether a row is what the rules read in this table: they take it for granted, an auditor cannot.
 fn is_readable(table: &Table, value: &[u8]) -> bool {
     fn reads<T: DeserializeOwned>(value: &[u8]) -> bool {
@@ -249,10 +278,7 @@ impl Teller<'_> {
     fn signed(&mut self, writes: &WriteSet) {
         let mut rows = writes.iter().filter(|write| write.table == COSE_HISTORY);
         let Some(row) = rows.next() else {
-            if writes.iter().any(|write| write.table == PROPOSALS_INFO) {
-                self.wrong("proposals changed, but no member signed for it");
-            }
-            return;
+            return self.unsigned(writes);
         };
         let Some(bytes) = row.value.as_deref().and_then(decode) else {
             return self.wrong("the signed message cannot be read");
@@ -273,6 +299,25 @@ impl Teller<'_> {
                 self.wrong("it did something else than the rules say");
             }
             Ok(_) => {}
+        }
+    }
+
+    /// An entry for which no member signed: the founding, or something that nodes and
+    /// administrators may do.
+    fn unsigned(&mut self, writes: &WriteSet) {
+        let founds = |state: &MemoryState| {
+            let is_new = state.value(&GENESIS, &SINGLETON).is_none();
+            is_new && writes.written(&GENESIS, &SINGLETON).is_some()
+        };
+        if founds(self.before) {
+            return;
+        }
+        let of_members = |write: &&Write| OF_MEMBERS.contains(&write.table);
+        if let Some(write) = writes.iter().find(of_members) {
+            self.wrong(format!(
+                "{} changed, but no member signed for it",
+                write.table
+            ));
         }
     }
 
@@ -531,6 +576,7 @@ fn cut(id: &str) -> String {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use verify::Digest;
 
     use super::*;
     use crate::governance::testing::Consortium;
@@ -584,6 +630,37 @@ mod tests {
         let told = sentences(&consortium);
         let wrong = told.iter().find(|text| text.starts_with("WRONG")).unwrap();
         assert!(wrong.contains("something else"), "{wrong}");
+    }
+
+    #[test]
+    fn a_member_whom_nobody_voted_for_is_told_as_wrong() {
+        let mut consortium = Consortium::of(&["Alice"]);
+        let mallory = Digest::of(b"mallory").to_string();
+        let row = br#"{"status":"Active"}"#;
+        consortium
+            .run(move |tx: &mut Tx<'_>| {
+                tx.put(MEMBER_INFO, mallory.into_bytes(), *row);
+                Ok(Digest::ZERO)
+            })
+            .unwrap();
+        let told = sentences(&consortium);
+        assert!(
+            told.iter().any(|text| text.starts_with("WRONG")),
+            "{told:#?}"
+        );
+        // What administrators do through the API is no member's.
+        let mut consortium = Consortium::of(&["Alice"]);
+        consortium
+            .run(|tx: &mut Tx<'_>| {
+                tx.put(USERS, *b"u", *br#"{"roles":["Reader"]}"#);
+                Ok(Digest::ZERO)
+            })
+            .unwrap();
+        let told = sentences(&consortium);
+        assert!(
+            !told.iter().any(|text| text.starts_with("WRONG")),
+            "{told:#?}"
+        );
     }
 
     #[test]

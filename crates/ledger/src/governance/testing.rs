@@ -12,6 +12,7 @@ use super::proposals::{self, ProposalId, ProposalInfo, ProposalState};
 use super::refusal::Refusal;
 use super::request::SignedRequest;
 use crate::kv::{MemoryState, Rejection, State, Transaction, Tx};
+use crate::tables::{GENESIS, SINGLETON};
 use crate::write_set::WriteSet;
 
 /// Somebody with a key.
@@ -93,6 +94,7 @@ impl Consortium {
         };
         consortium
             .run(move |tx: &mut Tx<'_>| {
+                tx.put(GENESIS, SINGLETON, *b"{}");
                 members::found(tx, &founders)?;
                 Ok(Digest::ZERO)
             })

@@ -1,0 +1,173 @@
+//! Governance, signed with the tools of others and with our own commands.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use e2e::{Client, Ledger, counterfoil, packages};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Makes keys as CCF's members make them, with the script that comes with CCF's tools.
+fn make_keys(folder: &Path, python: &str) -> Result<()> {
+    let script = packages(python)?.join("bin/keygenerator.sh");
+    for name in [
+        "member0", "member1", "member2", "member3", "stranger", "user",
+    ] {
+        let mut keygen = Command::new(&script);
+        keygen.args(["--name", name]).current_dir(folder);
+        match name {
+            // The other curve that members may use.
+            "member1" => keygen.args(["--curve", "secp256r1"]),
+            "member3" => keygen.arg("--gen-enc-key"),
+            _ => &mut keygen,
+        };
+        let made = keygen.output().context("running CCF's keygenerator.sh")?;
+        let said = String::from_utf8_lossy(&made.stderr);
+        ensure!(made.status.success(), "keygenerator.sh: {said}");
+    }
+    Ok(())
+}
+
+fn founded_by_three(keys: &Path) -> Result<Ledger> {
+    let certs = [0, 1, 2].map(|member| keys.join(format!("member{member}_cert.pem")));
+    let mut args = Vec::new();
+    for cert in &certs {
+        args.extend(["--member", cert.to_str().context("a path is text")?]);
+    }
+    Ledger::start_with(&args)
+}
+
+/// What a command says that must succeed.
+fn said(command: &mut Command) -> Result<String> {
+    let output = command.output().context("running a command")?;
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    ensure!(output.status.success(), "{command:?}: {out}{err}");
+    Ok(out)
+}
+
+fn govern_with_the_tools_of_ccf(python: &'static str) -> Result<()> {
+    let keys = TempDir::with_prefix("counterfoil-e2e-keys-")?;
+    make_keys(keys.path(), python)?;
+    let mut ledger = founded_by_three(keys.path())?;
+    let folder = keys.path().to_str().context("a path is text")?;
+    let client = Client::Python(python);
+    client.run_with("ccf_governance.py", &[], &[("E2E_KEYS", folder)], &ledger)?;
+    ledger.stop()?;
+    client.run("ccf_governance_audit.py", &[], &ledger)?;
+    client.run("ccf_ledger.py", &["40"], &ledger)?;
+
+    let told = said(
+        counterfoil()?
+            .args(["ledger", "governance"])
+            .arg(ledger.folder()),
+    )?;
+    for sentence in [
+        "the ledger was founded by",
+        "member0 proposed",
+        "member1 said yes to",
+        "was rejected (yes: nobody; no: ",
+        "member1 withdrew",
+        "Dave acknowledged the state",
+        "Dave is a member, Active",
+        "was dropped, as who votes or how has changed",
+        "accepted, but could not be done",
+        "user u6 is Contributor",
+    ] {
+        ensure!(told.contains(sentence), "{sentence:?} is not in\n{told}");
+    }
+    ensure!(!told.contains("WRONG"), "{told}");
+    Ok(())
+}
+
+#[test]
+fn the_newest_tools_of_ccf_govern() -> Result<()> {
+    govern_with_the_tools_of_ccf("ccf")
+}
+
+#[test]
+fn older_tools_of_ccf_govern() -> Result<()> {
+    govern_with_the_tools_of_ccf("ccf6")
+}
+
+#[test]
+fn our_commands_take_keys_that_others_made() -> Result<()> {
+    let keys = TempDir::with_prefix("counterfoil-e2e-keys-")?;
+    make_keys(keys.path(), "ccf")?;
+    let ledger = founded_by_three(keys.path())?;
+    let run = |member: usize, args: &[&str]| -> Result<Value> {
+        let mut command = counterfoil()?;
+        command
+            .args(args)
+            .args(["--json", "--ledger"])
+            .arg(ledger.folder());
+        for (flag, what) in [("--member-cert", "cert"), ("--member-key", "privk")] {
+            let file = keys.path().join(format!("member{member}_{what}.pem"));
+            command.arg(flag).arg(file);
+        }
+        Ok(serde_json::from_str(&said(&mut command)?)?)
+    };
+    let proposed = run(0, &["proposal", "create", "set_user", "user_id=u", "--yes"])?;
+    let id = proposed["proposalId"].as_str().context("it has an id")?;
+    let decided = run(2, &["proposal", "vote", id, "yes"])?;
+    ensure!(decided["proposalState"] == "Accepted", "{decided}");
+    let digest = run(1, &["member", "ack"])?;
+    ensure!(
+        digest["stateDigest"]
+            .as_str()
+            .is_some_and(|it| it.len() == 64),
+        "{digest}"
+    );
+    Ok(())
+}
+
+/// A page's commands, as a reader would type them: all blocks of `sh`, one after the other.
+#[test]
+fn the_members_guide_works_as_it_is_written() -> Result<()> {
+    let here = env::var_os("CARGO_MANIFEST_DIR").context("run it with cargo")?;
+    let page = Path::new(&here).join("../docs/governance.md");
+    let text = fs::read_to_string(&page).context("reading the guide")?;
+    let blocks = text.split("```sh\n").skip(1);
+    let commands: Vec<_> = blocks
+        .filter_map(|rest| Some(rest.split_once("```")?.0))
+        .collect();
+    ensure!(commands.len() > 5, "the guide has few commands");
+    let folder = TempDir::with_prefix("counterfoil-e2e-guide-")?;
+    let script = folder.path().join("guide.sh");
+    // The server goes with the shell.
+    let whole = format!(
+        "set -eux\ntrap 'kill $(jobs -p)' EXIT\n{}",
+        commands.join("\n")
+    );
+    fs::write(&script, whole)?;
+    let program = PathBuf::from(counterfoil()?.get_program());
+    let ours = program.parent().context("the program is in a folder")?;
+    let tools = packages("ccf")?.join("bin");
+    let path = env::join_paths(
+        [ours.to_owned(), tools]
+            .into_iter()
+            .chain(env::split_paths(&env::var_os("PATH").unwrap_or_default())),
+    )?;
+    let ran = Command::new("bash")
+        .arg(&script)
+        .current_dir(folder.path())
+        .env("PATH", path)
+        .env("HOME", folder.path())
+        .env_remove("XDG_CONFIG_HOME")
+        .output()
+        .context("running the guide")?;
+    if !ran.status.success() {
+        bail!(
+            "the guide fails: {}\n{}\n{}",
+            ran.status,
+            String::from_utf8_lossy(&ran.stdout),
+            String::from_utf8_lossy(&ran.stderr)
+        );
+    }
+    Ok(())
+}
