@@ -4,24 +4,27 @@
 //! the ledger files. It checks each member's signature anew, and runs each request again on the
 //! state before it: where what stands in the ledger is not what the rules give, the event says so.
 
+mod rows;
+#[cfg(test)]
+mod tests;
+mod words;
+
 use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use verify::TxId;
+
+use self::rows::{OF_MEMBERS, is_governance, is_readable};
 
 use super::members::{self, MemberId};
 use super::message::{Message, MessageType};
 use super::proposals::{self, ProposalId, ProposalState};
 use super::request::SignedRequest;
-use super::{Ballot, json, wishes};
+use super::{Ballot, wishes};
 use crate::kv::{MemoryState, State, Transaction, Tx};
 use crate::service;
 use crate::tables::{
-    CA_CERT_BUNDLES, CONSTITUTION, CONSTITUTION_SETTINGS, COSE_HISTORY, FEATURES, GENESIS,
-    JWT_ISSUERS, JWT_KEYS, MEMBER_ACKS, MEMBER_CERTS, MEMBER_ENCRYPTION_KEYS, MEMBER_INFO, NODES,
-    PROPOSALS, PROPOSALS_INFO, RECENT, ROLES, SERVICE, SERVICE_CONFIG, SGX_POLICY, SINGLETON,
-    SNP_HOST_DATA, SNP_MEASUREMENTS, SNP_TCB_VERSIONS, SNP_UVM_ENDORSEMENTS, TDX_POLICY, Table,
-    USERS, VIRTUAL_HOST_DATA, VIRTUAL_MEASUREMENTS, WISHES,
+    COSE_HISTORY, GENESIS, MEMBER_INFO, NODES, PROPOSALS_INFO, ROLES, SERVICE, SINGLETON, USERS,
+    WISHES,
 };
 use crate::write_set::{Write, WriteSet};
 
@@ -185,68 +188,6 @@ impl Story {
         let events = teller.events;
         self.before.apply(&governing);
         events
-    }
-}
-
-fn is_governance(table: &Table) -> bool {
-    let name = table.name();
-    name.starts_with("public:ccf.gov.") || name.starts_with("public:counterfoil.gov.")
-}
-
-/// Tables whose rows are JSON objects of any kind.
-static OBJECTS: [Table; 6] = [
-    JWT_KEYS,
-    NODES,
-    SERVICE_CONFIG,
-    FEATURES,
-    SNP_UVM_ENDORSEMENTS,
-    SERVICE,
-];
-
-/// Tables that change by a member's message only, once the ledger is founded.
-static OF_MEMBERS: [Table; 23] = [
-    CA_CERT_BUNDLES,
-    GENESIS,
-    CONSTITUTION,
-    CONSTITUTION_SETTINGS,
-    MEMBER_CERTS,
-    MEMBER_ENCRYPTION_KEYS,
-    MEMBER_INFO,
-    MEMBER_ACKS,
-    PROPOSALS,
-    PROPOSALS_INFO,
-    RECENT,
-    SERVICE_CONFIG,
-    FEATURES,
-    JWT_ISSUERS,
-    JWT_KEYS,
-    SNP_MEASUREMENTS,
-    SNP_HOST_DATA,
-    SNP_UVM_ENDORSEMENTS,
-    SNP_TCB_VERSIONS,
-    VIRTUAL_MEASUREMENTS,
-    VIRTUAL_HOST_DATA,
-    TDX_POLICY,
-    SGX_POLICY,
-];
-
-/// Whether a row is what the rules read in this table: they take it for granted, an auditor cannot.
-fn is_readable(table: &Table, value: &[u8]) -> bool {
-    fn reads<T: DeserializeOwned>(value: &[u8]) -> bool {
-        serde_json::from_slice::<T>(value).is_ok()
-    }
-    match table {
-        table if *table == MEMBER_INFO => reads::<members::Member>(value),
-        table if *table == MEMBER_ACKS => reads::<members::Acknowledgement>(value),
-        table if *table == PROPOSALS_INFO => reads::<proposals::ProposalInfo>(value),
-        table if *table == CONSTITUTION_SETTINGS => reads::<super::Settings>(value),
-        table if *table == WISHES => reads::<wishes::Wish>(value),
-        table if *table == JWT_ISSUERS => reads::<super::jwt::Issuer>(value),
-        table if *table == CA_CERT_BUNDLES => reads::<String>(value),
-        table if *table == USERS => reads::<crate::users::User>(value),
-        table if *table == ROLES => reads::<crate::roles::Role>(value),
-        table if OBJECTS.contains(table) => reads::<Map<String, Value>>(value),
-        _ => true,
     }
 }
 
@@ -452,258 +393,4 @@ pub fn open_wishes(story: &Story) -> Vec<String> {
         .into_iter()
         .map(|(key, _)| key)
         .collect()
-}
-
-impl Event {
-    /// The event as a sentence, without its transaction.
-    pub fn sentence(&self) -> String {
-        let who = match (&self.member_name, &self.member_id) {
-            (Some(name), _) => name.clone(),
-            (None, Some(id)) => format!("member {}", short(id)),
-            (None, None) => "the service".to_owned(),
-        };
-        match &self.what {
-            What::Founded { members } => format!("the ledger was founded by {}", list(members)),
-            What::Service { status } => format!("the service is {status}"),
-            What::Proposed {
-                proposal_id,
-                actions,
-            } => {
-                let actions: Vec<_> = actions.as_array().into_iter().flatten().collect();
-                let actions: Vec<_> = actions.into_iter().map(action_in_words).collect();
-                format!("{who} proposed {}: {}", short(proposal_id), list(&actions))
-            }
-            What::Voted { proposal_id, yes } => {
-                let word = if *yes { "yes" } else { "no" };
-                format!("{who} said {word} to {}", short(proposal_id))
-            }
-            What::Withdrew { proposal_id } => format!("{who} withdrew {}", short(proposal_id)),
-            What::Acknowledged => format!("{who} acknowledged the state"),
-            What::AskedForDigest => format!("{who} asked for the state to acknowledge"),
-            What::Decided {
-                proposal_id,
-                state,
-                yes,
-                no,
-                failure,
-            } => {
-                let mut text = format!("{} was {}", short(proposal_id), outcome(*state));
-                text.push_str(&format!(" (yes: {}; no: {})", list(yes), list(no)));
-                if let Some(failure) = failure {
-                    text.push_str(&format!(": {failure}"));
-                }
-                text
-            }
-            What::Member { about, status } => match status {
-                Some(status) => format!("{about} is a member, {status}"),
-                None => format!("{about} is no member any more"),
-            },
-            What::User { user_id, roles } => match roles {
-                Some(roles) => format!("user {user_id} is {}", list(&texts(roles))),
-                None => format!("user {user_id} is no user any more"),
-            },
-            What::Role { role_name, actions } => match actions {
-                Some(actions) => format!("role {role_name} allows {}", list(&texts(actions))),
-                None => format!("role {role_name} is no more"),
-            },
-            What::Node { node_id, status } => match status {
-                Some(status) => format!("node {} is {status}", cut(node_id)),
-                None => format!("node {} is gone", cut(node_id)),
-            },
-            What::Wished { wish } => format!("the nodes are to do: {wish}"),
-            What::Fulfilled { wish } => format!("the nodes did: {wish}"),
-            What::Wrong { why } => format!("WRONG: {why}"),
-        }
-    }
-}
-
-fn outcome(state: ProposalState) -> &'static str {
-    match state {
-        ProposalState::Open => "opened",
-        ProposalState::Accepted => "accepted",
-        ProposalState::Rejected => "rejected",
-        ProposalState::Withdrawn => "withdrawn",
-        ProposalState::Failed => "accepted, but could not be done",
-        ProposalState::Dropped => "dropped, as who votes or how has changed",
-    }
-}
-
-fn action_in_words(action: &Value) -> String {
-    let name = action["name"].as_str().unwrap_or_default();
-    let args = action["args"].as_object().into_iter().flatten();
-    let args: Vec<_> = args
-        .map(|(name, value)| {
-            let value = match value {
-                Value::String(text) if text.starts_with("-----BEGIN") => "(PEM)".to_owned(),
-                Value::String(text) => text.clone(),
-                other => String::from_utf8_lossy(&json(other)).into_owned(),
-            };
-            let mut shown: String = value.chars().take(60).collect();
-            if shown.len() < value.len() {
-                shown.push('…');
-            }
-            format!("{name}={shown}")
-        })
-        .collect();
-    match args.is_empty() {
-        true => name.to_owned(),
-        false => format!("{name} ({})", args.join(", ")),
-    }
-}
-
-fn texts(list: &Value) -> Vec<String> {
-    let items = list.as_array().into_iter().flatten();
-    items
-        .filter_map(|item| Some(item.as_str()?.to_owned()))
-        .collect()
-}
-
-fn list(items: &[String]) -> String {
-    match items.is_empty() {
-        true => "nobody".to_owned(),
-        false => items.join(", "),
-    }
-}
-
-fn short(id: &verify::Digest) -> String {
-    cut(&id.to_string())
-}
-
-fn cut(id: &str) -> String {
-    id.chars().take(8).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-    use verify::Digest;
-
-    use super::*;
-    use crate::governance::testing::Consortium;
-
-    fn tell(consortium: &Consortium) -> Vec<Event> {
-        let mut story = Story::default();
-        let written = consortium.written.iter();
-        written
-            .flat_map(|(id, writes)| story.read(*id, writes))
-            .collect()
-    }
-
-    fn sentences(consortium: &Consortium) -> Vec<String> {
-        tell(consortium).iter().map(Event::sentence).collect()
-    }
-
-    #[test]
-    fn a_story_names_who_proposed_voted_and_what_came_of_it() {
-        let mut consortium = Consortium::of(&["Alice", "Bob", "Carol"]);
-        let user = json!([{ "name": "set_user", "args": { "user_id": "u-1" } }]);
-        let id = consortium.propose(0, user).unwrap();
-        consortium.vote(0, id, true).unwrap();
-        consortium.vote(1, id, false).unwrap();
-        consortium.vote(2, id, true).unwrap();
-        let short = short(&id);
-        let told = sentences(&consortium);
-        let expected = [
-            format!("Alice proposed {short}: set_user (user_id=u-1)"),
-            format!("Alice said yes to {short}"),
-            format!("Bob said no to {short}"),
-            format!("Carol said yes to {short}"),
-        ];
-        for sentence in &expected {
-            assert!(told.contains(sentence), "{sentence}: {told:#?}");
-        }
-        let decided = told.iter().find(|text| text.contains("accepted")).unwrap();
-        assert!(decided.ends_with("no: Bob)"), "{decided}");
-        assert!(told.contains(&"user u-1 is Contributor".to_owned()));
-        assert!(!told.iter().any(|text| text.contains("WRONG")), "{told:#?}");
-    }
-
-    #[test]
-    fn what_the_rules_do_not_give_is_told_as_wrong() {
-        let mut consortium = Consortium::of(&["Alice", "Bob", "Carol"]);
-        let user = json!([{ "name": "set_user", "args": { "user_id": "u-1" } }]);
-        let id = consortium.propose(0, user).unwrap();
-        consortium.vote(0, id, true).unwrap();
-        // One of three said yes, and somebody with the ledger's keys writes the user anyway.
-        let (_, last) = consortium.written.last_mut().unwrap();
-        last.put(USERS, *b"mallory", *br#"{"roles":["Administrator"]}"#);
-        let told = sentences(&consortium);
-        let wrong = told.iter().find(|text| text.starts_with("WRONG")).unwrap();
-        assert!(wrong.contains("something else"), "{wrong}");
-    }
-
-    #[test]
-    fn a_member_whom_nobody_voted_for_is_told_as_wrong() {
-        let mut consortium = Consortium::of(&["Alice"]);
-        let mallory = Digest::of(b"mallory").to_string();
-        let row = br#"{"status":"Active"}"#;
-        consortium
-            .run(move |tx: &mut Tx<'_>| {
-                tx.put(MEMBER_INFO, mallory.into_bytes(), *row);
-                Ok(Digest::ZERO)
-            })
-            .unwrap();
-        let told = sentences(&consortium);
-        assert!(
-            told.iter().any(|text| text.starts_with("WRONG")),
-            "{told:#?}"
-        );
-        // What administrators do through the API is no member's.
-        let mut consortium = Consortium::of(&["Alice"]);
-        consortium
-            .run(|tx: &mut Tx<'_>| {
-                tx.put(USERS, *b"u", *br#"{"roles":["Reader"]}"#);
-                Ok(Digest::ZERO)
-            })
-            .unwrap();
-        let told = sentences(&consortium);
-        assert!(
-            !told.iter().any(|text| text.starts_with("WRONG")),
-            "{told:#?}"
-        );
-    }
-
-    #[test]
-    fn rows_that_cannot_be_read_are_told_as_wrong() {
-        let mut consortium = Consortium::of(&["Alice"]);
-        let id = consortium
-            .propose(0, json!([{ "name": "trigger_snapshot" }]))
-            .unwrap();
-        for table in [
-            USERS,
-            MEMBER_INFO,
-            PROPOSALS_INFO,
-            CONSTITUTION_SETTINGS,
-            SERVICE_CONFIG,
-        ] {
-            let (_, last) = consortium.written.last_mut().unwrap();
-            last.put(table, id.to_string().into_bytes(), *b"{");
-        }
-        let told = sentences(&consortium);
-        let wrong = told.iter().filter(|text| text.contains("cannot be read"));
-        assert_eq!(wrong.count(), 5, "{told:#?}");
-    }
-
-    #[test]
-    fn a_proposal_that_nobody_signed_is_told_as_wrong() {
-        let mut consortium = Consortium::of(&["Alice"]);
-        let user = json!([{ "name": "set_user", "args": { "user_id": "u-1" } }]);
-        consortium.decide(user);
-        for (_, writes) in &mut consortium.written {
-            let mut unsigned = WriteSet::default();
-            for write in writes.iter().filter(|write| write.table != COSE_HISTORY) {
-                unsigned.put(
-                    write.table.clone(),
-                    write.key.clone(),
-                    write.value.clone().unwrap(),
-                );
-            }
-            *writes = unsigned;
-        }
-        let told = sentences(&consortium);
-        assert!(
-            told.iter().any(|text| text.contains("no member signed")),
-            "{told:#?}"
-        );
-    }
 }
