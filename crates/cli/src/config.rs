@@ -368,6 +368,26 @@ mod tests {
     }
 
     #[test]
+    fn members_are_read_from_files_beside_the_configuration() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
+        let cert = rcgen::CertificateParams::default();
+        let cert = cert.self_signed(&key).unwrap();
+        std::fs::write(dir.path().join("alice_cert.pem"), cert.pem()).unwrap();
+        let path = dir.path().join("counterfoil.toml");
+        let text = "[[members]]\ncert = 'alice_cert.pem'\nacknowledges = true\n";
+        std::fs::write(&path, text).unwrap();
+        let node = Config::read(&path).unwrap().node().unwrap();
+        let [founder] = &node.members[..] else {
+            panic!("one member founds it")
+        };
+        assert_eq!(founder.member.data["name"], "alice");
+        assert_eq!(founder.status, ledger::governance::Status::Accepted);
+        let missing = read("[[members]]\ncert = 'nobody.pem'\n").unwrap();
+        assert!(missing.node().is_err());
+    }
+
+    #[test]
     fn what_is_written_is_what_is_served() {
         let config = read(
             "listen = '10.0.0.7:0'\npublic = true\nadministrators = ['someone']\n\

@@ -342,3 +342,88 @@ impl fmt::Display for Status {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::testing::{Consortium, Signer};
+    use super::*;
+    use crate::governance::actions::service::recovery_threshold;
+    use crate::kv::MemoryState;
+
+    fn founding(signer: &Signer, data: Value) -> FoundingMember {
+        FoundingMember::active(&signer.cert.to_pem(), None, data).unwrap()
+    }
+
+    fn found_by(members: Vec<FoundingMember>) -> Result<MemoryState, Rejection> {
+        let mut state = MemoryState::default();
+        state.run(move |tx: &mut Tx<'_>| found(tx, &members).map(|()| Digest::ZERO))?;
+        Ok(state)
+    }
+
+    #[test]
+    fn a_founding_member_may_have_to_acknowledge_first() {
+        let (a, b) = (Signer::new("a"), Signer::new("b"));
+        let founders = vec![
+            founding(&a, Value::Null),
+            founding(&b, Value::Null).to_acknowledge(),
+        ];
+        let mut consortium = Consortium::of(&["x"]);
+        consortium.state = found_by(founders).unwrap();
+        consortium.members = vec![a, b];
+        let status = |consortium: &Consortium, member: usize| {
+            let id = consortium.members[member].id();
+            read(&consortium.state, &id).unwrap().status
+        };
+        assert_eq!(status(&consortium, 0), Status::Active);
+        assert_eq!(status(&consortium, 1), Status::Accepted);
+        consortium.acknowledge(1).unwrap();
+        assert_eq!(status(&consortium, 1), Status::Active);
+    }
+
+    #[test]
+    fn founding_members_differ_and_one_of_them_votes() {
+        let a = Signer::new("a");
+        assert!(found_by(vec![founding(&a, Value::Null); 2]).is_err());
+        let operator = json!({ "is_operator": true });
+        assert!(found_by(vec![founding(&a, operator)]).is_err());
+        let state = found_by(vec![founding(&a, json!({ "name": "A" }))]).unwrap();
+        assert_eq!(recovery_threshold(&state), 0, "nobody could recover it");
+        assert_eq!(read(&state, &a.id()).unwrap().name(), Some("A"));
+        assert_eq!(cert(&state, &a.id()), Some(a.cert));
+    }
+
+    #[test]
+    fn a_founding_member_that_cannot_be_is_refused_in_words() {
+        let pem = Signer::new("a").cert.to_pem();
+        let refusal = |cert: &str, key: Option<&str>| {
+            let key = key.map(str::to_owned);
+            FoundingMember::active(cert, key, Value::Null).unwrap_err()
+        };
+        assert!(refusal("x", None).contains("certificate"));
+        assert!(refusal(&pem, Some(&pem)).contains("encryption key"));
+        let long = Value::String("x".repeat(1 << 20));
+        assert!(FoundingMember::active(&pem, None, long).is_err());
+    }
+
+    #[test]
+    fn the_state_digest_is_about_governance_alone() {
+        let a = Signer::new("a");
+        let mut state = found_by(vec![founding(&a, Value::Null)]).unwrap();
+        let before = state_digest(&state);
+        let put = |state: &mut MemoryState, table: tables::Table| {
+            state
+                .run(move |tx: &mut Tx<'_>| {
+                    tx.put(table, *b"key", *b"{}");
+                    Ok(Digest::ZERO)
+                })
+                .unwrap();
+        };
+        put(&mut state, tables::USERS);
+        put(&mut state, tables::PUBLIC_ENTRIES);
+        assert_eq!(state_digest(&state), before);
+        put(&mut state, tables::FEATURES);
+        assert_ne!(state_digest(&state), before);
+    }
+}

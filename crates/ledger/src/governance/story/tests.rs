@@ -134,3 +134,90 @@ fn a_proposal_that_nobody_signed_is_told_as_wrong() {
         "{told:#?}"
     );
 }
+
+/// Numbers that look random and are the same in each run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        usize::try_from(self.0 >> 33).unwrap() % sides
+    }
+}
+
+/// One of the actions that change who decides, and how, or something harmless.
+fn any_action(dice: &mut Dice, consortium: &Consortium) -> Value {
+    let member = &consortium.members[dice.roll(consortium.members.len())];
+    let (id, cert) = (member.id().to_string(), member.cert.to_pem());
+    let operator = json!({ "is_operator": dice.roll(2) == 0 });
+    let user = format!("u{}", dice.roll(3));
+    let quorum = ["majority", "two_thirds", "all"][dice.roll(3)];
+    let (name, args) = match dice.roll(8) {
+        0 => ("set_member", json!({ "cert": cert })),
+        1 => (
+            "set_member",
+            json!({ "cert": cert, "member_data": operator }),
+        ),
+        2 => ("remove_member", json!({ "member_id": id })),
+        3 => (
+            "set_member_data",
+            json!({ "member_id": id, "member_data": operator }),
+        ),
+        4 => ("set_constitution_settings", json!({ "quorum": quorum })),
+        5 => ("set_user", json!({ "user_id": user })),
+        6 => ("remove_user", json!({ "user_id": user })),
+        _ => (
+            "set_all_nodes_certificate_validity",
+            json!({ "valid_from": "260131235959Z" }),
+        ),
+    };
+    json!({ "name": name, "args": args })
+}
+
+#[test]
+fn whatever_members_do_somebody_votes_and_the_story_finds_nothing_wrong() {
+    for seed in 1..4 {
+        let mut dice = Dice(seed);
+        let mut consortium = Consortium::of(&["a", "b", "c"]);
+        consortium
+            .members
+            .extend(["d", "e"].map(super::super::testing::Signer::new));
+        let mut proposals = Vec::new();
+        for _ in 0..150 {
+            let member = dice.roll(5);
+            match dice.roll(6) {
+                0 | 1 => {
+                    let actions: Vec<_> = (0..=dice.roll(2))
+                        .map(|_| any_action(&mut dice, &consortium))
+                        .collect();
+                    proposals.extend(consortium.propose(member, json!(actions)).ok());
+                }
+                2..=4 if !proposals.is_empty() => {
+                    let id = proposals[proposals.len() - 1 - dice.roll(proposals.len().min(3))];
+                    // Many are refused, for one reason or another.
+                    let _ = consortium.vote(member, id, dice.roll(4) > 0);
+                }
+                _ => {
+                    let id = consortium.members[member].id();
+                    if members::read(&consortium.state, &id).is_some() {
+                        consortium.acknowledge(member).unwrap();
+                    }
+                }
+            }
+            let everybody = members::all(&consortium.state);
+            assert!(
+                everybody.values().any(members::Member::votes),
+                "seed {seed}"
+            );
+        }
+        let told = sentences(&consortium);
+        assert!(!told.iter().any(|text| text.contains("WRONG")), "{told:#?}");
+        assert!(
+            told.iter().any(|text| text.contains("was accepted")),
+            "{told:#?}"
+        );
+    }
+}
