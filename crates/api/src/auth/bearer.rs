@@ -116,8 +116,11 @@ impl Tokens {
         let issuer = self.issuer_of(token)?;
         let mut keys = issuer.fitting(header.kid.as_deref(), header.alg);
         let mut generation = generation;
-        if keys.is_empty() && issuer.refresh().await {
-            generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
+        if keys.is_empty() {
+            if issuer.refresh().await {
+                generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
+            }
+            // Somebody else may have fetched them while we waited for our turn.
             keys = issuer.fitting(header.kid.as_deref(), header.alg);
         }
         if keys.is_empty() {
