@@ -295,10 +295,7 @@ impl From<Refusal> for ApiError {
             Refusal::StateDigestMismatch { .. } => Code::StateDigestMismatch,
             Refusal::BallotUnreadable | Refusal::Unreadable(_) => Code::InvalidInput,
         };
-        let message = refusal.to_string();
-        let mut message: String = message[..1].to_uppercase() + &message[1..];
-        message.push('.');
-        Self::new(code, message)
+        Self::new(code, sentence(&refusal))
     }
 }
 
@@ -309,8 +306,16 @@ impl From<MessageError> for ApiError {
             MessageError::TooLong => Code::RequestBodyTooLarge,
             _ => Code::InvalidAuthenticationInfo,
         };
-        Self::new(code, error.to_string())
+        Self::new(code, sentence(&error))
     }
+}
+
+/// The words of an error with a capital and a full stop, as all of ours have.
+fn sentence(error: &dyn std::error::Error) -> String {
+    let words = error.to_string();
+    let mut characters = words.chars();
+    let first = characters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(characters).chain(['.']).collect()
 }
 
 impl From<SubmitError> for ApiError {

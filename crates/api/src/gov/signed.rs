@@ -21,10 +21,10 @@ pub(super) async fn read(call: &mut Call, kind: MessageType) -> Result<SignedReq
     let body = call.cose_bytes(GOVERNANCE_MESSAGE_BYTES_MAX).await?;
     let node = Arc::clone(call.node());
     // A signature of P-384 takes a millisecond or so.
-    let request = blocking(move || {
+    let verified = blocking(move || {
         SignedRequest::verify(&body, |member| members::cert(node.state(), member))
-    })
-    .await???;
+    });
+    let request = verified.await??;
     let message = request.message();
     if message.kind != kind {
         let message = format!(

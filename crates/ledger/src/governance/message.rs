@@ -85,6 +85,9 @@ pub enum MessageError {
     /// Sign with a key of P-256 or P-384.
     #[error("the message is signed with algorithm {0}; ES256 (-7) and ES384 (-35) are understood")]
     Algorithm(i64),
+    /// Ask the members to propose `set_member` with your certificate.
+    #[error("nobody with the id {0} is a member of this ledger")]
+    Stranger(MemberId),
     /// The signature was made with another key, or over other bytes.
     #[error("the signature was not made by the key of member {0}")]
     Signature(MemberId),

@@ -29,16 +29,14 @@ impl SignedRequest {
     pub fn verify(
         bytes: &[u8],
         cert_of: impl FnOnce(&MemberId) -> Option<Cert>,
-    ) -> Result<Result<Self, Refusal>, MessageError> {
+    ) -> Result<Self, MessageError> {
         let message = Message::parse(bytes)?;
-        let Some(cert) = cert_of(&message.signer) else {
-            return Ok(Err(Refusal::NotAMember(message.signer)));
-        };
+        let cert = cert_of(&message.signer).ok_or(MessageError::Stranger(message.signer))?;
         message.verify(&cert)?;
-        Ok(Ok(Self {
+        Ok(Self {
             message,
             bytes: bytes.to_vec(),
-        }))
+        })
     }
 
     /// What was signed.

@@ -7,7 +7,7 @@ use verify::{Cert, CoseAlgorithm, Digest, Seqno, TxId, View};
 
 use super::actions;
 use super::members::{self, FoundingMember, MemberId};
-use super::message::{Draft, MessageType};
+use super::message::{Draft, MessageError, MessageType};
 use super::proposals::{self, ProposalId, ProposalInfo, ProposalState};
 use super::refusal::Refusal;
 use super::request::SignedRequest;
@@ -113,7 +113,11 @@ impl Consortium {
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
-        let request = SignedRequest::verify(bytes, |id| members::cert(&self.state, id)).unwrap()?;
+        let request = match SignedRequest::verify(bytes, |id| members::cert(&self.state, id)) {
+            Ok(request) => request,
+            Err(MessageError::Stranger(id)) => return Err(Refusal::NotAMember(id)),
+            Err(error) => panic!("{error}"),
+        };
         match self.run(request) {
             Ok(()) => Ok(()),
             Err(Rejection::Governance(refusal)) => Err(refusal),

@@ -227,8 +227,7 @@ impl Teller<'_> {
         let verified = SignedRequest::verify(&bytes, |id| members::cert(self.before, id));
         let request = match verified {
             Err(error) => return self.wrong(error.to_string()),
-            Ok(Err(refusal)) => return self.wrong(refusal.to_string()),
-            Ok(Ok(request)) => request,
+            Ok(request) => request,
         };
         let message = request.message().clone();
         self.signer = Some((message.signer, message.created_at));
