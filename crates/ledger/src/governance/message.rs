@@ -328,6 +328,47 @@ mod tests {
         message.verify(&alice.cert).unwrap();
     }
 
+    /// Made with `ccf_cose_sign1` of PyPI's `ccf` 7.0.22 and keys of CCF's `keygenerator.sh`.
+    #[test]
+    fn what_ccfs_tool_made_is_verified_and_is_made_the_same_here() {
+        macro_rules! file {
+            ($name:literal) => {
+                include_bytes!(concat!("../../testdata/governance/", $name))
+            };
+        }
+        let proposal = Some(Digest([0xab; 32]));
+        for (bytes, cert, kind, proposal) in [
+            (
+                &file!("p384_proposal.cose")[..],
+                &file!("p384_cert.pem")[..],
+                MessageType::Proposal,
+                None,
+            ),
+            (
+                file!("p256_ballot.cose"),
+                file!("p256_cert.pem"),
+                MessageType::Ballot,
+                proposal,
+            ),
+        ] {
+            let cert = Cert::from_pem(std::str::from_utf8(cert).unwrap()).unwrap();
+            let message = Message::parse(bytes).unwrap();
+            message.verify(&cert).unwrap();
+            assert_eq!(message.kind, kind);
+            assert_eq!(message.proposal, proposal);
+            assert_eq!(message.created_at, 1_769_903_999);
+            let draft = Draft::new(
+                cert.fingerprint(),
+                cert.public_key().cose_algorithm(),
+                kind,
+                message.created_at,
+                proposal,
+                &message.payload,
+            );
+            assert_eq!(draft.signed(&message.signature), bytes);
+        }
+    }
+
     #[test]
     fn another_members_certificate_does_not_verify_it() {
         let (alice, bob) = (Signer::new("alice"), Signer::new("bob"));
