@@ -1,16 +1,16 @@
 //! `cargo xtask test`: every test there is, the light crates first.
 
 use std::ffi::OsString;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{CrateType, MetadataCommand, Package};
 
 use crate::cache;
 use crate::clients;
-use crate::run::{cargo, run, tee};
+use crate::run::{cargo, run, tee, works};
 use crate::tally::Tally;
-use crate::tools::NEXTEST;
+use crate::tools::{NEXTEST, system};
 
 type Part = (&'static str, fn() -> Result<Tally>);
 
@@ -49,6 +49,10 @@ pub(crate) fn test(only: Option<&str>) -> ExitCode {
 
 /// The default members: what an edit is tested with.
 fn light() -> Result<Tally> {
+    system("A software TPM", &["swtpm", "tpm2-tools"], || {
+        works(Command::new("swtpm").args(["socket", "--tpm2", "--print-capabilities"]))
+            && works(Command::new("tpm2_getcap").arg("--version"))
+    })?;
     nextest(&[], &[])
 }
 

@@ -1,5 +1,5 @@
-//! The TPM commands, against a TPM that others wrote: `cargo nextest run -p platform --run-ignored all`
-//! where `swtpm` and `tpm2-tools` are installed.
+//! The TPM commands, against a TPM that others wrote: Debian's `swtpm` and `tpm2-tools`, which
+//! `cargo xtask test` installs.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -20,7 +20,6 @@ const VCEK: &[u8] = include_bytes!("../../attest/testdata/snp/caci_vcek.der");
 const ASKED: ReportData = HexBytes([7; 64]);
 
 #[test]
-#[ignore = "needs swtpm and tpm2-tools"]
 fn evidence_is_collected_through_a_real_tpm() {
     let machine = SwTpm::start();
     assert!(detect(&machine).is_err(), "it holds no report yet");
