@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderName};
 use http::request::Parts;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
@@ -154,6 +154,17 @@ impl Call {
     /// It is none.
     pub(crate) fn user_id(&self) -> Result<UserId, ApiError> {
         Ok(UserId::parse(&self.param()?)?)
+    }
+
+    /// A header's text.
+    ///
+    /// # Errors
+    /// It is there and is no text.
+    pub(crate) fn header(&self, name: &HeaderName) -> Result<Option<&str>, ApiError> {
+        let value = self.head.headers.get(name).map(|value| value.to_str());
+        value
+            .transpose()
+            .map_err(|_| ApiError::input(format!("The header {name} is not text.")))
     }
 
     /// Whether the caller asks for this media type by name.

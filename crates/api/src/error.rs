@@ -270,7 +270,7 @@ impl From<Rejection> for ApiError {
             Rejection::TagCapacityExceeded { .. } => Code::TagCapacityExceeded,
             Rejection::InvalidInput(_) => Code::InvalidInput,
             Rejection::NotFound(_) => Code::ResourceNotFound,
-            Rejection::Conflict(_) => Code::Conflict,
+            Rejection::Conflict(_) | Rejection::Repeated(_) => Code::Conflict,
             Rejection::Governance(refusal) => return refusal.into(),
         };
         Self::new(code, rejection.to_string())

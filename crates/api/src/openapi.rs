@@ -254,7 +254,7 @@ const SCHEMAS: &[(&str, &str)] = &[
     ("NetworkNode", "node_id status primary:Anything rpc_interfaces:Anything"),
     ("Consensus", "details:ConsensusDetails"),
     ("ConsensusDetails", "current_view:# primary_id leadership_state deciding:[]"),
-    ("JoinRequest", "public_key encryption_key evidence:Anything address peer_address subject_alt_names:[]"),
+    ("JoinRequest", "public_key encryption_key evidence:Anything address peer_address subject_alt_names:[] signature"),
     ("JoinAnswer", "status node_id sealed:Anything"),
     ("NodeState", "node_id state last_signed_seqno:# startup_seqno:# stop_notice:Anything"),
     ("NodeVersion", "counterfoil_version ccf_version quickjs_version platform unsafe:Anything"),

@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use http::HeaderName;
+use ledger::Rejection;
 use ledger::entries::{AppendEntry, DEFAULT_COLLECTION, UserEntry};
+use ledger::once::Once;
 use node::{EntryPage, EntryQuery, Node, Placed, ReadError, Wait};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::IgnoredAny;
@@ -43,6 +46,9 @@ impl EntryBody<'_> {
     }
 }
 
+/// With this header a write that is sent again is recorded once.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
 /// The answer to a write.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -75,7 +81,18 @@ pub(crate) async fn append(mut call: Call) -> Result<Answer, ApiError> {
     let entry = AppendEntry::new(node.visibility(), node.limits(), collection, contents, tags)?;
     let collection = entry.collection().to_owned();
     let wait = wait_of(wait_for_commit);
-    let id = node.submit(Box::new(entry), wait).await??;
+    let id = match call.header(&IDEMPOTENCY_KEY)? {
+        None => node.submit(Box::new(entry), wait).await??,
+        Some(key) => {
+            let tags = call.query("tags")?.unwrap_or_default();
+            let request = [collection.as_bytes(), tags.as_bytes(), &body];
+            let once = Once::new(call.caller().user().as_str(), key, &request, entry)?;
+            match node.submit(Box::new(once), wait).await? {
+                Err(Rejection::Repeated(id)) => node.repeated(id, wait).await?,
+                outcome => outcome?,
+            }
+        }
+    };
     let receipt = match wait_for_commit {
         Some(true) => node
             .receipt(id)

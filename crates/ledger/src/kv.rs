@@ -73,6 +73,9 @@ pub enum Rejection {
     /// Any other request that cannot be: the text says why.
     #[error("{0}")]
     InvalidInput(String),
+    /// The same request was recorded before, and this is its place.
+    #[error("the same request was recorded before, as {0}")]
+    Repeated(TxId),
     /// The named thing does not exist.
     #[error("{0}")]
     NotFound(String),

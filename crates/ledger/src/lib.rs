@@ -8,7 +8,8 @@
 //! - [`tables`]: the names of all tables, who sees them and how they are kept.
 //! - [`kv`]: what a transaction sees while it runs.
 //! - [`signature`]: the entry that closes a batch, signed.
-//! - [`entries`], [`users`], [`roles`], [`service`], [`nodes`]: the rules of the ledger's own tables.
+//! - [`entries`], [`users`], [`roles`], [`service`], [`nodes`], [`once`]: the rules of the ledger's own
+//!   tables.
 //! - [`governance`]: how members decide, and what they can decide.
 
 pub mod chunk;
@@ -18,6 +19,7 @@ pub mod governance;
 pub mod kv;
 pub mod limits;
 pub mod nodes;
+pub mod once;
 pub mod roles;
 pub mod secret;
 pub mod service;

@@ -38,6 +38,21 @@ pub const ROLE_ACTIONS_MAX: usize = 256;
 /// Custom roles of one ledger.
 pub const ROLES_MAX: usize = 1_000;
 
+/// Longest idempotency key, bytes: a UUID has 36.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+
+/// Idempotency keys that are remembered, of all callers: minutes of a busy ledger, in some 20 MB.
+pub const REMEMBERED_KEYS: u64 = 100_000;
+
+/// Nodes that may wait for the members at a time. Anybody who has an accepted program can ask.
+pub const PENDING_NODES_MAX: usize = 64;
+
+/// Names and addresses in a node's certificate.
+pub const NODE_NAMES_MAX: usize = 32;
+
+/// Longest name or address of a node, bytes: a DNS name with a port.
+pub const NODE_NAME_BYTES_MAX: usize = 262;
+
 /// Longest governance message, bytes: a proposal with certificates and policies in it. What CCF
 /// takes as a request body.
 pub const GOVERNANCE_MESSAGE_BYTES_MAX: usize = 1 << 20;

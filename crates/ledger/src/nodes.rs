@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use verify::Digest;
 
 use crate::kv::{Rejection, State, Transaction, Tx};
+use crate::limits::{NODE_NAME_BYTES_MAX, NODE_NAMES_MAX, PENDING_NODES_MAX};
 use crate::service::service;
 use crate::tables::{NODE_CERTS, NODES};
 
@@ -50,6 +51,19 @@ pub struct NodeRow {
 }
 
 impl NodeRow {
+    /// Whether what a stranger says of itself is of a size that a ledger can keep.
+    fn check(&self) -> Result<(), Rejection> {
+        let peer = self.peer_address.as_deref().unwrap_or_default();
+        let names = self.subject_alt_names.iter().map(String::as_str);
+        let longest = names.chain([&*self.address, peer]).map(str::len).max();
+        if self.subject_alt_names.len() > NODE_NAMES_MAX || longest > Some(NODE_NAME_BYTES_MAX) {
+            return Err(Rejection::InvalidInput(format!(
+                "a node has at most {NODE_NAMES_MAX} names, of at most {NODE_NAME_BYTES_MAX} bytes"
+            )));
+        }
+        Ok(())
+    }
+
     fn put(&self, tx: &mut Tx<'_>) {
         let mut row = json!({
             "status": self.status,
@@ -131,6 +145,14 @@ impl Transaction for JoinNode {
                 self.node.id
             )));
         }
+        self.node.check()?;
+        let waiting = nodes(tx).into_iter();
+        let waiting = waiting.filter(|node| node.status == NodeStatus::Pending);
+        if waiting.count() >= PENDING_NODES_MAX {
+            return Err(Rejection::Conflict(format!(
+                "{PENDING_NODES_MAX} nodes wait for the members already; those have to decide first"
+            )));
+        }
         let opening = service(tx).is_some_and(|service| service.status == "Opening");
         self.node.status = if opening {
             NodeStatus::Trusted
@@ -191,6 +213,7 @@ pub fn nodes(state: &dyn State) -> Vec<NodeRow> {
 mod tests {
     use super::*;
     use crate::kv::MemoryState;
+    use crate::limits::{NODE_NAME_BYTES_MAX, NODE_NAMES_MAX, PENDING_NODES_MAX};
     use crate::service::{Open, ServiceRow};
     use crate::tables::{SERVICE, SINGLETON};
 
@@ -255,6 +278,23 @@ mod tests {
             let again = state.run(JoinNode { node: row() });
             assert!(matches!(again, Err(Rejection::Conflict(_))));
         }
+    }
+
+    #[test]
+    fn strangers_cannot_fill_the_ledger() {
+        let mut state = opening();
+        state.run(Open).unwrap();
+        for number in 0..PENDING_NODES_MAX {
+            let id = format!("{number:064x}");
+            let node = NodeRow { id, ..row() };
+            state.run(JoinNode { node }).unwrap();
+        }
+        let one_more = state.run(JoinNode { node: row() });
+        assert!(matches!(one_more, Err(Rejection::Conflict(_))));
+        let address = "x".repeat(NODE_NAME_BYTES_MAX + 1);
+        let long = NodeRow { address, ..row() };
+        let refused = opening().run(JoinNode { node: long });
+        assert!(matches!(refused, Err(Rejection::InvalidInput(_))));
     }
 
     #[test]

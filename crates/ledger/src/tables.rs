@@ -36,6 +36,8 @@ pub const TAGGED: Table = Table::named("public:counterfoil.tagged");
 pub const PRIVATE_COLLECTIONS: Table = Table::named("counterfoil.collections");
 /// Collections of a public ledger, likewise.
 pub const PUBLIC_COLLECTIONS: Table = Table::named("public:counterfoil.collections");
+/// Requests that are recorded once: see [`crate::once`].
+pub const ONCE: Table = Table::named("counterfoil.once");
 /// Tags in use: collection id, NUL, tag -> nothing; [`SINGLETON`] -> their number.
 pub const TAGS: Table = Table::named("public:counterfoil.tags");
 
@@ -189,7 +191,7 @@ impl fmt::Display for Table {
 }
 
 /// Most frequent first: looked up for every entry that is read.
-static WELL_KNOWN: [Table; 41] = [
+static WELL_KNOWN: [Table; 42] = [
     PRIVATE_ENTRIES,
     PUBLIC_ENTRIES,
     TAGGED,
@@ -198,6 +200,7 @@ static WELL_KNOWN: [Table; 41] = [
     TREE,
     PRIVATE_COLLECTIONS,
     PUBLIC_COLLECTIONS,
+    ONCE,
     TAGS,
     USERS,
     ROLES,

@@ -9,11 +9,11 @@ use ledger::service::genesis;
 use ledger::tables::{SGX_POLICY, SINGLETON, TDX_POLICY};
 use ledger::{State, Table};
 use time::OffsetDateTime;
-use verify::Digest;
+use verify::{Digest, PublicKey};
 
 use crate::Node;
 use crate::identity;
-use crate::join::{Grant, JoinAnswer, JoinRequest, seal};
+use crate::join::{Grant, JoinAnswer, JoinRequest, possession, seal};
 use crate::platform;
 use crate::submit::{SubmitError, Wait};
 
@@ -60,6 +60,13 @@ impl Node {
         let encryption_key = decode(&request.encryption_key, "its encryption key is not base64")?;
         let evidence: Evidence = serde_json::from_value(request.evidence.clone())
             .map_err(|_| AdmitError::Request("its evidence has no known form"))?;
+        let signature = decode(&request.signature, "its signature is not base64")?;
+        let network = platform::network_id(self.service_cert_digest());
+        let possession = possession(&public_key, &encryption_key, &network);
+        PublicKey::from_spki_der(&public_key)
+            .map_err(|_| AdmitError::Request("its public key is none"))?
+            .verify_prehashed(&possession, &signature)
+            .map_err(|_| AdmitError::Request("it does not hold the key that it names"))?;
         self.judge(&evidence, &public_key, &encryption_key)?;
 
         let id = Digest::of(&public_key).to_string();

@@ -14,11 +14,11 @@ use rustls::crypto::aws_lc_rs::hpke::DH_KEM_P384_HKDF_SHA384_AES_256;
 use rustls::crypto::hpke::{EncapsulatedSecret, Hpke, HpkePrivateKey, HpkePublicKey};
 use serde::{Deserialize, Serialize};
 use store::durable::write_atomically;
-use verify::Cert;
+use verify::{Cert, Digest};
 use zeroize::Zeroizing;
 
 use crate::config::NodeConfig;
-use crate::identity::{self, IdentityError};
+use crate::identity::{self, IdentityError, NodeSigner};
 use crate::platform::{self, Secrets, SecretsError};
 
 /// Kept in the folder of a node that joined: what it must know before it has the ledger.
@@ -43,6 +43,21 @@ pub struct JoinRequest {
     pub peer_address: String,
     /// The names and addresses that go into its certificate.
     pub subject_alt_names: Vec<String>,
+    /// Proof that it holds the private half of the public key: a signature over [`possession`], DER
+    /// in base64. Evidence of hardware proves that too; a virtual node's is only its word, and public
+    /// keys are known to all.
+    pub signature: String,
+}
+
+/// What a node signs to prove that it holds its key: the secrets may be sealed to this encryption
+/// key, for this network.
+pub(crate) fn possession(public_key: &[u8], encryption_key: &[u8], network: &[u8; 32]) -> Digest {
+    Digest::of_parts(&[
+        b"counterfoil join possession 1",
+        &Digest::of(public_key).0,
+        &Digest::of(encryption_key).0,
+        network,
+    ])
 }
 
 /// What became of the request.
@@ -190,7 +205,11 @@ impl Joining {
             .map_err(|_| IdentityError::Random)?;
         let evidence = platform::evidence(&public_key, &encryption_key.0, service)
             .map_err(JoinError::Evidence)?;
+        let network = platform::network_id(service.key_digest());
+        let possession = possession(&public_key, &encryption_key.0, &network);
+        let signature = NodeSigner::new(&node_key)?.sign_root(&possession);
         let request = JoinRequest {
+            signature: STANDARD.encode(signature),
             public_key: STANDARD.encode(&public_key),
             encryption_key: STANDARD.encode(&encryption_key.0),
             evidence,

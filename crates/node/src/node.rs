@@ -9,7 +9,7 @@ use ledger::entries::{EntryLimits, Visibility};
 use ledger::{LedgerSecret, Rejection, State, Transaction, nodes};
 use store::Reader;
 use tokio::sync::{oneshot, watch};
-use verify::{Cert, Seqno, TxId, View};
+use verify::{Cert, Seqno, TxId, TxStatus, View};
 use zeroize::Zeroizing;
 
 use crate::among::Agreement;
@@ -127,6 +127,24 @@ impl Node {
             reply: Reply::Many(sender),
         })?;
         answers.await.unwrap_or(Err(SubmitError::Stopping))
+    }
+
+    /// Waits as asked for a transaction that was submitted before, by a request that is repeated now.
+    ///
+    /// # Errors
+    /// It was lost meanwhile, or that is not known yet: see [`SubmitError`].
+    pub async fn repeated(&self, id: TxId, wait: Wait) -> Result<TxId, SubmitError> {
+        if wait == Wait::Executed {
+            return Ok(id);
+        }
+        let mut committed = self.committed.clone();
+        let decided = committed.wait_for(|committed| committed.seqno >= id.seqno);
+        let decided = tokio::time::timeout(REPEATED_WITHIN, decided).await;
+        match (decided, self.status(id)) {
+            (Ok(Ok(_)), TxStatus::Committed) => Ok(id),
+            (_, TxStatus::Invalid) => Err(SubmitError::Lost),
+            _ => Err(SubmitError::InDoubt { id }),
+        }
     }
 
     /// Hex digest of the node's public key.
@@ -290,6 +308,9 @@ impl Drop for Node {
         self.stop_and_wait();
     }
 }
+
+/// A commit takes milliseconds, an election seconds.
+const REPEATED_WITHIN: Duration = Duration::from_secs(5);
 
 /// The file in a node's folder that holds the service's certificate, for clients to be given.
 pub const SERVICE_CERT_FILE: &str = "service_cert.pem";

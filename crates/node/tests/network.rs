@@ -11,7 +11,7 @@ use ledger::entries::AppendEntry;
 use ledger::nodes::{NodeRow, NodeStatus, PutNode, nodes};
 use ledger::users::UserId;
 use node::join::{JoinAnswer, Joining};
-use node::{Node, NodeConfig, PeerConfig, StartError, SubmitError, Timing, Wait};
+use node::{AdmitError, Node, NodeConfig, PeerConfig, StartError, SubmitError, Timing, Wait};
 use verify::{Cert, Digest, ReceiptError, Seqno, TxId, TxStatus, Verifier};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -89,6 +89,44 @@ async fn set_status(leader: &Node, id: &str, status: NodeStatus) {
 /// What members do.
 async fn trust(leader: &Node, id: &str) {
     set_status(leader, id, NodeStatus::Trusted).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_go_only_to_who_holds_the_key_that_is_trusted() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let founder = start_node(config(dirs[0].path())).await;
+    let service = Cert::from_pem(founder.service_cert()).unwrap();
+    let joining = |dir: &tempfile::TempDir| Joining::new(&config(dir.path()), &service).unwrap();
+    let honest = joining(&dirs[1]);
+    let JoinAnswer::Pending { node_id } = founder.admit(honest.request()).await.unwrap() else {
+        panic!("nobody has voted");
+    };
+    trust(&founder, &node_id).await;
+    // Everybody knows the public key. Evidence without hardware can be made up for it.
+    let thief = joining(&dirs[1]);
+    let mut forged = thief.request().clone();
+    forged.public_key = honest.request().public_key.clone();
+    let refused = founder.admit(&forged).await;
+    assert!(
+        matches!(refused, Err(AdmitError::Request(_))),
+        "{refused:?}"
+    );
+    // A request overheard and changed to seal to another key.
+    let mut changed = honest.request().clone();
+    changed.encryption_key = thief.request().encryption_key.clone();
+    let refused = founder.admit(&changed).await;
+    assert!(
+        matches!(refused, Err(AdmitError::Request(_))),
+        "{refused:?}"
+    );
+    // What is sealed to one cannot be opened by another.
+    let answer = founder.admit(honest.request()).await.unwrap();
+    let JoinAnswer::Trusted { sealed, .. } = answer else {
+        panic!("it is trusted");
+    };
+    assert!(thief.admitted(&sealed, &service).is_err());
+    honest.admitted(&sealed, &service).unwrap();
+    founder.stop().await;
 }
 
 struct Network {

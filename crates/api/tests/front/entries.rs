@@ -408,3 +408,31 @@ async fn the_api_version_is_asked_for_on_app_paths() {
     get("/app/commit").await.is(200);
     front.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_is_sent_again_with_its_key_is_recorded_once() {
+    let front = Front::start().await;
+    let user = front.user_with("u", "Contributor").await;
+    let write = |key: &str, contents: &str| {
+        user.request(reqwest::Method::POST, "/app/transactions")
+            .header("Idempotency-Key", key)
+            .json(&json!({ "contents": contents }))
+    };
+    let (first, at_once) = tokio::join!(send(write("k", "one")), send(write("k", "one")));
+    let id = first.is(200).transaction();
+    assert_eq!(at_once.is(200).transaction(), id);
+    assert_eq!(send(write("k", "one")).await.is(200).transaction(), id);
+    send(write("k", "two")).await.fails(409, "Conflict");
+    send(write("", "two")).await.fails(400, "InvalidInput");
+    let other = send(write("l", "one")).await.is(200).transaction();
+    assert_ne!(other, id);
+    let list = user.get("/app/transactions").await.is(200).json();
+    assert_eq!(list["entries"].as_array().unwrap().len(), 2);
+    let somebody = front.user_with("v", "Contributor").await;
+    let theirs = somebody
+        .request(reqwest::Method::POST, "/app/transactions")
+        .header("Idempotency-Key", "k")
+        .json(&json!({ "contents": "one" }));
+    assert_ne!(send(theirs).await.is(200).transaction(), id);
+    front.stop().await;
+}

@@ -86,6 +86,8 @@ impl Timing {
         Config {
             cluster_name: "counterfoil".to_owned(),
             heartbeat_interval: millis(self.heartbeat),
+            // A follower that has just answered to entries needs no heartbeat as well.
+            heartbeat_min_interval: Some(millis(self.heartbeat)),
             election_timeout_min: election,
             election_timeout_max: 2 * election,
             max_payload_entries: REQUEST_ENTRIES,

@@ -18,6 +18,9 @@ use super::types::{NodeId, Peer, Raft, Types, Vote};
 use super::wire::{Reply, Request};
 use crate::peers::{Incoming, Outgoing, PeerTls};
 
+/// A node that has not synced entries by then is asked again on a new connection.
+const SYNCED_WITHIN: Duration = Duration::from_secs(3);
+
 /// Makes connections to other nodes.
 pub(crate) struct Network {
     pub(crate) tls: Arc<PeerTls>,
@@ -106,11 +109,15 @@ impl RaftNetworkV2<Types> for Link {
         rpc: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
+        // The library's time is that of a heartbeat. Entries have to be synced before the answer,
+        // and sending them again would make a slow disk slower.
+        let within = if rpc.entries.is_empty() {
+            option.hard_ttl()
+        } else {
+            SYNCED_WITHIN
+        };
         let request = Request::Append(rpc);
-        match self
-            .ask(RPCTypes::AppendEntries, &request, option.hard_ttl())
-            .await?
-        {
+        match self.ask(RPCTypes::AppendEntries, &request, within).await? {
             Reply::Append(answer) => Ok(answer),
             _ => Err(unexpected()),
         }
