@@ -164,15 +164,6 @@ struct Issuer {
 }
 
 impl Config {
-    /// A ledger in `dir`, for this machine only, on a free port.
-    pub(crate) fn on_any_port(dir: PathBuf) -> Self {
-        Self {
-            dir: Some(dir),
-            listen: Some(([127, 0, 0, 1], 0).into()),
-            ..Self::default()
-        }
-    }
-
     /// Reads a configuration file.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
         let text = std::fs::read_to_string(path).map_err(Failure::reading(path))?;

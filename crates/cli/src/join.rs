@@ -15,6 +15,9 @@ use crate::server::has_joined;
 /// Members take minutes or days; a service that opens takes milliseconds.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
+/// The beginning of what is logged, with the node's id, when the members have to decide.
+pub(crate) const WAITING: &str = "waiting for the members";
+
 /// The network to join.
 pub(crate) struct Network {
     url: String,
@@ -69,7 +72,7 @@ pub(crate) async fn join(config: &mut Config, network: &Network) -> Result<()> {
                 if !told {
                     tracing::warn!(
                         node = node_id,
-                        "waiting for the members: one proposes `transition_node_to_trusted` for \
+                        "{WAITING}: one proposes `transition_node_to_trusted` for \
                          this node, and a majority votes for it"
                     );
                 }

@@ -8,7 +8,6 @@ mod connection;
 mod join;
 mod log;
 mod out;
-mod package_log;
 mod profile;
 mod report;
 mod server;

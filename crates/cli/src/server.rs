@@ -1,4 +1,4 @@
-//! A ledger, served by this process: what `up` and `demo` have in common.
+//! A ledger, served by this process.
 
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -101,14 +101,6 @@ impl Server {
         };
         server.write_profile()?;
         Ok(server)
-    }
-
-    /// The page for a browser. What stands behind the `#` is not sent to the server.
-    pub(crate) fn page(&self) -> String {
-        match &self.token {
-            Some((token, _)) => format!("{}/#token={token}", self.url),
-            None => format!("{}/", self.url),
-        }
     }
 
     /// The file with the trust anchor.

@@ -81,12 +81,20 @@ impl MemberArgs {
         let cert = self.member_cert.as_ref().or(profile.member_cert.as_ref());
         let key = self.member_key.as_ref().or(profile.member_key.as_ref());
         match (cert, key) {
-            (Some(cert), Some(key)) => Ok(Box::new(KeyFile::read(cert, key)?)),
+            (Some(cert), Some(key)) => key_file(cert, key),
             _ => Err(Failure::unreadable("no member was named, who signs this").hint(
                 "say --member-cert and --member-key; `counterfoil member keygen NAME` makes them",
             )),
         }
     }
+}
+
+/// The key in a file.
+///
+/// # Errors
+/// A file cannot be read, or the key is not that of the certificate.
+pub(crate) fn key_file(cert: &Path, key: &Path) -> Result<Box<dyn Signer>, Failure> {
+    Ok(Box::new(KeyFile::read(cert, key)?))
 }
 
 /// A key in a file.

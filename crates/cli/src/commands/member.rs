@@ -81,11 +81,8 @@ impl Keygen {
             return Err(failure.hint("use letters, digits, '-', '_' and '.'").into());
         }
         std::fs::create_dir_all(&self.out).map_err(Failure::writing(&self.out))?;
-        let (cert, key) = signing_pair(&self.name)?;
-        let cert_file = self.file("cert.pem");
-        let key_file = self.file("privk.pem");
-        write_new(&key_file, &key, 0o600)?;
-        write_new(&cert_file, &cert.to_pem(), 0o644)?;
+        let pair = make_signing_pair(&self.name, &self.out)?;
+        let (cert_file, key_file) = (pair.cert_file, pair.key_file);
         let mut encryption_file = None;
         if self.encryption {
             let (public, private) = encryption_pair()?;
@@ -94,7 +91,7 @@ impl Keygen {
             write_new(&public_file, &public, 0o644)?;
             encryption_file = Some(public_file);
         }
-        let id = cert.fingerprint().to_string();
+        let id = pair.cert.fingerprint().to_string();
         if self.json {
             out::write_json(&Made {
                 member_id: id,
@@ -125,8 +122,34 @@ impl Keygen {
     }
 
     fn file(&self, what: &str) -> PathBuf {
-        self.out.join(format!("{}_{what}", self.name))
+        file(&self.out, &self.name, what)
     }
+}
+
+fn file(folder: &Path, name: &str, what: &str) -> PathBuf {
+    folder.join(format!("{name}_{what}"))
+}
+
+/// What a member signs with.
+pub(super) struct SigningPair {
+    cert: Cert,
+    /// The certificate, PEM.
+    pub(super) cert_file: PathBuf,
+    /// The private key, PEM.
+    pub(super) key_file: PathBuf,
+}
+
+/// Makes NAME_cert.pem and NAME_privk.pem in a folder, which must not be there yet.
+pub(super) fn make_signing_pair(name: &str, folder: &Path) -> Result<SigningPair> {
+    let (cert, key) = signing_pair(name)?;
+    let pair = SigningPair {
+        cert_file: file(folder, name, "cert.pem"),
+        key_file: file(folder, name, "privk.pem"),
+        cert,
+    };
+    write_new(&pair.key_file, &key, 0o600)?;
+    write_new(&pair.cert_file, &pair.cert.to_pem(), 0o644)?;
+    Ok(pair)
 }
 
 /// A certificate that stands for itself, and its private key, PEM.

@@ -165,7 +165,13 @@ impl Vote {
     }
 }
 
-async fn vote(client: &Client, signer: &dyn Signer, id: &ProposalId, yes: bool) -> Result<Shown> {
+/// Votes in the name of whoever signs.
+pub(super) async fn vote(
+    client: &Client,
+    signer: &dyn Signer,
+    id: &ProposalId,
+    yes: bool,
+) -> Result<Shown> {
     let payload = json!({ "ballot": Ballot { yes }.function() }).to_string();
     let message = signer.message(MessageType::Ballot, Some(*id), payload.as_bytes())?;
     Ok(client.vote(id, &signer.member(), message).await?)
@@ -381,7 +387,7 @@ async fn find(client: &Client, text: &str) -> Result<ProposalId> {
     }
 }
 
-fn parse_id(text: &str) -> Result<ProposalId, Failure> {
+pub(super) fn parse_id(text: &str) -> Result<ProposalId, Failure> {
     text.parse().map_err(|error: verify::digest::NotADigest| {
         Failure::new(format!("{text:?} is no proposal's id")).because(error)
     })

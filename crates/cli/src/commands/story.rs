@@ -1,12 +1,12 @@
 //! `counterfoil ledger governance`: who decided what, from the ledger files alone.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
 use ledger::governance::story::{Event, Story, What};
-use store::{AuditError, AuditOptions, audit_each};
+use store::{AuditError, AuditOptions, AuditReport, audit_each};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
@@ -46,18 +46,7 @@ impl Governance {
             service,
             ..AuditOptions::default()
         };
-        let mut story = Story::default();
-        let mut events = Vec::new();
-        let verdict = audit_each(
-            &chunks,
-            &options,
-            |_| {},
-            |id, writes| events.extend(story.read(id, writes)),
-        );
-        // What stands behind a broken place is nobody's word.
-        if let Err(AuditError::Broken { truth_ends, .. }) = &verdict {
-            events.retain(|event| event.transaction_id.seqno <= *truth_ends);
-        }
+        let (events, verdict) = read(&chunks, &options);
         let wrong = events
             .iter()
             .any(|event| matches!(event.what, What::Wrong { .. }));
@@ -82,6 +71,26 @@ impl Governance {
             }
         })
     }
+}
+
+/// What happened by the ledger files in a folder, as far as they hold, and whether all of them do.
+pub(super) fn read(
+    chunks: &Path,
+    options: &AuditOptions,
+) -> (Vec<Event>, Result<AuditReport, AuditError>) {
+    let mut story = Story::default();
+    let mut events = Vec::new();
+    let verdict = audit_each(
+        chunks,
+        options,
+        |_| {},
+        |id, writes| events.extend(story.read(id, writes)),
+    );
+    // What stands behind a broken place is nobody's word.
+    if let Err(AuditError::Broken { truth_ends, .. }) = &verdict {
+        events.retain(|event| event.transaction_id.seqno <= *truth_ends);
+    }
+    (events, verdict)
 }
 
 fn tell(event: &Event) {

@@ -72,6 +72,10 @@ pub(crate) struct Up {
     /// A configuration file (TOML); flags win over it.
     #[arg(short, long, env = "COUNTERFOIL_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Stop when standard input ends too: for programs that start nodes, so that no node outlives
+    /// them.
+    #[arg(long)]
+    until_stdin_ends: bool,
     /// When ready, print one line of JSON for scripts, and nothing else.
     #[arg(long)]
     json: bool,
@@ -111,8 +115,12 @@ impl Up {
             _ => None,
         };
         block_on_all_cores(async {
+            let mut input_ends = std::pin::pin!(end_of_input(self.until_stdin_ends));
             if let Some(network) = &network {
-                join::join(&mut config, network).await?;
+                tokio::select! {
+                    joined = join::join(&mut config, network) => joined?,
+                    () = &mut input_ends => return Ok(ExitCode::SUCCESS),
+                }
             }
             let server = Server::start(&mut config, self.dev).await?;
             let mut stop = StopSignals::listen()?;
@@ -127,7 +135,10 @@ impl Up {
             } else {
                 show(&server, config.dir());
             }
-            stop.next().await;
+            tokio::select! {
+                () = stop.next() => {}
+                () = &mut input_ends => {}
+            }
             tracing::info!("stopping: requests under way are answered first");
             tokio::select! {
                 () = server.stop() => Ok(ExitCode::SUCCESS),
@@ -139,6 +150,22 @@ impl Up {
             }
         })
     }
+}
+
+/// Waits for the end of standard input; for ever if it is not to be looked at.
+async fn end_of_input(wanted: bool) {
+    if !wanted {
+        return std::future::pending().await;
+    }
+    let (tell, told) = tokio::sync::oneshot::channel();
+    // A thread of its own, as reading cannot be given up: a runtime would wait for it at its end.
+    std::thread::spawn(move || {
+        // An input that cannot be read has ended too.
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        // Nobody waits any more where a signal came first.
+        let _ = tell.send(());
+    });
+    let _ = told.await;
 }
 
 fn show(server: &Server, dir: &Path) {

@@ -1,10 +1,11 @@
 //! A ledger, used as people use it: with the commands, in a folder.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use crate::common::{Ledger, counterfoil};
+use crate::common::{Ledger, Ran, counterfoil};
 use serde_json::{Value, json};
 
 #[test]
@@ -277,16 +278,37 @@ fn the_demo_tells_its_story_and_leaves() {
     let said = String::from_utf8(output.stdout).unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}{errors}");
-    for word in [
-        "committed",
-        "VALID",
-        "SOUND",
+    for fact in [
+        "Orchard's node founds the ledger",
+        "Carrier's node asks to join with its evidence: Pending",
+        "Orchard proposes to trust it: Open, 1 of 3",
+        "Market votes yes too: Accepted, and Carrier's node joins",
+        "Orchard votes yes too: Accepted, and Market's node joins",
+        "REFUSED",
+        "FailedInvalidHostData",
+        "committed 60 entries",
+        "'s node (SIGKILL), which led view",
+        "nothing is lost: all",
+        "node is started again, and has all of them",
         "BROKEN",
         "truth ends after seqno",
         "NOT VALID",
+        "SOUND",
+        "the ledger was founded by",
+        "Carrier proposed",
+        "was accepted (yes: ",
+        "Virtual mode",
     ] {
-        assert!(said.contains(word), "{word}: {said}");
+        assert!(said.contains(fact), "{fact}: {said}");
     }
+    let number = |before: &str| -> usize {
+        let (_, rest) = said.split_once(before).expect("a number stands there");
+        let digits = rest.split_whitespace().next().unwrap_or_default();
+        digits.replace(',', "").parse().unwrap()
+    };
+    let acknowledged = number("nothing is lost: all ");
+    assert!(acknowledged > 60, "{said}");
+    assert_eq!(number("VALID all "), acknowledged, "{said}");
     assert!(!said.contains('\x1b'), "there are no colours in a pipe");
 }
 
@@ -304,8 +326,57 @@ fn the_demo_records_what_it_is_given() {
         "{said}{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    assert!(said.contains("60 entries"), "{said}");
-    assert!(folder.path().join("kept/receipt.json").exists());
+    assert!(said.contains("committed 60 entries"), "{said}");
+    let receipts = fs::read_dir(folder.path().join("kept/receipts")).unwrap();
+    assert!(receipts.count() > 60);
+    // Three folders of one ledger, which each pass alone.
+    for node in ["orchard", "carrier", "market"] {
+        let node = format!("kept/{node}");
+        let audit = [
+            "ledger",
+            "audit",
+            &node,
+            "--service-cert",
+            "kept/orchard/service_cert.pem",
+        ];
+        Ran::from(counterfoil(folder.path()).args(audit).output().unwrap()).ok();
+    }
+    let again = counterfoil(folder.path()).args(args).output().unwrap();
+    let again = Ran::from(again);
+    assert_eq!(again.code, 2, "{}", again.err);
+    assert!(again.err.contains("is not empty"), "{}", again.err);
+}
+
+#[test]
+fn the_demo_leaves_no_node_and_no_folder_behind_when_it_is_interrupted() {
+    for signal in ["-INT", "-KILL"] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut demo = counterfoil(folder.path())
+            .args(["demo", "--exit"])
+            .env("TMPDIR", folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let said = BufReader::new(demo.stdout.take().unwrap());
+        let url = said.lines().map(Result::unwrap).find_map(|line| {
+            let (_, address) = line.split_once("founds the ledger https://")?;
+            Some(address.to_owned())
+        });
+        let url = url.expect("the founder's address");
+        assert!(std::net::TcpStream::connect(&url).is_ok());
+        let pid = demo.id().to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status().unwrap();
+        assert!(sent.success());
+        demo.wait().unwrap();
+        let gone = (0..500).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            std::net::TcpStream::connect(&url).is_err()
+        });
+        assert!(gone, "a node outlives the demo after {signal}");
+        // Nobody can clean up after SIGKILL.
+        let left = fs::read_dir(folder.path()).unwrap().count();
+        assert!(signal == "-KILL" || left == 0, "{left} are left");
+    }
 }
 
 #[test]

@@ -169,13 +169,15 @@ impl Reigning {
         });
         let log = Box::new(move |closed| propose.send(closed).is_ok());
         let executor = self.crew.executor(view, tree, log);
+        // Open first: an executor that finds the door closed takes itself for deposed.
+        self.queue.open();
         match crate::thread::spawn("executor", move || executor.run()) {
-            Ok(executor) => {
-                self.queue.open();
-                self.reign = Some(Reign { view, executor });
-            }
+            Ok(executor) => self.reign = Some(Reign { view, executor }),
             // Another node can lead; this one looks again.
-            Err(error) => tracing::error!(%error, "no thread to execute on"),
+            Err(error) => {
+                self.queue.close();
+                tracing::error!(%error, "no thread to execute on");
+            }
         }
     }
 
