@@ -204,10 +204,11 @@ impl Starting<'_> {
             constitution: CONSTITUTION_TEXT.to_owned(),
             virtual_nodes: Some(virtual_nodes),
         };
-        let mut first_writes: Vec<Box<dyn Transaction>> = vec![Box::new(create), Box::new(Open)];
-        if let Some(actions) = &self.config.founding_actions {
-            first_writes.push(founding(actions)?);
-        }
+        let create: Box<dyn Transaction> = match &self.config.founding_actions {
+            Some(actions) => founding(create, actions)?,
+            None => Box::new(create),
+        };
+        let mut first_writes: Vec<Box<dyn Transaction>> = vec![create, Box::new(Open)];
         for user in &self.config.administrators {
             first_writes.push(Box::new(AssignRoles {
                 user: user.clone(),
@@ -302,13 +303,14 @@ impl Starting<'_> {
     }
 }
 
-/// What is decided with the creation of a ledger.
-fn founding(proposal: &str) -> Result<Box<dyn Transaction>, Rejection> {
+/// The creation of a ledger, with what is decided in the same entry.
+fn founding(create: Create, proposal: &str) -> Result<Box<dyn Transaction>, Rejection> {
     let parse =
         |proposal: &str| actions::parse(proposal.as_bytes()).map_err(Rejection::InvalidInput);
     parse(proposal)?;
     let proposal = proposal.to_owned();
     Ok(Box::new(move |tx: &mut Tx<'_>| {
+        Box::new(create).run(tx)?;
         parse(&proposal)?.apply(tx).map_err(Rejection::Conflict)?;
         Ok(Digest::ZERO)
     }))
