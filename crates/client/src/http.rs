@@ -11,7 +11,7 @@ use verify::TxId;
 use crate::builder::{API_VERSION, Client};
 use crate::error::{ClientError, Refusal};
 use crate::limits::{
-    ANSWER_BYTES_MAX, POLL_INTERVAL, POLLS_MAX, REDIRECTIONS_MAX, RETRY_AFTER_MAX,
+    ANSWER_BYTES_MAX, LEADER_WAIT, POLL_INTERVAL, POLLS_MAX, REDIRECTIONS_MAX, RETRY_AFTER_MAX,
     THROTTLED_RETRIES_MAX,
 };
 use crate::model::Loading;
@@ -94,8 +94,26 @@ impl Client {
         for attempt in 0.. {
             // A streamed body cannot be sent twice; everything else can.
             let again = request.try_clone();
-            let sent = self.http.execute(request).await;
-            let response = sent.map_err(|error| transport(url.clone(), error))?;
+            let origin = request.url().origin();
+            let response = match (self.http.execute(request).await, again.as_ref()) {
+                (Ok(response), _) => response,
+                // The leader that a node named is gone: nothing was sent to it. That node will know
+                // the next one soon.
+                (Err(error), Some(again))
+                    if error.is_connect()
+                        && origin != self.base.origin()
+                        && attempt < REDIRECTIONS_MAX =>
+                {
+                    let mut back = again.try_clone().expect("it was cloned before");
+                    // Both are https addresses, so each part can be set.
+                    let _ = back.url_mut().set_host(self.base.host_str());
+                    let _ = back.url_mut().set_port(self.base.port());
+                    tokio::time::sleep(LEADER_WAIT).await;
+                    request = back;
+                    continue;
+                }
+                (Err(error), _) => return Err(transport(url, error)),
+            };
             let status = response.status();
             if status.is_success() {
                 return Ok(response);

@@ -39,4 +39,8 @@ pub const BATCH_ENTRIES_MAX: usize = 10_000;
 
 /// A write is sent on to the leader this many times: leaders change while it is on its way, but not
 /// that often.
-pub(crate) const REDIRECTIONS_MAX: u32 = 8;
+pub(crate) const REDIRECTIONS_MAX: u32 = 12;
+
+/// Wait before asking again who leads, where the one that was named is gone. A new one is found in a
+/// second or two.
+pub(crate) const LEADER_WAIT: Duration = Duration::from_millis(400);

@@ -188,9 +188,10 @@ impl Node {
         self.standing.clone()
     }
 
-    /// Where clients reach the leader, `host:port`; `None` while there is none.
+    /// Where clients reach the leader, `host:port`; `None` while there is none but this node.
     pub fn leader_address(&self) -> Option<String> {
-        let leader = self.standing().leader?;
+        // A leader that does not reign yet, or hears of no majority, sends nobody to itself.
+        let leader = self.standing().leader.filter(|leader| *leader != self.id)?;
         Some(nodes::node(self.state(), &leader)?.address)
     }
 

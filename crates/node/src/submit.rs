@@ -112,6 +112,8 @@ struct Inbox {
     stopping: bool,
     /// Nobody executes: this node does not lead.
     closed: bool,
+    /// This node cannot tell whether it still leads.
+    paused: bool,
     /// The executor sleeps until this many submissions are there.
     wake_at: usize,
 }
@@ -174,7 +176,7 @@ impl Queue {
             });
         }
         let mut inbox = self.inbox();
-        let refused = match (inbox.stopping, inbox.closed) {
+        let refused = match (inbox.stopping, inbox.closed || inbox.paused) {
             (true, _) => Some(SubmitError::Stopping),
             (false, true) => Some(SubmitError::NotLeading),
             (false, false) => None,
@@ -223,10 +225,16 @@ impl Queue {
         }
     }
 
+    /// Lets in nothing while `paused`; what was let in goes on.
+    pub(crate) fn pause(&self, paused: bool) {
+        self.inbox().paused = paused;
+    }
+
     /// Lets in what comes: this node leads, and the log is free.
     pub(crate) fn open(&self) {
         let mut inbox = self.inbox();
         inbox.closed = false;
+        inbox.paused = false;
         inbox.log_free = false;
     }
 

@@ -4,6 +4,7 @@
 //! its first batch continues. When it leads no more, its executor ends, and whoever waits for a batch
 //! that is on its way is answered by what becomes of it ([`super::outstanding`]).
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use verify::{Digest, Frontier, View};
 use super::log::Command;
 use super::outstanding::Outstanding;
 use super::reconcile::Reconciler;
-use super::types::{CommittedLeader, Proposal, Raft, Tell};
+use super::types::{CommittedLeader, Proposal, Raft, Tell, Types};
 use super::{Beginning, Crew, Standing, Timing};
 use crate::committer::Closed;
 use crate::submit::Queue;
@@ -40,11 +41,16 @@ pub(crate) struct Reigning {
     crew: Arc<dyn Crew>,
     reconciler: Reconciler,
     reign: Option<Reign>,
+    /// The last view that this node reigned in. It does so once in each: what another executor of the
+    /// same view gave out would be given out again.
+    spent: View,
 }
 
 struct Reign {
     view: View,
     executor: JoinHandle<()>,
+    /// A batch was refused: what was executed after it hangs in the air.
+    broken: Arc<AtomicBool>,
 }
 
 /// What the library says.
@@ -52,6 +58,8 @@ struct Seen {
     view: View,
     leader: Option<Digest>,
     leads: bool,
+    /// A majority answered it lately.
+    heard: bool,
     deciding: Vec<Digest>,
 }
 
@@ -69,6 +77,7 @@ impl Reigning {
             crew: Arc::clone(&beginning.crew),
             reconciler,
             reign: None,
+            spent: View::default(),
         }
     }
 
@@ -107,28 +116,34 @@ impl Reigning {
         Seen {
             view: View(metrics.current_term),
             leader,
-            leads: metrics.state == ServerState::Leader && leader == Some(self.id) && heard,
+            leads: metrics.state == ServerState::Leader && leader == Some(self.id),
+            heard,
             deciding,
         }
     }
 
     /// Begins or ends a reign. Returns whether one is about to begin.
     async fn follow(&mut self, seen: &Seen) -> bool {
-        if self
-            .reign
-            .as_ref()
-            .is_some_and(|reign| !seen.leads || reign.view != seen.view)
-        {
+        let over = |reign: &Reign| {
+            !seen.leads || reign.view != seen.view || reign.broken.load(Ordering::Acquire)
+        };
+        if self.reign.as_ref().is_some_and(over) {
             self.end().await;
         }
-        if seen.leads
-            && self.reign.is_none()
-            && let Some(tree) = self.tree(seen.view).await
-        {
-            self.outstanding.established(seen.view);
-            self.begin(seen.view, tree);
+        if seen.leads && self.reign.is_none() {
+            if seen.view <= self.spent {
+                // Another view, under this leader or another one.
+                let asked = self.raft.trigger().elect(false).await;
+                asked.unwrap_or_else(|error| tracing::warn!(%error, "no election"));
+            } else if let Some(tree) = self.tree(seen.view).await {
+                self.outstanding.established(seen.view);
+                self.begin(seen.view, tree);
+            }
         }
-        let reigns = self.reign.is_some();
+        if self.reign.is_some() {
+            self.queue.pause(!seen.heard);
+        }
+        let reigns = self.reign.is_some() && seen.heard;
         let standing = Standing {
             view: seen.view,
             leader: seen.leader.map(|id| id.to_string()),
@@ -150,7 +165,7 @@ impl Reigning {
             }
             changed
         });
-        seen.leads && !reigns
+        seen.leads && self.reign.is_none()
     }
 
     async fn tree(&self, view: View) -> Option<Frontier> {
@@ -162,9 +177,12 @@ impl Reigning {
     fn begin(&mut self, view: View, tree: Frontier) {
         let (propose, mut proposals) = tokio::sync::mpsc::unbounded_channel::<Closed>();
         let (raft, outstanding) = (self.raft.clone(), Arc::clone(&self.outstanding));
+        let broken = Arc::new(AtomicBool::new(false));
+        let breaks = Arc::clone(&broken);
+        self.spent = view;
         tokio::spawn(async move {
             while let Some(closed) = proposals.recv().await {
-                offer(&raft, &outstanding, view, closed).await;
+                offer(&raft, &outstanding, &breaks, view, closed).await;
             }
         });
         let log = Box::new(move |closed| propose.send(closed).is_ok());
@@ -172,7 +190,13 @@ impl Reigning {
         // Open first: an executor that finds the door closed takes itself for deposed.
         self.queue.open();
         match crate::thread::spawn("executor", move || executor.run()) {
-            Ok(executor) => self.reign = Some(Reign { view, executor }),
+            Ok(executor) => {
+                self.reign = Some(Reign {
+                    view,
+                    executor,
+                    broken,
+                });
+            }
             // Another node can lead; this one looks again.
             Err(error) => {
                 self.queue.close();
@@ -233,15 +257,24 @@ impl Reigning {
     }
 }
 
-async fn offer(raft: &Raft, outstanding: &Arc<Outstanding>, view: View, closed: Closed) {
+async fn offer(
+    raft: &Raft,
+    outstanding: &Arc<Outstanding>,
+    broken: &Arc<AtomicBool>,
+    view: View,
+    closed: Closed,
+) {
     let batch = Arc::new(closed.batch);
     let last = batch.last();
     outstanding.wait(view, last, closed.waiting);
-    let told = Arc::clone(outstanding);
+    let (told, breaks) = (Arc::clone(outstanding), Arc::clone(broken));
     // An error means that it never came into the log, or that it was cut from it for another
     // leader's. What is committed is answered when it is applied.
     let tell = Tell(Box::new(move |result: Result<_, _>| {
-        if result.is_err() {
+        if let Err(error) = result {
+            let error: openraft::error::ClientWriteError<Types> = error;
+            tracing::warn!(view = view.0, last = last.0, %error, "a batch was refused");
+            breaks.store(true, Ordering::Release);
             told.refused(view, last);
         }
     }));
@@ -251,6 +284,7 @@ async fn offer(raft: &Raft, outstanding: &Arc<Outstanding>, view: View, closed: 
         .responder(tell)
         .await;
     if proposed.is_err() {
+        broken.store(true, Ordering::Release);
         outstanding.refused(view, last);
     }
 }
