@@ -103,7 +103,10 @@ async fn set_status(leader: &Node, id: &str, status: NodeStatus) {
                 Err(SubmitError::NotLeading) if start.elapsed() < SOON => {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
-                outcome => return drop(outcome.unwrap().unwrap()),
+                outcome => {
+                    outcome.unwrap().unwrap();
+                    return;
+                }
             }
         }
     }
