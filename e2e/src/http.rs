@@ -43,6 +43,14 @@ impl Http {
     /// # Errors
     /// When the certificate cannot be used.
     pub fn new(ready: &Ready) -> Result<Self> {
+        Self::patient(ready, ANSWER_WITHIN)
+    }
+
+    /// The same, for one who waits only so long for an answer.
+    ///
+    /// # Errors
+    /// When the certificate cannot be used.
+    pub fn patient(ready: &Ready, patience: Duration) -> Result<Self> {
         let pem = fs::read(&ready.service_cert).context("reading the service certificate")?;
         let mut headers = HeaderMap::new();
         let token = HeaderValue::try_from(format!("Bearer {}", ready.token))?;
@@ -50,7 +58,7 @@ impl Http {
         let client = reqwest::Client::builder()
             .tls_certs_only([Certificate::from_pem(&pem)?])
             .default_headers(headers)
-            .timeout(ANSWER_WITHIN)
+            .timeout(patience)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .build()?;
@@ -58,6 +66,11 @@ impl Http {
             client,
             url: ready.url.clone(),
         })
+    }
+
+    /// Where the server is: what a `Location` of its begins with.
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// Asks for `path`, which may have a query.

@@ -4,12 +4,19 @@
 //! `cargo xtask test` builds the binary and installs the clients; run by hand, these tests expect
 //! `target/release/counterfoil`, or the binary that `COUNTERFOIL_BIN` names.
 
+pub mod chaos;
 mod client;
+mod history;
 mod http;
 mod network;
+mod proxy;
+mod random;
 mod server;
 
 pub use client::{Client, client_certificate, packages};
+pub use history::{one_history, same_history};
 pub use http::{Answer, Http};
 pub use network::{Details, Network, Node};
-pub use server::{Ledger, Ready, counterfoil};
+pub use proxy::{Effect, Links, Nodes, Rule};
+pub use random::Random;
+pub use server::{Launch, Ledger, Ready, counterfoil};

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{ExitStatus, Output};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::http::Http;
-use crate::server::{Ready, Server, counterfoil};
+use crate::server::{Launch, Ready, Server, counterfoil};
 
 /// What does not happen by then never will.
 const WITHIN: Duration = Duration::from_secs(60);
@@ -23,7 +23,7 @@ const LOOK: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Node {
     folder: PathBuf,
-    args: Vec<String>,
+    launch: Launch,
     server: Option<Server>,
     ready: Ready,
 }
@@ -34,6 +34,7 @@ pub struct Network {
     folder: TempDir,
     /// The nodes, in the order in which they came.
     pub nodes: Vec<Node>,
+    founder: PathBuf,
     token: String,
 }
 
@@ -94,12 +95,63 @@ impl Node {
     /// # Errors
     /// When it does not say that it is ready.
     pub fn start(&mut self) -> Result<()> {
+        self.begin()?;
+        self.begun_within(WITHIN)
+    }
+
+    /// Starts it again in its folder, and does not wait until it is ready.
+    ///
+    /// # Errors
+    /// When it runs already, or cannot be started.
+    pub fn begin(&mut self) -> Result<()> {
         ensure!(self.server.is_none(), "the node runs already");
+        self.server = Some(Server::spawn(&self.folder, &self.launch)?);
+        Ok(())
+    }
+
+    /// Waits until it is ready, after [`begin`](Self::begin).
+    ///
+    /// # Errors
+    /// When it does not say so in time.
+    pub fn begun_within(&mut self, within: Duration) -> Result<()> {
+        let server = self.server.as_ref().context("the node does not run")?;
         let token = self.ready.token.clone();
-        let (server, ready) = Server::start(&self.folder, &self.args)?;
-        self.server = Some(server);
+        let ready = server.ready_within(within)?;
         self.ready = Ready { token, ..ready };
         Ok(())
+    }
+
+    /// Sends its process a signal, such as `STOP` or `CONT`.
+    ///
+    /// # Errors
+    /// When there is no process.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let server = self.server.as_ref().context("the node does not run")?;
+        server.signal(name)
+    }
+
+    /// Waits until it has stopped, after it was sent `TERM`.
+    ///
+    /// # Errors
+    /// When it does not stop in time, or not with success.
+    pub fn stopped(&mut self) -> Result<()> {
+        let mut server = self.server.take().context("the node does not run")?;
+        server.stopped()
+    }
+
+    /// How its process ended, if it ended by itself; it does not run from then on.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        let Some(server) = &mut self.server else {
+            return Ok(None);
+        };
+        let status = server.ended()?;
+        if status.is_some() {
+            self.server = None;
+        }
+        Ok(status)
     }
 
     /// What it wrote to standard error so far.
@@ -130,27 +182,55 @@ impl Network {
     /// # Errors
     /// When they do not come to that.
     pub fn with(count: usize, args: &[&str]) -> Result<Self> {
-        let folder = TempDir::with_prefix("counterfoil-network-").context("making a folder")?;
-        let one = folder.path().join("one");
-        let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
-        let own = [&["--dev".to_owned()], &peers()[..], &args].concat();
-        let (server, ready) = Server::start(&one, &own)?;
-        let token = ready.token.clone();
-        let mut network = Self {
-            folder,
-            nodes: vec![Node {
-                folder: one,
-                args: own,
-                server: Some(server),
-                ready,
-            }],
-            token,
-        };
+        let launch = Launch::with(args).after(&PEERS);
+        let mut network = Self::founded(&launch)?;
         for number in 1..count {
-            network.join(&format!("node{number}"), &args)?;
+            network.join_as(&format!("node{number}"), &launch)?;
         }
         network.all_decide(count)?;
         Ok(network)
+    }
+
+    /// The first node of a network, in a new folder.
+    ///
+    /// # Errors
+    /// When it does not say that it is ready.
+    pub fn founded(launch: &Launch) -> Result<Self> {
+        let folder = TempDir::with_prefix("counterfoil-network-").context("making a folder")?;
+        Self::founded_in(folder, launch)
+    }
+
+    /// The first node of a network, which gets this folder.
+    ///
+    /// # Errors
+    /// When it does not say that it is ready.
+    pub fn founded_in(folder: TempDir, launch: &Launch) -> Result<Self> {
+        let founder = folder.path().join("node0");
+        let launch = launch.after(&["--dev"]);
+        let (server, ready) = Server::start(&founder, &launch)?;
+        let token = ready.token.clone();
+        let node = Node {
+            folder: founder.clone(),
+            launch,
+            server: Some(server),
+            ready,
+        };
+        Ok(Self {
+            folder,
+            nodes: vec![node],
+            founder,
+            token,
+        })
+    }
+
+    /// The folder that holds the nodes' folders.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Leaves all that is on the disk when the network is dropped.
+    pub fn keep(&mut self) {
+        self.folder.disable_cleanup(true);
     }
 
     /// A folder beside the nodes', for whoever tests them.
@@ -167,14 +247,20 @@ impl Network {
     ///
     /// # Errors
     /// When it is not let in.
-    pub fn join(&mut self, name: &str, args: &[String]) -> Result<()> {
+    pub fn join(&mut self, name: &str, args: &[&str]) -> Result<()> {
+        self.join_as(name, &Launch::with(args).after(&PEERS))
+    }
+
+    /// The same, started like this.
+    ///
+    /// # Errors
+    /// When it is not let in.
+    pub fn join_as(&mut self, name: &str, launch: &Launch) -> Result<()> {
         let folder = self.folder.path().join(name);
         let known = self.running().context("no node runs")?;
         let cert = known.ready.service_cert.display().to_string();
-        let join = ["--join", &known.ready.url, "--service-cert", &cert];
-        let join = join.map(str::to_owned);
-        let own = [&peers()[..], args].concat();
-        let starting = Server::spawn(&folder, &[&own[..], &join].concat())?;
+        let joining = launch.after(&["--join", &known.ready.url, "--service-cert", &cert]);
+        let starting = Server::spawn(&folder, &joining)?;
         let id = waited_for(&folder, WITHIN)?;
         self.propose(&[
             "transition_node_to_trusted",
@@ -188,7 +274,7 @@ impl Network {
         };
         self.nodes.push(Node {
             folder,
-            args: own,
+            launch: launch.clone(),
             server: Some(starting),
             ready,
         });
@@ -213,7 +299,7 @@ impl Network {
     /// When it fails; with what it said.
     pub fn command(&self, args: &[&str]) -> Result<Output> {
         let known = self.running().context("no node runs")?;
-        let founder = &self.nodes[0].folder;
+        let founder = &self.founder;
         let output = counterfoil()?
             .args(args)
             .env("COUNTERFOIL_URL", &known.ready.url)
@@ -329,9 +415,8 @@ impl Network {
     }
 }
 
-fn peers() -> [String; 4] {
-    ["--peers", "127.0.0.1:0", "--log", "info"].map(str::to_owned)
-}
+/// What makes a node one of several.
+const PEERS: [&str; 4] = ["--peers", "127.0.0.1:0", "--log", "info"];
 
 /// The id of a node that waits for the members to let it in.
 fn waited_for(folder: &Path, within: Duration) -> Result<String> {

@@ -37,6 +37,34 @@ fn or_empty<'de, D: serde::Deserializer<'de>>(text: D) -> Result<String, D::Erro
     Ok(Option::<String>::deserialize(text)?.unwrap_or_default())
 }
 
+/// How a server is started, beside its folder.
+#[derive(Debug, Clone, Default)]
+pub struct Launch {
+    /// Arguments of `up`. Without `--listen` it listens on any free port of the loopback interface.
+    pub args: Vec<String>,
+    /// Variables of its environment.
+    pub env: Vec<(String, String)>,
+}
+
+impl Launch {
+    /// With these arguments.
+    pub fn with(args: &[&str]) -> Self {
+        Self {
+            args: args.iter().map(|&arg| arg.to_owned()).collect(),
+            env: Vec::new(),
+        }
+    }
+
+    /// The same, with these arguments before its own.
+    #[must_use]
+    pub fn after(&self, args: &[&str]) -> Self {
+        let mut all = Self::with(args);
+        all.args.extend(self.args.iter().cloned());
+        all.env.clone_from(&self.env);
+        all
+    }
+}
+
 /// A process of the release binary that serves a folder. Dropping it kills it.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -47,22 +75,26 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts it in `folder`, and waits until it is ready.
-    pub(crate) fn start(folder: &Path, args: &[String]) -> Result<(Self, Ready)> {
-        let server = Self::spawn(folder, args)?;
+    pub(crate) fn start(folder: &Path, launch: &Launch) -> Result<(Self, Ready)> {
+        let server = Self::spawn(folder, launch)?;
         let ready = server.ready()?;
         Ok((server, ready))
     }
 
     /// Starts it in `folder`.
-    pub(crate) fn spawn(folder: &Path, args: &[String]) -> Result<Self> {
+    pub(crate) fn spawn(folder: &Path, launch: &Launch) -> Result<Self> {
         let errors = File::options()
             .create(true)
             .append(true)
             .open(log(folder))?;
-        let mut process = counterfoil()?
-            .args(["up", "--json", "--listen", "127.0.0.1:0", "--dir"])
-            .arg(folder)
-            .args(args)
+        let mut command = counterfoil()?;
+        command.args(["up", "--json", "--dir"]).arg(folder);
+        if !launch.args.iter().any(|arg| arg == "--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
+        let mut process = command
+            .args(&launch.args)
+            .envs(launch.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(errors)
@@ -78,7 +110,12 @@ impl Server {
 
     /// Waits until it is ready.
     pub(crate) fn ready(&self) -> Result<Ready> {
-        let line = self.line.recv_timeout(READY_WITHIN);
+        self.ready_within(READY_WITHIN)
+    }
+
+    /// Waits so long at most until it is ready.
+    pub(crate) fn ready_within(&self, within: Duration) -> Result<Ready> {
+        let line = self.line.recv_timeout(within);
         let line = line.context("waiting for the server's line");
         let ready = line.and_then(|line| {
             let line = line?;
@@ -102,9 +139,24 @@ impl Server {
         Ok(())
     }
 
+    /// Sends it a signal, such as `STOP` or `CONT`.
+    pub(crate) fn signal(&self, name: &str) -> Result<()> {
+        signal(name, self.process.id())
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.process.try_wait().context("looking after the server")
+    }
+
     /// Asks it to stop and waits until it has.
     pub(crate) fn stop(&mut self) -> Result<()> {
-        signal("TERM", self.process.id())?;
+        self.signal("TERM")?;
+        self.stopped()
+    }
+
+    /// Waits until it has stopped, as it was asked to.
+    pub(crate) fn stopped(&mut self) -> Result<()> {
         match wait(&mut self.process, STOPPED_WITHIN)? {
             Some(status) if status.success() => Ok(()),
             Some(status) => bail!("the server stopped with {status}\n{}", log_of(&self.folder)),
@@ -133,7 +185,7 @@ pub struct Ledger {
     server: Server,
     ready: Ready,
     folder: TempDir,
-    args: Vec<String>,
+    launch: Launch,
 }
 
 impl Ledger {
@@ -151,15 +203,13 @@ impl Ledger {
     /// When the server does not say that it is ready.
     pub fn start_with(args: &[&str]) -> Result<Self> {
         let folder = TempDir::with_prefix("counterfoil-e2e-").context("making a folder")?;
-        let mut all = vec!["--dev".to_owned()];
-        all.extend(args.iter().map(|&arg| arg.to_owned()));
-        let args = all;
-        let (server, ready) = Server::start(&data(folder.path()), &args)?;
+        let launch = Launch::with(args).after(&["--dev"]);
+        let (server, ready) = Server::start(&data(folder.path()), &launch)?;
         Ok(Self {
             server,
             ready,
             folder,
-            args,
+            launch,
         })
     }
 
@@ -204,7 +254,7 @@ impl Ledger {
     /// # Errors
     /// When the server does not say that it is ready.
     pub fn start_again(&mut self) -> Result<()> {
-        (self.server, self.ready) = Server::start(&self.folder(), &self.args)?;
+        (self.server, self.ready) = Server::start(&self.folder(), &self.launch)?;
         Ok(())
     }
 
@@ -213,7 +263,7 @@ impl Ledger {
     /// # Errors
     /// When the second server does not say that it is ready, as it should not.
     pub fn start_another(&self) -> Result<()> {
-        let (mut second, _) = Server::start(&self.folder(), &self.args)?;
+        let (mut second, _) = Server::start(&self.folder(), &self.launch)?;
         second.kill()
     }
 

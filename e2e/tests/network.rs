@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use e2e::{Answer, Http, Network, counterfoil};
+use e2e::{Answer, Http, Network, counterfoil, one_history};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,60 +140,6 @@ async fn a_leader_killed_under_load_loses_nothing_and_another_one_goes_on() -> R
     }
     eprintln!("{} writes were acknowledged", acknowledged.len());
     one_history(&mut network)
-}
-
-/// Stops all nodes, and compares what is on their disks.
-fn one_history(network: &mut Network) -> Result<()> {
-    network.caught_up()?;
-    for node in &mut network.nodes {
-        node.stop()?;
-    }
-    let mut histories = Vec::new();
-    for node in &network.nodes {
-        let audited = counterfoil()?
-            .args(["ledger", "audit", "--json"])
-            .arg(node.folder())
-            .output()?;
-        let said = String::from_utf8_lossy(&audited.stdout).into_owned();
-        ensure!(audited.status.success(), "{said}");
-        let bytes = ledger_bytes(&node.folder().join("ledger"))?;
-        histories.push(bytes);
-    }
-    let shortest = histories.iter().map(Vec::len).min().unwrap_or(0);
-    for history in &histories {
-        ensure!(
-            history[..shortest] == histories[0][..shortest],
-            "two histories"
-        );
-    }
-    Ok(())
-}
-
-/// The entries of a ledger, one after the other, whatever file each is in.
-fn ledger_bytes(folder: &std::path::Path) -> Result<Vec<u8>> {
-    let mut files: Vec<(u64, std::path::PathBuf)> = Vec::new();
-    for file in std::fs::read_dir(folder)? {
-        let path = file?.path();
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
-        let first = name.trim_start_matches("ledger_");
-        let first = first.split(['-', '.']).next().unwrap_or_default();
-        files.push((first.parse()?, path));
-    }
-    files.sort();
-    let mut all = Vec::new();
-    for (_, path) in files {
-        let bytes = std::fs::read(path)?;
-        let header: [u8; 8] = bytes[..8].try_into()?;
-        let end = match u64::from_le_bytes(header) {
-            0 => bytes.len(),
-            end => usize::try_from(end)?,
-        };
-        all.extend_from_slice(&bytes[8..end]);
-    }
-    Ok(all)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,5 @@
 
 mod load;
 mod pressure;
-mod random;
 mod rounds;
 mod torn;

@@ -8,14 +8,13 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use e2e::{Http, Ledger, counterfoil};
+use e2e::{Http, Ledger, Random, counterfoil};
 use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use verify::{Cert, TxId, Verifier};
 
 use crate::load::{self, Load, Sent};
-use crate::random::Random;
 
 /// Small files, so that many kills fall on their opening and closing.
 const CONFIG: &str = "[server]\nchunk_bytes = 100_000\n";

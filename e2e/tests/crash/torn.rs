@@ -7,14 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
-use e2e::{Http, Ledger, counterfoil};
+use e2e::{Http, Ledger, Random, counterfoil};
 use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use verify::{Cert, TxId, Verifier};
 
 use crate::load::{self, Sent};
-use crate::random::Random;
 
 #[test]
 fn garbage_after_the_last_signature_is_cut() -> Result<()> {
