@@ -121,6 +121,11 @@ impl Node {
         Ok(())
     }
 
+    /// Whether it has said that it is ready, after [`begin`](Self::begin).
+    pub fn has_begun(&self) -> bool {
+        self.server.as_ref().is_some_and(Server::is_ready)
+    }
+
     /// Sends its process a signal, such as `STOP` or `CONT`.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -22,8 +22,8 @@ use tokio::sync::watch;
 /// Read at a time.
 const PIECE: usize = 16 << 10;
 /// A node that has just been started may not be found at once.
-const LOOKS: usize = 20;
-const LOOK_AGAIN: Duration = Duration::from_millis(2);
+const LOOKS: usize = 4;
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// A set of nodes, by their places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Nodes {
     }
 
     /// Whether the node is among them. One that is not known is in every set.
-    fn has(self, place: Option<usize>) -> bool {
+    fn has(self, place: Option<&usize>) -> bool {
         place.is_none_or(|place| self.0 & (1 << place) != 0)
     }
 }
@@ -142,9 +142,17 @@ impl Links {
 
     /// A connection that breaks is part of the game: errors end it and nothing else.
     async fn serve(&self, stream: TcpStream, from: SocketAddr, to: usize, node: SocketAddr) {
-        let from = self.who(from.port()).await;
-        if self.effects(from, Some(to)).contains(&Effect::Refuse)
-            || self.effects(Some(to), from).contains(&Effect::Refuse)
+        // Who it is from takes time to find out: nobody waits for it while all links hold.
+        let known = OnceLock::new();
+        if !self.rules.borrow().is_empty() {
+            self.find(from.port(), &known).await;
+        }
+        if self
+            .effects(known.get(), Some(&to))
+            .contains(&Effect::Refuse)
+            || self
+                .effects(Some(&to), known.get())
+                .contains(&Effect::Refuse)
         {
             return;
         }
@@ -154,10 +162,15 @@ impl Links {
         let _ = (stream.set_nodelay(true), onward.set_nodelay(true));
         let (read, write) = stream.into_split();
         let (back, forth) = onward.into_split();
+        let find = async {
+            self.find(from.port(), &known).await;
+            std::future::pending::<()>().await;
+        };
         // When one direction ends, so does the other.
         tokio::select! {
-            _ = self.pump(read, forth, from, Some(to)) => {}
-            _ = self.pump(back, write, Some(to), from) => {}
+            _ = self.pump(read, forth, || self.effects(known.get(), Some(&to))) => {}
+            _ = self.pump(back, write, || self.effects(Some(&to), known.get())) => {}
+            () = find => {}
         }
     }
 
@@ -165,8 +178,7 @@ impl Links {
         &self,
         mut read: OwnedReadHalf,
         mut write: OwnedWriteHalf,
-        from: Option<usize>,
-        to: Option<usize>,
+        effects: impl Fn() -> Vec<Effect>,
     ) -> io::Result<()> {
         let mut rules = self.rules.subscribe();
         let mut bytes = vec![0; PIECE];
@@ -175,7 +187,7 @@ impl Links {
             let count = tokio::select! {
                 count = read.read(&mut bytes) => count?,
                 _ = rules.changed() => {
-                    if self.effects(from, to).contains(&Effect::Refuse) {
+                    if effects().contains(&Effect::Refuse) {
                         return Ok(());
                     }
                     continue;
@@ -184,13 +196,13 @@ impl Links {
             if count == 0 {
                 return Ok(());
             }
-            while self.effects(from, to).contains(&Effect::Hold) {
+            while effects().contains(&Effect::Hold) {
                 // The sender of the rules lives as long as we.
                 let _ = rules.changed().await;
             }
             let mut pause = Duration::ZERO;
             let mut swallowed = false;
-            for effect in self.effects(from, to) {
+            for effect in effects() {
                 match effect {
                     Effect::Refuse => return Ok(()),
                     Effect::Swallow => swallowed = true,
@@ -215,7 +227,7 @@ impl Links {
         }
     }
 
-    fn effects(&self, from: Option<usize>, to: Option<usize>) -> Vec<Effect> {
+    fn effects(&self, from: Option<&usize>, to: Option<&usize>) -> Vec<Effect> {
         let rules = self.rules.borrow();
         let met = rules
             .iter()
@@ -223,22 +235,25 @@ impl Links {
         met.map(|(_, rule)| rule.effect).collect()
     }
 
-    /// The node whose socket has this port on its side; `None` if it is not found.
-    async fn who(&self, port: u16) -> Option<usize> {
+    /// Finds the node whose socket has this port on its side. It stays unknown if the connection is
+    /// closed before.
+    async fn find(&self, port: u16, known: &OnceLock<usize>) {
         for _ in 0..LOOKS {
+            if known.get().is_some() {
+                return;
+            }
             let folders = self
                 .folders
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .clone();
-            if let Some(inode) = inode(port)
-                && let Some(place) = owner(inode, &folders)
-            {
-                return Some(place);
+            let Some(inode) = inode(port) else { return };
+            if let Some(place) = owner(inode, &folders) {
+                let _ = known.set(place);
+                return;
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
-        None
     }
 }
 

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -71,6 +71,8 @@ pub(crate) struct Server {
     process: Child,
     folder: PathBuf,
     line: mpsc::Receiver<std::io::Result<String>>,
+    /// What the line said.
+    told: OnceLock<Ready>,
 }
 
 impl Server {
@@ -105,6 +107,7 @@ impl Server {
             process,
             folder: folder.to_owned(),
             line: first_line(stdout),
+            told: OnceLock::new(),
         })
     }
 
@@ -115,14 +118,24 @@ impl Server {
 
     /// Waits so long at most until it is ready.
     pub(crate) fn ready_within(&self, within: Duration) -> Result<Ready> {
+        if let Some(ready) = self.told.get() {
+            return Ok(ready.clone());
+        }
         let line = self.line.recv_timeout(within);
         let line = line.context("waiting for the server's line");
-        let ready = line.and_then(|line| {
+        let ready: Result<Ready> = line.and_then(|line| {
             let line = line?;
             serde_json::from_str(&line)
                 .with_context(|| format!("reading the server's line {line:?}"))
         });
-        ready.with_context(|| format!("the server is not ready\n{}", log_of(&self.folder)))
+        let ready =
+            ready.with_context(|| format!("the server is not ready\n{}", log_of(&self.folder)))?;
+        Ok(self.told.get_or_init(|| ready).clone())
+    }
+
+    /// Whether it has said that it is ready.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready_within(Duration::ZERO).is_ok()
     }
 
     /// Its process.

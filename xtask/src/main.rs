@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask check|fix|test|bench|fuzz`.
+//! The project's own commands: `cargo xtask check|fix|test|bench|chaos|fuzz`.
 //!
 //! Whatever a command needs and can install, it installs into the cache folder (see [`cache`]).
 //! What it cannot install ends it with the command that would.
@@ -9,6 +9,7 @@
 
 mod bench;
 mod cache;
+mod chaos;
 mod check;
 mod clients;
 mod fix;
@@ -27,6 +28,8 @@ usage: cargo xtask COMMAND
   fix               formats, applies what clippy can fix, writes golden files anew
   test [PART]       all tests, or one part of them: light, rest, doc, e2e
   bench [ARGS...]   the benches, side by side with what they are compared with
+  chaos --seed N | --seeds FROM..TO  [--rounds M] [--seconds S]
+                    the fault campaign: what must hold while nodes, links, disks and clocks fail
   fuzz [SECS [TGT]] each fuzz target, or one, for so many seconds (60)
 
 The cache folder for tools and foreign clients is $COUNTERFOIL_CACHE, else ~/.cache/counterfoil.";
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         ["fix"] => fix::fix(),
         ["test", part @ ..] if part.len() <= 1 => return test::test(part.first().copied()),
         ["bench", args @ ..] => bench::bench(args),
+        ["chaos", args @ ..] => chaos::chaos(args),
         ["fuzz", args @ ..] if args.len() <= 2 => fuzz::fuzz(args),
         _ => Err(anyhow::anyhow!("{USAGE}")),
     };

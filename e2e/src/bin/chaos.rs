@@ -41,7 +41,17 @@ fn main() -> Result<ExitCode> {
             time: Duration::from_secs(seconds),
             aloud,
         };
-        let verdict = run(&options).with_context(|| format!("seed {seed}"))?;
+        let verdict = match run(&options) {
+            Ok(verdict) => verdict,
+            Err(error) => {
+                bad.push(seed);
+                eprintln!(
+                    "seed {seed}: VIOLATED. There is no network: {}",
+                    abridged(&error)
+                );
+                continue;
+            }
+        };
         if verdict.violations.is_empty() {
             good += 1;
             eprintln!("seed {seed}: good. {}", verdict.summary);
@@ -64,4 +74,16 @@ fn main() -> Result<ExitCode> {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     })
+}
+
+/// What failed, and the last of what a node said about it.
+fn abridged(error: &anyhow::Error) -> String {
+    let text = format!("{error:#}");
+    let mut lines: Vec<&str> = text.lines().collect();
+    let skipped = lines.len().saturating_sub(6);
+    if skipped > 0 {
+        lines.drain(1..=skipped);
+    }
+    let short = |line: &&str| line.chars().take(400).collect::<String>();
+    lines.iter().map(short).collect::<Vec<_>>().join("\n  ")
 }

@@ -326,6 +326,9 @@ impl<'a> Nemesis<'a> {
     /// Notices nodes that ended by themselves.
     fn look_after(&mut self) -> Result<()> {
         for place in 0..self.states.len() {
+            if self.states[place] == State::Begun && self.stage.network.nodes[place].has_begun() {
+                self.states[place] = State::Ready;
+            }
             let running = matches!(self.states[place], State::Ready | State::Begun);
             let Some(status) = running
                 .then(|| self.stage.network.nodes[place].ended())
@@ -395,6 +398,8 @@ impl<'a> Nemesis<'a> {
         let _ = self.stage.network.nodes[place].kill();
         self.states[place] = State::Gone;
         self.tell(&format!("node {place} is removed"));
+        // Who asks to join is not yet told to be patient.
+        self.stage.network.leader()?;
         self.stage.join().context("another node joins")?;
         self.states.push(State::Ready);
         self.stage.network.all_decide(count)?;

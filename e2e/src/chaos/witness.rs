@@ -7,6 +7,8 @@ use verify::{Seqno, TxId, View};
 
 /// Violations that are worth reading.
 const VIOLATIONS_MAX: usize = 30;
+/// Characters of each end of a violation.
+const ENDS: usize = 700;
 
 /// What became of a write, as its writer knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +79,7 @@ impl Witness {
 impl Seen {
     fn violation(&mut self, what: String) {
         if self.violations.len() < VIOLATIONS_MAX {
-            self.violations.push(what);
+            self.violations.push(abridged(&what));
         }
     }
 
@@ -140,6 +142,20 @@ impl Seen {
         let back = if choice.is_multiple_of(2) { 20 } else { count };
         Some(self.told[count - 1 - (choice / 2) % back.min(count)])
     }
+}
+
+/// The beginning and the end of a long text: a node's whole log is beside it on the disk.
+fn abridged(text: &str) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    if chars.len() <= 2 * ENDS {
+        return text.to_owned();
+    }
+    let (head, tail) = (&chars[..ENDS], &chars[chars.len() - ENDS..]);
+    format!(
+        "{} ... {}",
+        head.iter().collect::<String>(),
+        tail.iter().collect::<String>()
+    )
 }
 
 /// What a writer writes. All of it follows from these numbers.
