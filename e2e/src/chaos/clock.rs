@@ -45,6 +45,8 @@ impl Clock {
             ("FAKETIME_NO_CACHE", "1"),
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
             ("DONT_FAKE_MONOTONIC", "1"),
+            // Killed processes would leave it behind.
+            ("FAKETIME_DISABLE_SHM", "1"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .to_vec()

@@ -23,12 +23,13 @@ const CHUNK_BYTES: usize = 100_000;
 
 /// What things happen to.
 pub(crate) struct Stage {
+    /// The node that has it, and its disk. Taken away before the folder that it is mounted in.
+    pub(crate) disk: Option<(usize, SmallDisk)>,
     pub(crate) network: Network,
     pub(crate) links: Arc<Links>,
     pub(crate) targets: Arc<Targets>,
     /// By node.
     pub(crate) clocks: Vec<Option<Clock>>,
-    pub(crate) disk: Option<(usize, SmallDisk)>,
     wants_clocks: bool,
     runtime: Handle,
 }
