@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
+use ledger::governance::wishes;
 use ledger::nodes::{NodeStatus, nodes};
 use ledger::{LedgerSecret, State};
 use store::order::{Order, Vote};
@@ -232,15 +233,17 @@ impl Crew for LeaderCrew {
     }
 
     fn trusted(&self) -> Vec<(Digest, String)> {
-        let trusted = nodes(&*self.parts.reader)
-            .into_iter()
-            .filter(|node| node.status == NodeStatus::Trusted && node.cert.is_some());
+        let state = &*self.parts.reader;
+        let leaving = wishes::leaving(state);
+        let trusted = nodes(state).into_iter().filter(|node| {
+            node.status == NodeStatus::Trusted && node.cert.is_some() && !leaving.contains(&node.id)
+        });
         trusted
             .filter_map(|node| Some((node.id.parse().ok()?, node.peer_address?)))
             .collect()
     }
 
-    fn duties(&self) {
-        self.duties.look();
+    fn duties(&self, deciding: &[Digest]) {
+        self.duties.look(deciding);
     }
 }

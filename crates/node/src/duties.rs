@@ -41,11 +41,11 @@ impl Duties {
         }
     }
 
-    /// Looks what is to be done, and hands it in.
-    pub(crate) fn look(&self) {
+    /// Looks what is to be done while these nodes decide, and hands it in.
+    pub(crate) fn look(&self, deciding: &[Digest]) {
         let state = &*self.parts.reader;
         for (key, wish) in wishes::all(state) {
-            if let Some(transaction) = self.effect(&key, &wish) {
+            if let Some(transaction) = self.effect(&key, &wish, deciding) {
                 self.hand_in(&key, transaction);
             }
         }
@@ -65,13 +65,18 @@ impl Duties {
         }
     }
 
-    /// The transaction that carries a wish out; `None` for one that this version leaves alone.
-    fn effect(&self, key: &str, wish: &Wish) -> Option<Box<dyn Transaction>> {
+    /// The transaction that carries a wish out; `None` for one that has to wait, or that this version
+    /// leaves alone.
+    fn effect(&self, key: &str, wish: &Wish, deciding: &[Digest]) -> Option<Box<dyn Transaction>> {
         let state = &*self.parts.reader;
         let days = wish.args["validity_period_days"].as_u64();
         let (action, about) = wishes::split_key(key);
         let rows = match (action, about) {
             (TRUST_NODE, Some(id)) => self.with_certificate(node(state, id)?, days),
+            // What a retired node signs counts no more, so it must not be able to lead any more.
+            (REMOVE_NODE, Some(id)) if deciding.iter().any(|node| node.to_string() == id) => {
+                return None;
+            }
             (REMOVE_NODE, Some(id)) => vec![NodeRow {
                 status: NodeStatus::Retired,
                 ..node(state, id)?

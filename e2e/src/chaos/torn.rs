@@ -47,8 +47,9 @@ pub(crate) fn tear(folder: &Path, torn: Torn, random: &mut Random) -> Result<Str
         Torn::Noise(count) => random.bytes(usize::from(count)),
         Torn::Zeros(count) => vec![0; usize::from(count)],
         Torn::Batch(count) | Torn::Places(count) => {
-            let end = sound.len().min(8 + usize::from(count));
-            sound[8..end].to_vec()
+            // A whole batch in the wrong place is damage, which no loss of power leaves.
+            let part = first_batch(&sound[8..]).saturating_sub(1);
+            sound[8..8 + part.min(usize::from(count))].to_vec()
         }
     };
     let mut file = OpenOptions::new().append(true).open(&path)?;
@@ -60,4 +61,22 @@ pub(crate) fn tear(folder: &Path, torn: Torn, random: &mut Random) -> Result<Str
         sound.len(),
         path.display()
     ))
+}
+
+/// The length of the first batch: entries up to the first that has a signature.
+fn first_batch(entries: &[u8]) -> usize {
+    let signature = b"public:ccf.internal.signatures";
+    let mut end = 0;
+    while let Some(header) = entries[end..].first_chunk::<8>() {
+        // Two bytes of version and flags, then the length of what follows.
+        let length = (u64::from_le_bytes(*header) >> 16) as usize;
+        let Some(entry) = entries.get(end..end + 8 + length) else {
+            break;
+        };
+        end += entry.len();
+        if entry.windows(signature.len()).any(|name| name == signature) {
+            break;
+        }
+    }
+    end
 }

@@ -24,7 +24,7 @@
 //! | `trigger_ledger_chunk` | closes the ledger file at the next signature |
 //! | `trigger_snapshot` | makes a snapshot at the next signature |
 //! | `transition_node_to_trusted:NODE` | endorses its certificate, makes it a voter, row to `Trusted` |
-//! | `remove_node:NODE` | takes it out of the voters, row to `Retired` |
+//! | `remove_node:NODE` | takes it out of the voters; when it is out, row to `Retired` |
 //! | `set_node_certificate_validity:NODE` | endorses a certificate of that validity |
 //! | `set_all_nodes_certificate_validity` | the same for all nodes |
 //! | `set_service_certificate_validity` | renews the service's certificate |
@@ -80,6 +80,18 @@ pub fn split_key(key: &str) -> (&str, Option<&str>) {
         Some((action, about)) => (action, Some(about)),
         None => (key, None),
     }
+}
+
+/// The nodes that are to be removed, by id. Until it decides no more, such a node is `Trusted`: it may
+/// lead, and what it signs counts.
+pub fn leaving(state: &dyn State) -> Vec<String> {
+    all(state)
+        .iter()
+        .filter_map(|(key, _)| match split_key(key) {
+            (REMOVE_NODE, Some(id)) => Some(id.to_owned()),
+            _ => None,
+        })
+        .collect()
 }
 
 /// Removes a wish that this transaction carries out, and returns it; `None` where somebody else did.

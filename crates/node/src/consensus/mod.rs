@@ -134,11 +134,12 @@ pub(crate) trait Crew: Send + Sync {
         log: Box<dyn FnMut(crate::committer::Closed) -> bool + Send>,
     ) -> Executor;
 
-    /// The nodes that the ledger trusts and where each listens for other nodes.
+    /// The nodes that are to decide, and where each listens for other nodes: those that the ledger
+    /// trusts and that nobody wants removed.
     fn trusted(&self) -> Vec<(Digest, String)>;
 
-    /// Called now and then while this node leads and takes writes.
-    fn duties(&self);
+    /// Called now and then while this node leads and takes writes, with the nodes that decide.
+    fn duties(&self, deciding: &[Digest]);
 }
 
 /// Why the agreement cannot begin.

@@ -91,7 +91,7 @@ impl Reigning {
             self.outstanding.doubt(reigning, Instant::now());
             if reigning.is_some() {
                 self.reconciler.look(&self.crew.trusted());
-                self.crew.duties();
+                self.crew.duties(&seen.deciding);
             }
             let pause = if waits { LOOK_AGAIN } else { TICK };
             tokio::select! {

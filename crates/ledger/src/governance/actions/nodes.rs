@@ -44,6 +44,9 @@ pub(super) fn remove_node(args: &mut Args<'_>) -> Parsed {
                 }
             }
             "Retired" => return Err(format!("node {node} is Retired already")),
+            _ if !others_stay(tx, &key) => {
+                return Err(format!("no other node would be left without node {node}"));
+            }
             _ => wishes::record(tx, REMOVE_NODE, Some(&key), &all),
         }
         Ok(())
@@ -111,6 +114,17 @@ fn existing(tx: &Tx<'_>, node: &Digest) -> Result<(String, Value), String> {
     Ok((status, info))
 }
 
+/// Whether a trusted node is left when this one and those that leave already are gone.
+fn others_stay(tx: &Tx<'_>, node: &str) -> bool {
+    let leaving = wishes::leaving(tx);
+    tx.values(&NODES).into_iter().any(|(id, info)| {
+        let trusted = serde_json::from_slice::<Value>(&info)
+            .is_ok_and(|info| info["status"].as_str() == Some("Trusted"));
+        let id = String::from_utf8_lossy(&id);
+        trusted && id != node && !leaving.iter().any(|leaving| *leaving == id)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -159,7 +173,21 @@ mod tests {
     #[test]
     fn a_node_that_takes_part_leaves_when_the_leader_says_so() {
         let (mut state, id) = with_node("Trusted");
+        let last = act(&mut state, "remove_node", json!({ "node_id": id })).unwrap_err();
+        assert!(last.to_string().contains("no other node"), "{last}");
+        let other = Digest::of(b"other").to_string();
+        state
+            .run(|tx: &mut Tx<'_>| {
+                tx.put(
+                    NODES,
+                    other.as_bytes(),
+                    json(&json!({ "status": "Trusted" })),
+                );
+                Ok(Digest::ZERO)
+            })
+            .unwrap();
         act(&mut state, "remove_node", json!({ "node_id": id })).unwrap();
+        assert!(act(&mut state, "remove_node", json!({ "node_id": other })).is_err());
         assert_eq!(wishes_of(&state), [format!("remove_node:{id}")]);
         let (mut state, _) = with_node("Pending");
         act(&mut state, "remove_node", json!({ "node_id": id })).unwrap();
