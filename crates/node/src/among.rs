@@ -138,7 +138,11 @@ pub(crate) fn start(
     );
     let crew = LeaderCrew {
         parts: Arc::clone(&parts),
-        duties: Duties::new(Arc::clone(&parts), starting.secrets.service_key.clone()),
+        duties: Duties::new(
+            Arc::clone(&parts),
+            starting.node_id.clone(),
+            starting.secrets.service_key.clone(),
+        ),
     };
     let beginning = Beginning {
         id,

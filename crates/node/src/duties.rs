@@ -27,15 +27,18 @@ const AGAIN: std::time::Duration = std::time::Duration::from_secs(2);
 /// A leader's duties.
 pub(crate) struct Duties {
     parts: Arc<Parts>,
+    node_id: String,
     service_key: Zeroizing<Vec<u8>>,
     /// When something was handed in last, by what it is.
     handed_in: Mutex<HashMap<String, Instant>>,
 }
 
 impl Duties {
-    pub(crate) fn new(parts: Arc<Parts>, service_key: Zeroizing<Vec<u8>>) -> Self {
+    /// Those of this node.
+    pub(crate) fn new(parts: Arc<Parts>, node_id: String, service_key: Zeroizing<Vec<u8>>) -> Self {
         Self {
             parts,
+            node_id,
             service_key,
             handed_in: Mutex::default(),
         }
@@ -73,8 +76,11 @@ impl Duties {
         let (action, about) = wishes::split_key(key);
         let rows = match (action, about) {
             (TRUST_NODE, Some(id)) => self.with_certificate(node(state, id)?, days),
-            // What a retired node signs counts no more, so it must not be able to lead any more.
-            (REMOVE_NODE, Some(id)) if deciding.iter().any(|node| node.to_string() == id) => {
+            // What a retired node signs counts no more, so it must not lead any more: this one does,
+            // and those that decide may.
+            (REMOVE_NODE, Some(id))
+                if id == self.node_id || deciding.iter().any(|node| node.to_string() == id) =>
+            {
                 return None;
             }
             (REMOVE_NODE, Some(id)) => vec![NodeRow {

@@ -159,7 +159,7 @@ struct Recovery {
     secret: Arc<LedgerSecret>,
     /// The last entry that is known to have been committed.
     known: Seqno,
-    /// Batches up to here are applied; those after it are kept apart.
+    /// Batches that begin up to here are applied; those after it are kept apart.
     decided: Seqno,
     /// The tree over all batches found so far, `ready` included.
     frontier: Frontier,
@@ -521,7 +521,9 @@ impl Recovery {
             .writes(&bytes, &self.secret)
             .map_err(|seqno| OpenError::WrongSecret { seqno })?;
         let offset = u32::try_from(batch.start).expect("a chunk is below 4 GiB");
-        let decided = batch.last() <= self.decided;
+        // A full disk may have taken a part of what is derived from a batch; only decided ones have
+        // any, so a part is enough.
+        let decided = batch.first <= self.decided;
         let before = (
             std::mem::replace(&mut self.taken.frontier, batch.frontier),
             std::mem::replace(&mut self.taken.view, batch.view),

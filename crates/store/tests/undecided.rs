@@ -65,6 +65,33 @@ fn what_is_not_applied_is_not_shown_and_comes_back_undecided() {
 }
 
 #[test]
+fn a_batch_that_a_full_disk_left_half_applied_is_applied() {
+    let (party, dir) = (Party::new(), folder());
+    let (mut store, mut batches) = party.ledger(dir.path(), undecided(1 << 20), 3);
+    let batch = append(&party, &mut store, 3, 0);
+    let half = folder();
+    copy_folder(dir.path(), half.path());
+    store.apply(&batch).unwrap();
+    drop(store);
+    for name in ["hashes", "seqnos"] {
+        let whole = std::fs::read(dir.path().join("index").join(name)).unwrap();
+        let path = half.path().join("index").join(name);
+        let before = std::fs::read(&path).unwrap().len();
+        // One entry of three.
+        let part = if name == "hashes" {
+            32
+        } else {
+            (whole.len() - before) / 3
+        };
+        std::fs::write(&path, &whole[..before + part]).unwrap();
+    }
+    let mut store = party.open(half.path(), undecided(1 << 20)).unwrap();
+    assert_eq!(store.take_undecided().len(), 0);
+    batches.push(batch);
+    assert_intact(&party, &store, &batches);
+}
+
+#[test]
 fn what_is_undone_does_not_come_back_even_across_files() {
     for keep in 0..6 {
         let (party, dir) = (Party::new(), folder());

@@ -15,6 +15,7 @@ pub(crate) mod log;
 mod machine;
 pub(crate) mod members;
 mod network;
+mod offer;
 pub(crate) mod outstanding;
 mod reconcile;
 mod reign;

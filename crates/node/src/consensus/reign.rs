@@ -4,7 +4,7 @@
 //! its first batch continues. When it leads no more, its executor ends, and whoever waits for a batch
 //! that is on its way is answered by what becomes of it ([`super::outstanding`]).
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -16,11 +16,12 @@ use tokio::sync::{oneshot, watch};
 use verify::{Digest, Frontier, View};
 
 use super::log::Command;
+use super::offer::{Course, Offering};
 use super::outstanding::Outstanding;
 use super::reconcile::Reconciler;
-use super::types::{CommittedLeader, Proposal, Raft, Tell, Types};
+use super::types::Raft;
 use super::{Beginning, Crew, Standing, Timing};
-use crate::committer::Closed;
+use crate::fatal::fail_stop;
 use crate::submit::Queue;
 
 /// How often to look whether everything is applied, for a leader that waits to reign.
@@ -49,9 +50,13 @@ pub(crate) struct Reigning {
 struct Reign {
     view: View,
     executor: JoinHandle<()>,
-    /// A batch was refused: what was executed after it hangs in the air.
-    broken: Arc<AtomicBool>,
+    course: Arc<Course>,
 }
+
+/// Why a leader gives way to any other, itself after a restart included.
+#[derive(Debug, thiserror::Error)]
+#[error("a batch of view {} was refused for good, though this node leads", .0.0)]
+struct BrokenReign(View);
 
 /// What the library says.
 struct Seen {
@@ -125,16 +130,14 @@ impl Reigning {
     /// Begins or ends a reign. Returns whether one is about to begin.
     async fn follow(&mut self, seen: &Seen) -> bool {
         let over = |reign: &Reign| {
-            !seen.leads || reign.view != seen.view || reign.broken.load(Ordering::Acquire)
+            !seen.leads || reign.view != seen.view || reign.course.broken.load(Ordering::Acquire)
         };
         if self.reign.as_ref().is_some_and(over) {
             self.end().await;
         }
         if seen.leads && self.reign.is_none() {
             if seen.view <= self.spent {
-                // Another view, under this leader or another one.
-                let asked = self.raft.trigger().elect(false).await;
-                asked.unwrap_or_else(|error| tracing::warn!(%error, "no election"));
+                self.give_way().await;
             } else if let Some(tree) = self.tree(seen.view).await {
                 self.outstanding.established(seen.view);
                 self.begin(seen.view, tree);
@@ -175,16 +178,16 @@ impl Reigning {
     }
 
     fn begin(&mut self, view: View, tree: Frontier) {
-        let (propose, mut proposals) = tokio::sync::mpsc::unbounded_channel::<Closed>();
-        let (raft, outstanding) = (self.raft.clone(), Arc::clone(&self.outstanding));
-        let broken = Arc::new(AtomicBool::new(false));
-        let breaks = Arc::clone(&broken);
+        let (propose, proposals) = tokio::sync::mpsc::unbounded_channel();
+        let course = Arc::<Course>::default();
         self.spent = view;
-        tokio::spawn(async move {
-            while let Some(closed) = proposals.recv().await {
-                offer(&raft, &outstanding, &breaks, view, closed).await;
-            }
-        });
+        let offering = Offering {
+            raft: self.raft.clone(),
+            outstanding: Arc::clone(&self.outstanding),
+            course: Arc::clone(&course),
+            view,
+        };
+        tokio::spawn(offering.run(proposals));
         let log = Box::new(move |closed| propose.send(closed).is_ok());
         let executor = self.crew.executor(view, tree, log);
         // Open first: an executor that finds the door closed takes itself for deposed.
@@ -194,7 +197,7 @@ impl Reigning {
                 self.reign = Some(Reign {
                     view,
                     executor,
-                    broken,
+                    course,
                 });
             }
             // Another node can lead; this one looks again.
@@ -209,6 +212,7 @@ impl Reigning {
         let Some(reign) = self.reign.take() else {
             return;
         };
+        reign.course.over.store(true, Ordering::Release);
         self.queue.close();
         tracing::info!(view = reign.view.0, "this node leads no more");
         join(reign.executor).await;
@@ -234,6 +238,19 @@ impl Reigning {
         self.outstanding.give_up();
     }
 
+    /// This node cannot reign in this view any more, and the library takes it for its leader.
+    async fn give_way(&self) {
+        self.appoint(Instant::now() + 2 * self.timing.election)
+            .await;
+        let seen = self.seen();
+        if seen.leads && seen.view <= self.spent {
+            fail_stop(
+                "this node cannot lead any more and finds nobody who does",
+                &BrokenReign(seen.view),
+            );
+        }
+    }
+
     /// Asks the follower that has most to lead, and waits until somebody does.
     async fn appoint(&self, until: Instant) {
         let metrics = self.raft.metrics().borrow_watched().clone();
@@ -254,38 +271,6 @@ impl Reigning {
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
-    }
-}
-
-async fn offer(
-    raft: &Raft,
-    outstanding: &Arc<Outstanding>,
-    broken: &Arc<AtomicBool>,
-    view: View,
-    closed: Closed,
-) {
-    let batch = Arc::new(closed.batch);
-    let last = batch.last();
-    outstanding.wait(view, last, closed.waiting);
-    let (told, breaks) = (Arc::clone(outstanding), Arc::clone(broken));
-    // An error means that it never came into the log, or that it was cut from it for another
-    // leader's. What is committed is answered when it is applied.
-    let tell = Tell(Box::new(move |result: Result<_, _>| {
-        if let Err(error) = result {
-            let error: openraft::error::ClientWriteError<Types> = error;
-            tracing::warn!(view = view.0, last = last.0, %error, "a batch was refused");
-            breaks.store(true, Ordering::Release);
-            told.refused(view, last);
-        }
-    }));
-    let proposed = raft
-        .write(Proposal::known(batch))
-        .with_leader(CommittedLeader::new(view.0))
-        .responder(tell)
-        .await;
-    if proposed.is_err() {
-        broken.store(true, Ordering::Release);
-        outstanding.refused(view, last);
     }
 }
 
