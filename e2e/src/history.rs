@@ -30,12 +30,7 @@ pub fn one_history(network: &mut Network) -> Result<()> {
 pub fn same_history(folders: &[&Path]) -> Result<()> {
     let mut histories = Vec::new();
     for folder in folders {
-        let audited = counterfoil()?
-            .args(["ledger", "audit", "--json"])
-            .arg(folder)
-            .output()?;
-        let said = String::from_utf8_lossy(&audited.stdout).into_owned();
-        ensure!(audited.status.success(), "{}: {said}", folder.display());
+        whole(folder)?;
         histories.push(ledger_bytes(&folder.join("ledger"))?);
     }
     let shortest = histories.iter().map(Vec::len).min().unwrap_or(0);
@@ -51,6 +46,20 @@ pub fn same_history(folders: &[&Path]) -> Result<()> {
             folder.display()
         );
     }
+    Ok(())
+}
+
+/// Makes sure that the ledger in this folder is whole. Nobody may write to it meanwhile.
+///
+/// # Errors
+/// When it is not, with what is wrong.
+pub(crate) fn whole(folder: &Path) -> Result<()> {
+    let audited = counterfoil()?
+        .args(["ledger", "audit", "--json"])
+        .arg(folder)
+        .output()?;
+    let said = String::from_utf8_lossy(&audited.stdout).into_owned();
+    ensure!(audited.status.success(), "{}: {said}", folder.display());
     Ok(())
 }
 

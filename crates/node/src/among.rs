@@ -20,9 +20,10 @@ use crate::config::PeerConfig;
 use crate::consensus::log::{LogThread, Told};
 use crate::consensus::outstanding::Outstanding;
 use crate::consensus::tail::Tail;
-use crate::consensus::{self, BeginError, Beginning, Crew, Handle, Judge, Standing, members};
+use crate::consensus::{
+    self, BeginError, Beginning, Crew, Executing, Handle, Judge, Means, Standing, members,
+};
 use crate::duties::Duties;
-use crate::executor::Executor;
 use crate::join::Admitted;
 use crate::node::Node;
 use crate::parts::Parts;
@@ -145,16 +146,18 @@ pub(crate) fn start(
         ),
     };
     let beginning = Beginning {
-        id,
         listener,
-        timing: peers.timing.clone(),
         tls: Arc::new(tls),
         tail: Arc::clone(&tail),
-        commands,
-        outstanding,
-        queue: Arc::clone(&parts.queue),
-        standing: standing_sender,
-        crew: Arc::new(crew),
+        means: Means {
+            id,
+            timing: peers.timing.clone(),
+            commands,
+            outstanding,
+            queue: Arc::clone(&parts.queue),
+            standing: standing_sender,
+            crew: Arc::new(crew),
+        },
         stop: stopped,
         handle: begun,
     };
@@ -223,17 +226,27 @@ struct LeaderCrew {
 }
 
 impl Crew for LeaderCrew {
-    fn executor(
+    fn execute(
         &self,
         view: View,
         tree: Frontier,
         log: Box<dyn FnMut(Closed) -> bool + Send>,
-    ) -> Executor {
+    ) -> io::Result<Executing> {
         let last = tree.size() - 1;
         self.parts.executed.store(last, Ordering::Release);
-        self.parts
+        let executor = self
+            .parts
             .executor(view, tree, log)
-            .expect("the node's key was used before")
+            .expect("the node's key was used before");
+        let thread = spawn("executor", move || executor.run())?;
+        Ok(Box::pin(async move {
+            if tokio::task::spawn_blocking(move || thread.join())
+                .await
+                .is_err()
+            {
+                tracing::error!("the executor cannot be waited for");
+            }
+        }))
     }
 
     fn trusted(&self) -> Vec<(Digest, String)> {

@@ -11,7 +11,7 @@ use verify::{Cert, Claim, ReceiptDocument, Seqno, TxId, Verifier};
 
 use super::load::{Shown, WRITERS};
 use super::witness::{Outcome, Witness, Write, collection, contents, number};
-use crate::http::Http;
+use crate::http::{Answer, Http};
 
 /// Somebody leads by then, and a write is committed.
 const LIVELY_WITHIN: Duration = Duration::from_secs(15);
@@ -72,6 +72,19 @@ async fn committed(node: &Http) -> Option<Seqno> {
     }
     let answer = node.get("/node/commit").await.ok()?;
     Some(answer.json::<Commit>().ok()?.transaction_id.seqno)
+}
+
+/// Asks, again as long as a node says that nobody leads: on a machine that has much to do, that
+/// happens when all is well too.
+async fn ask(node: &Http, path: &str) -> Result<Answer> {
+    let start = Instant::now();
+    loop {
+        let answer = node.get(path).await?;
+        if answer.status != 503 || start.elapsed() > LIVELY_WITHIN {
+            return Ok(answer);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 /// Compares what every node has with what clients were told. What does not fit is told to the
@@ -159,7 +172,7 @@ async fn read_all(
         collection(writer)
     ));
     while let Some(page) = path {
-        let answer = node.get(&page).await?;
+        let answer = ask(node, &page).await?;
         if answer.status == 404 && all.is_empty() {
             return Ok(all);
         }
@@ -194,7 +207,7 @@ pub(crate) async fn decided(nodes: &[(usize, Http)], witness: &Witness) -> Resul
             continue;
         };
         for (place, node) in nodes {
-            let answer = node.get(&format!("/app/transactions/{id}/status")).await?;
+            let answer = ask(node, &format!("/app/transactions/{id}/status")).await?;
             let said = answer.text();
             let who = format!("the last status at node {place}");
             let is_there = answer.status == 200 && said.contains("\"Committed\"");
@@ -208,7 +221,7 @@ pub(crate) async fn decided(nodes: &[(usize, Http)], witness: &Witness) -> Resul
             }
             let collection = collection(writer);
             let path = format!("/app/transactions/{id}?collectionId={collection}");
-            let entry = node.get(&path).await?.text();
+            let entry = ask(node, &path).await?.text();
             let shown: Option<Shown> = serde_json::from_str::<serde_json::Value>(&entry)
                 .ok()
                 .and_then(|mut said| serde_json::from_value(said["entry"].take()).ok());
@@ -249,7 +262,7 @@ pub(crate) async fn receipts(
                 continue;
             };
             let path = format!("/app/transactions/{id}/receipt");
-            let answer = node.get(&path).await?;
+            let answer = ask(node, &path).await?;
             all.push((*id, writer, *number, answer.body));
         }
     }

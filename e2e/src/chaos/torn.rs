@@ -5,7 +5,7 @@
 //! fault, and no majority survives it.
 
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -53,7 +53,11 @@ pub(crate) fn tear(folder: &Path, torn: Torn, random: &mut Random) -> Result<Str
         }
     };
     let mut file = OpenOptions::new().append(true).open(&path)?;
-    file.write_all(&tail)?;
+    match file.write_all(&tail) {
+        // A full disk tears the write once more.
+        Err(error) if error.kind() == ErrorKind::StorageFull => {}
+        written => written.with_context(|| format!("tearing {}", path.display()))?,
+    }
     file.sync_all()?;
     Ok(format!(
         "{} bytes behind the {} of {}",

@@ -119,7 +119,8 @@ impl LogThread {
         }
     }
 
-    fn obey(&mut self, command: Command) {
+    /// Does one of the things that it is asked.
+    pub(super) fn obey(&mut self, command: Command) {
         // Whoever asked may be gone: that changes nothing.
         match command {
             Command::Append { entries, flushed } => {

@@ -19,12 +19,16 @@ mod offer;
 pub(crate) mod outstanding;
 mod reconcile;
 mod reign;
+#[cfg(test)]
+mod simulation;
+
 pub(crate) mod tail;
 pub(crate) mod types;
 mod wire;
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -35,12 +39,11 @@ use verify::{Digest, View};
 pub(crate) use self::judge::Judge;
 use self::log::Command;
 use self::machine::Machine;
-use self::network::Network;
+use self::network::{Network, Way};
 use self::outstanding::Outstanding;
 use self::reign::Reigning;
 use self::tail::{Log, Tail};
 use self::types::{LogId, Raft, StoredMembers};
-use crate::executor::Executor;
 use crate::peers::PeerTls;
 use crate::submit::Queue;
 
@@ -110,30 +113,41 @@ impl Timing {
 
 /// What the agreement needs to begin.
 pub(crate) struct Beginning {
-    pub(crate) id: Digest,
     pub(crate) listener: std::net::TcpListener,
-    pub(crate) timing: Timing,
     pub(crate) tls: Arc<PeerTls>,
     pub(crate) tail: Arc<Tail>,
-    pub(crate) commands: mpsc::Sender<Command>,
-    pub(crate) outstanding: Arc<Outstanding>,
-    pub(crate) queue: Arc<Queue>,
-    pub(crate) standing: watch::Sender<Standing>,
-    pub(crate) crew: Arc<dyn Crew>,
+    pub(crate) means: Means,
     /// Closed when the node is to stop.
     pub(crate) stop: oneshot::Receiver<()>,
     pub(crate) handle: mpsc::Sender<Result<Handle, BeginError>>,
 }
 
-/// Makes what a reign needs, and does what only a leader does.
+/// What a node needs to lead.
+pub(crate) struct Means {
+    pub(crate) id: Digest,
+    pub(crate) timing: Timing,
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) outstanding: Arc<Outstanding>,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) standing: watch::Sender<Standing>,
+    pub(crate) crew: Arc<dyn Crew>,
+}
+
+/// Ends when an executor has.
+pub(crate) type Executing = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+
+/// Does what only a leader does.
 pub(crate) trait Crew: Send + Sync {
-    /// An executor that goes on from this tree in this view.
-    fn executor(
+    /// Executes in this view from this tree on, until the queue is closed or told to stop.
+    ///
+    /// # Errors
+    /// There is no thread to do it on.
+    fn execute(
         &self,
         view: View,
         tree: verify::Frontier,
         log: Box<dyn FnMut(crate::committer::Closed) -> bool + Send>,
-    ) -> Executor;
+    ) -> io::Result<Executing>;
 
     /// The nodes that are to decide, and where each listens for other nodes: those that the ledger
     /// trusts and that nobody wants removed.
@@ -214,12 +228,13 @@ async fn agree(beginning: Beginning) {
         }
         Err(error) => {
             let _ = handle.send(Err(error));
-            let _ = beginning.commands.send(Command::Stop);
+            let _ = beginning.means.commands.send(Command::Stop);
             return;
         }
     };
     drop(handle);
-    Reigning::new(raft.clone(), &beginning)
+    let commands = beginning.means.commands.clone();
+    Reigning::new(raft.clone(), beginning.means)
         .run(beginning.stop)
         .await;
     server.abort();
@@ -227,40 +242,47 @@ async fn agree(beginning: Beginning) {
         tracing::warn!(%error, "the agreement did not end in order");
     }
     // The log thread may have ended the process.
-    let _ = beginning.commands.send(Command::Stop);
+    let _ = commands.send(Command::Stop);
 }
 
 async fn begin(beginning: &Beginning) -> Result<(Raft, tokio::task::JoinHandle<()>), BeginError> {
-    let config = beginning.timing.config().map_err(BeginError::Timing)?;
     let listener = beginning.listener.try_clone().map_err(BeginError::Log)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(BeginError::Log)?;
-    let applied = beginning.tail.last_applied().map_err(BeginError::Log)?;
-    let members = match applied.and_then(|applied| beginning.tail.members_at(applied)) {
-        Some((id, text)) => stored(id, &text).map_err(BeginError::Log)?,
-        None => StoredMembers::default(),
-    };
-    let machine = Machine {
-        thread: beginning.commands.clone(),
-        applied,
-        members,
-    };
-    let log = Log {
-        tail: Arc::clone(&beginning.tail),
-        thread: beginning.commands.clone(),
-    };
-    let network = Network {
-        tls: Arc::clone(&beginning.tls),
-        own: beginning.id,
-    };
-    let raft = Raft::new(beginning.id, config, network, log, machine)
-        .await
-        .map_err(|error| BeginError::Library(error.to_string()))?;
+    let raft = raft(
+        &beginning.means,
+        &beginning.tail,
+        Arc::clone(&beginning.tls),
+    )
+    .await?;
     let server = tokio::spawn(network::serve(
         listener,
         Arc::clone(&beginning.tls),
         raft.clone(),
     ));
     Ok((raft, server))
+}
+
+/// The library, going on from what is on the disk.
+async fn raft<W: Way>(means: &Means, tail: &Arc<Tail>, way: Arc<W>) -> Result<Raft, BeginError> {
+    let config = means.timing.config().map_err(BeginError::Timing)?;
+    let applied = tail.last_applied().map_err(BeginError::Log)?;
+    let members = match applied.and_then(|applied| tail.members_at(applied)) {
+        Some((id, text)) => stored(id, &text).map_err(BeginError::Log)?,
+        None => StoredMembers::default(),
+    };
+    let machine = Machine {
+        thread: means.commands.clone(),
+        applied,
+        members,
+    };
+    let log = Log {
+        tail: Arc::clone(tail),
+        thread: means.commands.clone(),
+    };
+    let own = means.id;
+    Raft::new(own, config, Network { way, own }, log, machine)
+        .await
+        .map_err(|error| BeginError::Library(error.to_string()))
 }
 
 fn stored(id: LogId, text: &str) -> io::Result<StoredMembers> {

@@ -1,4 +1,5 @@
-//! Questions to other nodes and answers to theirs, over [`crate::peers`].
+//! Questions to other nodes and answers to theirs, over a [`Way`]: [`crate::peers`], or one that is
+//! simulated.
 
 use std::io;
 use std::sync::Arc;
@@ -21,18 +22,51 @@ use crate::peers::{Incoming, Outgoing, PeerTls};
 /// A node that has not synced entries by then is asked again on a new connection.
 const SYNCED_WITHIN: Duration = Duration::from_secs(3);
 
+/// Leads to other nodes.
+pub(crate) trait Way: Send + Sync + 'static {
+    /// One of its connections.
+    type Connection: Connection;
+
+    /// Connects to a node, and makes sure that it is that one.
+    fn connect(
+        &self,
+        target: NodeId,
+        address: &str,
+    ) -> impl Future<Output = io::Result<Self::Connection>> + Send;
+}
+
+/// A connection to one node.
+pub(crate) trait Connection: Send + Sync + 'static {
+    /// One question, one answer.
+    fn ask(&mut self, question: &[u8]) -> impl Future<Output = io::Result<Vec<u8>>> + Send;
+}
+
+impl Way for PeerTls {
+    type Connection = Outgoing;
+
+    async fn connect(&self, target: NodeId, address: &str) -> io::Result<Outgoing> {
+        Self::connect(self, target, address).await
+    }
+}
+
+impl Connection for Outgoing {
+    async fn ask(&mut self, question: &[u8]) -> io::Result<Vec<u8>> {
+        Self::ask(self, question).await
+    }
+}
+
 /// Makes connections to other nodes.
-pub(crate) struct Network {
-    pub(crate) tls: Arc<PeerTls>,
+pub(crate) struct Network<W> {
+    pub(crate) way: Arc<W>,
     pub(crate) own: NodeId,
 }
 
-impl RaftNetworkFactory<Types> for Network {
-    type Network = Link;
+impl<W: Way> RaftNetworkFactory<Types> for Network<W> {
+    type Network = Link<W>;
 
-    async fn new_client(&mut self, target: NodeId, peer: &Peer) -> Link {
+    async fn new_client(&mut self, target: NodeId, peer: &Peer) -> Link<W> {
         Link {
-            tls: Arc::clone(&self.tls),
+            way: Arc::clone(&self.way),
             own: self.own,
             target,
             address: peer.address.clone(),
@@ -42,15 +76,15 @@ impl RaftNetworkFactory<Types> for Network {
 }
 
 /// A way to one other node; connected when it is needed.
-pub(crate) struct Link {
-    tls: Arc<PeerTls>,
+pub(crate) struct Link<W: Way> {
+    way: Arc<W>,
     own: NodeId,
     target: NodeId,
     address: String,
-    connection: Option<Outgoing>,
+    connection: Option<W::Connection>,
 }
 
-impl Link {
+impl<W: Way> Link<W> {
     /// One question, one answer. A connection that failed or is late is not used again: its next
     /// frame could be the answer to an older question.
     async fn ask(
@@ -63,7 +97,7 @@ impl Link {
             let mut connection = match self.connection.take() {
                 Some(connection) => connection,
                 None => {
-                    let connected = self.tls.connect(self.target, &self.address).await;
+                    let connected = self.way.connect(self.target, &self.address).await;
                     connected.map_err(|error| RPCError::Unreachable(Unreachable::new(&error)))?
                 }
             };
@@ -101,7 +135,7 @@ fn unexpected() -> RPCError<Types> {
     RPCError::Network(NetworkError::new(&error))
 }
 
-impl RaftNetworkV2<Types> for Link {
+impl<W: Way> RaftNetworkV2<Types> for Link<W> {
     type SnapshotData = ();
 
     async fn append_entries(
@@ -199,22 +233,26 @@ pub(crate) async fn serve(listener: TcpListener, tls: Arc<PeerTls>, raft: Raft) 
 
 async fn answer_all(mut connection: Incoming, raft: &Raft) -> io::Result<()> {
     while let Some(question) = connection.question().await? {
-        let request = Request::decode(&question).map_err(io::Error::other)?;
-        drop(question);
-        let reply = match request {
-            Request::Append(rpc) => {
-                Reply::Append(raft.append_entries(rpc).await.map_err(io::Error::other)?)
-            }
-            Request::Vote(rpc) => Reply::Vote(raft.vote(rpc).await.map_err(io::Error::other)?),
-            Request::PreVote(rpc) => {
-                Reply::Vote(raft.pre_vote(rpc).await.map_err(io::Error::other)?)
-            }
-            Request::Transfer(rpc) => {
-                let done = raft.handle_transfer_leader(rpc).await;
-                Reply::Transfer(done.map_err(io::Error::other)?.is_ok())
-            }
-        };
-        connection.answer(&reply.encode()).await?;
+        let answer = answer(question, raft).await?;
+        connection.answer(&answer).await?;
     }
     Ok(())
+}
+
+/// What this node answers to a question of another one.
+pub(crate) async fn answer(question: Vec<u8>, raft: &Raft) -> io::Result<Vec<u8>> {
+    let request = Request::decode(&question).map_err(io::Error::other)?;
+    drop(question);
+    let reply = match request {
+        Request::Append(rpc) => {
+            Reply::Append(raft.append_entries(rpc).await.map_err(io::Error::other)?)
+        }
+        Request::Vote(rpc) => Reply::Vote(raft.vote(rpc).await.map_err(io::Error::other)?),
+        Request::PreVote(rpc) => Reply::Vote(raft.pre_vote(rpc).await.map_err(io::Error::other)?),
+        Request::Transfer(rpc) => {
+            let done = raft.handle_transfer_leader(rpc).await;
+            Reply::Transfer(done.map_err(io::Error::other)?.is_ok())
+        }
+    };
+    Ok(reply.encode())
 }

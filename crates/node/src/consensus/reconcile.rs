@@ -27,6 +27,8 @@ pub(crate) struct Reconciler {
 /// What is to be done next.
 #[derive(Debug, PartialEq, Eq)]
 enum Step {
+    /// The second half of a change: from both sets of nodes to the new one.
+    Finish,
     Learn(NodeId, Peer),
     Move(NodeId, Peer),
     Decide(NodeId),
@@ -49,9 +51,6 @@ impl Reconciler {
         }
         let metrics = self.raft.metrics().borrow_watched().clone();
         let members = metrics.membership_config.membership();
-        if members.get_joint_config().len() > 1 {
-            return;
-        }
         let nodes = members
             .nodes()
             .map(|(id, peer)| (*id, peer.address.clone()))
@@ -65,9 +64,13 @@ impl Reconciler {
             .filter(|(_, matched)| matched.is_some_and(|id| id.index + NEARLY >= last))
             .map(|(id, _)| id)
             .collect();
-        let Some(step) = next_step(trusted, &nodes, &voters, &near) else {
-            return;
+        // A leader that was lost between the two halves of a change leaves the second to the next.
+        let step = if members.get_joint_config().len() > 1 {
+            Some(Step::Finish)
+        } else {
+            next_step(trusted, &nodes, &voters, &near)
         };
+        let Some(step) = step else { return };
         self.busy.store(true, Ordering::Release);
         let (raft, busy) = (self.raft.clone(), Arc::clone(&self.busy));
         tokio::spawn(async move {
@@ -82,6 +85,10 @@ impl Reconciler {
 
 async fn take(raft: &Raft, step: Step) -> Result<(), String> {
     let changed = match step {
+        Step::Finish => {
+            let change = ChangeMembers::AddVoterIds(BTreeSet::new());
+            raft.change_membership(change, true).await
+        }
         Step::Learn(id, peer) => raft.add_learner(id, peer, false).await,
         Step::Move(id, peer) => {
             let change = ChangeMembers::SetNodes(BTreeMap::from([(id, peer)]));

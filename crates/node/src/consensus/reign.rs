@@ -4,25 +4,23 @@
 //! its first batch continues. When it leads no more, its executor ends, and whoever waits for a batch
 //! that is on its way is answered by what becomes of it ([`super::outstanding`]).
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, mpsc};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openraft::Instant as _;
 use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
 use verify::{Digest, Frontier, View};
 
 use super::log::Command;
 use super::offer::{Course, Offering};
-use super::outstanding::Outstanding;
 use super::reconcile::Reconciler;
 use super::types::Raft;
-use super::{Beginning, Crew, Standing, Timing};
+use super::{Executing, Means, Standing};
 use crate::fatal::fail_stop;
-use crate::submit::Queue;
 
 /// How often to look whether everything is applied, for a leader that waits to reign.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
@@ -32,14 +30,8 @@ const TICK: Duration = Duration::from_millis(100);
 const FAREWELL: Duration = Duration::from_secs(5);
 
 pub(crate) struct Reigning {
-    id: Digest,
     raft: Raft,
-    timing: Timing,
-    commands: mpsc::Sender<Command>,
-    outstanding: Arc<Outstanding>,
-    queue: Arc<Queue>,
-    standing: watch::Sender<Standing>,
-    crew: Arc<dyn Crew>,
+    means: Means,
     reconciler: Reconciler,
     reign: Option<Reign>,
     /// The last view that this node reigned in. It does so once in each: what another executor of the
@@ -49,7 +41,7 @@ pub(crate) struct Reigning {
 
 struct Reign {
     view: View,
-    executor: JoinHandle<()>,
+    executor: Executing,
     course: Arc<Course>,
 }
 
@@ -57,6 +49,11 @@ struct Reign {
 #[derive(Debug, thiserror::Error)]
 #[error("a batch of view {} was refused for good, though this node leads", .0.0)]
 struct BrokenReign(View);
+
+/// The library's tasks are gone.
+#[derive(Debug, thiserror::Error)]
+#[error("node {0} takes part no more")]
+struct Ended(Digest);
 
 /// What the library says.
 struct Seen {
@@ -69,17 +66,11 @@ struct Seen {
 }
 
 impl Reigning {
-    pub(crate) fn new(raft: Raft, beginning: &Beginning) -> Self {
+    pub(crate) fn new(raft: Raft, means: Means) -> Self {
         let reconciler = Reconciler::new(raft.clone());
         Self {
-            id: beginning.id,
             raft,
-            timing: beginning.timing.clone(),
-            commands: beginning.commands.clone(),
-            outstanding: Arc::clone(&beginning.outstanding),
-            queue: Arc::clone(&beginning.queue),
-            standing: beginning.standing.clone(),
-            crew: Arc::clone(&beginning.crew),
+            means,
             reconciler,
             reign: None,
             spent: View::default(),
@@ -93,15 +84,20 @@ impl Reigning {
             let seen = self.seen();
             let waits = self.follow(&seen).await;
             let reigning = self.reign.as_ref().map(|reign| reign.view);
-            self.outstanding.doubt(reigning, Instant::now());
+            self.means
+                .outstanding
+                .doubt(reigning, Instant::now().into_std());
             if reigning.is_some() {
-                self.reconciler.look(&self.crew.trusted());
-                self.crew.duties(&seen.deciding);
+                self.reconciler.look(&self.means.crew.trusted());
+                self.means.crew.duties(&seen.deciding);
             }
             let pause = if waits { LOOK_AGAIN } else { TICK };
             tokio::select! {
+                biased;
                 _ = &mut stop => break,
-                _ = changes.changed() => {}
+                changed = changes.changed() => if changed.is_err() {
+                    fail_stop("the agreement has ended by itself", &Ended(self.means.id));
+                },
                 () = tokio::time::sleep(pause) => {}
             }
         }
@@ -117,11 +113,11 @@ impl Reigning {
         let heard = deciding.len() == 1
             || metrics
                 .last_quorum_acked
-                .is_some_and(|at| at.into_inner().elapsed() < 2 * self.timing.election);
+                .is_some_and(|at| at.into_inner().elapsed() < 2 * self.means.timing.election);
         Seen {
             view: View(metrics.current_term),
             leader,
-            leads: metrics.state == ServerState::Leader && leader == Some(self.id),
+            leads: metrics.state == ServerState::Leader && leader == Some(self.means.id),
             heard,
             deciding,
         }
@@ -139,12 +135,12 @@ impl Reigning {
             if seen.view <= self.spent {
                 self.give_way().await;
             } else if let Some(tree) = self.tree(seen.view).await {
-                self.outstanding.established(seen.view);
+                self.means.outstanding.established(seen.view);
                 self.begin(seen.view, tree);
             }
         }
         if self.reign.is_some() {
-            self.queue.pause(!seen.heard);
+            self.means.queue.pause(!seen.heard);
         }
         let reigns = self.reign.is_some() && seen.heard;
         let standing = Standing {
@@ -153,7 +149,7 @@ impl Reigning {
             leads: reigns,
             deciding: seen.deciding.iter().map(Digest::to_string).collect(),
         };
-        self.standing.send_if_modified(|before| {
+        self.means.standing.send_if_modified(|before| {
             let changed = *before != standing;
             if changed {
                 let deciding = standing.deciding.len();
@@ -173,7 +169,10 @@ impl Reigning {
 
     async fn tree(&self, view: View) -> Option<Frontier> {
         let (frontier, tree) = oneshot::channel();
-        self.commands.send(Command::Lead { view, frontier }).ok()?;
+        self.means
+            .commands
+            .send(Command::Lead { view, frontier })
+            .ok()?;
         tree.await.ok()?
     }
 
@@ -183,16 +182,15 @@ impl Reigning {
         self.spent = view;
         let offering = Offering {
             raft: self.raft.clone(),
-            outstanding: Arc::clone(&self.outstanding),
+            outstanding: Arc::clone(&self.means.outstanding),
             course: Arc::clone(&course),
             view,
         };
         tokio::spawn(offering.run(proposals));
         let log = Box::new(move |closed| propose.send(closed).is_ok());
-        let executor = self.crew.executor(view, tree, log);
         // Open first: an executor that finds the door closed takes itself for deposed.
-        self.queue.open();
-        match crate::thread::spawn("executor", move || executor.run()) {
+        self.means.queue.open();
+        match self.means.crew.execute(view, tree, log) {
             Ok(executor) => {
                 self.reign = Some(Reign {
                     view,
@@ -202,7 +200,7 @@ impl Reigning {
             }
             // Another node can lead; this one looks again.
             Err(error) => {
-                self.queue.close();
+                self.means.queue.close();
                 tracing::error!(%error, "no thread to execute on");
             }
         }
@@ -213,9 +211,9 @@ impl Reigning {
             return;
         };
         reign.course.over.store(true, Ordering::Release);
-        self.queue.close();
+        self.means.queue.close();
         tracing::info!(view = reign.view.0, "this node leads no more");
-        join(reign.executor).await;
+        reign.executor.await;
     }
 
     /// The queue was told to stop: what is in it is executed, proposed and decided, and another node
@@ -223,24 +221,31 @@ impl Reigning {
     async fn hand_over(mut self) {
         let until = Instant::now() + FAREWELL;
         let reign = self.reign.take();
-        if let Some(reign) = reign {
-            join(reign.executor).await;
-            while !self.outstanding.is_empty() && self.seen().leads && Instant::now() < until {
+        if let Some(mut reign) = reign {
+            let executed = tokio::time::timeout_at(until, &mut reign.executor).await;
+            if executed.is_err() {
+                // No majority takes its last batch.
+                reign.course.over.store(true, Ordering::Release);
+                self.means.queue.close();
+                reign.executor.await;
+            }
+            while !self.means.outstanding.is_empty() && self.seen().leads && Instant::now() < until
+            {
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
         } else {
-            self.queue.close();
+            self.means.queue.close();
         }
         if self.seen().leads {
-            self.appoint(until.min(Instant::now() + 2 * self.timing.election))
+            self.appoint(until.min(Instant::now() + 2 * self.means.timing.election))
                 .await;
         }
-        self.outstanding.give_up();
+        self.means.outstanding.give_up();
     }
 
     /// This node cannot reign in this view any more, and the library takes it for its leader.
     async fn give_way(&self) {
-        self.appoint(Instant::now() + 2 * self.timing.election)
+        self.appoint(Instant::now() + 2 * self.means.timing.election)
             .await;
         let seen = self.seen();
         if seen.leads && seen.view <= self.spent {
@@ -257,7 +262,7 @@ impl Reigning {
         let voters = self.seen().deciding;
         let followers = metrics.replication.into_iter().flatten();
         let best = followers
-            .filter(|(id, _)| *id != self.id && voters.contains(id))
+            .filter(|(id, _)| *id != self.means.id && voters.contains(id))
             .max_by_key(|(_, matched)| matched.map(|matched| matched.index));
         let Some((heir, _)) = best else { return };
         if self.raft.trigger().transfer_leader(heir).await.is_err() {
@@ -271,14 +276,5 @@ impl Reigning {
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
-    }
-}
-
-async fn join(thread: JoinHandle<()>) {
-    if tokio::task::spawn_blocking(move || thread.join())
-        .await
-        .is_err()
-    {
-        tracing::error!("the executor cannot be waited for");
     }
 }

@@ -97,7 +97,7 @@ impl RaftTypeConfig for Types {
     type Vote = openraft::impls::Vote<LeaderId>;
     type Payload = EntryPayload<Proposal, NodeId, Peer>;
     type Entry = openraft::impls::Entry<CommittedLeader, Self::Payload>;
-    type AsyncRuntime = openraft::TokioRuntime;
+    type AsyncRuntime = Runtime;
     type Responder<T>
         = Tell<T>
     where
@@ -108,6 +108,13 @@ impl RaftTypeConfig for Types {
         T: Send + 'static;
     type ErrorSource = openraft::AnyError;
 }
+
+/// What runs the library's tasks.
+#[cfg(not(test))]
+pub(crate) type Runtime = openraft::TokioRuntime;
+/// What runs the library's tasks in a simulation: chance comes from a seed.
+#[cfg(test)]
+pub(crate) type Runtime = openraft_rt::deterministic_rng::DeterministicRng<openraft::TokioRuntime>;
 
 /// The library's handle.
 pub(crate) type Raft = openraft::Raft<Types, super::machine::Machine>;
