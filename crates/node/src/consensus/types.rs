@@ -114,7 +114,7 @@ impl RaftTypeConfig for Types {
 pub(crate) type Runtime = openraft::TokioRuntime;
 /// What runs the library's tasks in a simulation: chance comes from a seed.
 #[cfg(test)]
-pub(crate) type Runtime = openraft_rt::deterministic_rng::DeterministicRng<openraft::TokioRuntime>;
+pub(crate) type Runtime = super::simulation::runtime::Simulation;
 
 /// The library's handle.
 pub(crate) type Raft = openraft::Raft<Types, super::machine::Machine>;
