@@ -11,6 +11,7 @@
 //! - [`reconcile`]: makes the nodes that decide those that the ledger trusts.
 
 mod judge;
+mod line;
 pub(crate) mod log;
 mod machine;
 pub(crate) mod members;
@@ -37,9 +38,10 @@ use tokio::sync::{oneshot, watch};
 use verify::{Digest, View};
 
 pub(crate) use self::judge::Judge;
+use self::line::Way;
 use self::log::Command;
 use self::machine::Machine;
-use self::network::{Network, Way};
+use self::network::Network;
 use self::outstanding::Outstanding;
 use self::reign::Reigning;
 use self::tail::{Log, Tail};

@@ -15,31 +15,13 @@ use openraft::raft::{
 };
 use tokio::net::TcpListener;
 
+use super::line::{Connection, Line, LineError, Way};
 use super::types::{NodeId, Peer, Raft, Types, Vote};
 use super::wire::{Reply, Request};
 use crate::peers::{Incoming, Outgoing, PeerTls};
 
-/// A node that has not synced entries by then is asked again on a new connection.
+/// A node that has not synced entries by then is asked again.
 const SYNCED_WITHIN: Duration = Duration::from_secs(3);
-
-/// Leads to other nodes.
-pub(crate) trait Way: Send + Sync + 'static {
-    /// One of its connections.
-    type Connection: Connection;
-
-    /// Connects to a node, and makes sure that it is that one.
-    fn connect(
-        &self,
-        target: NodeId,
-        address: &str,
-    ) -> impl Future<Output = io::Result<Self::Connection>> + Send;
-}
-
-/// A connection to one node.
-pub(crate) trait Connection: Send + Sync + 'static {
-    /// One question, one answer.
-    fn ask(&mut self, question: &[u8]) -> impl Future<Output = io::Result<Vec<u8>>> + Send;
-}
 
 impl Way for PeerTls {
     type Connection = Outgoing;
@@ -62,64 +44,51 @@ pub(crate) struct Network<W> {
 }
 
 impl<W: Way> RaftNetworkFactory<Types> for Network<W> {
-    type Network = Link<W>;
+    type Network = Link;
 
-    async fn new_client(&mut self, target: NodeId, peer: &Peer) -> Link<W> {
+    async fn new_client(&mut self, target: NodeId, peer: &Peer) -> Link {
         Link {
-            way: Arc::clone(&self.way),
             own: self.own,
             target,
-            address: peer.address.clone(),
-            connection: None,
+            line: Line::new(Arc::clone(&self.way), target, peer.address.clone()),
         }
     }
 }
 
-/// A way to one other node; connected when it is needed.
-pub(crate) struct Link<W: Way> {
-    way: Arc<W>,
+/// The library's questions to one other node.
+pub(crate) struct Link {
     own: NodeId,
     target: NodeId,
-    address: String,
-    connection: Option<W::Connection>,
+    line: Line,
 }
 
-impl<W: Way> Link<W> {
-    /// One question, one answer. A connection that failed or is late is not used again: its next
-    /// frame could be the answer to an older question.
+impl Link {
     async fn ask(
-        &mut self,
+        &self,
         action: RPCTypes,
         request: &Request,
         within: Duration,
     ) -> Result<Reply, RPCError<Types>> {
-        let asked = tokio::time::timeout(within, async {
-            let mut connection = match self.connection.take() {
-                Some(connection) => connection,
-                None => {
-                    let connected = self.way.connect(self.target, &self.address).await;
-                    connected.map_err(|error| RPCError::Unreachable(Unreachable::new(&error)))?
-                }
-            };
-            let network = |error: &io::Error| RPCError::Network(NetworkError::new(error));
-            let answer = connection.ask(&request.encode()).await;
-            let answer = answer.map_err(|error| network(&error))?;
-            let reply =
-                Reply::decode(&answer).map_err(|error| network(&io::Error::other(error)))?;
-            self.connection = Some(connection);
-            Ok(reply)
-        });
-        let late = RPCError::Timeout(Timeout {
-            action,
-            id: self.own,
-            target: self.target,
-            timeout: within,
-        });
-        asked.await.unwrap_or(Err(late))
+        let network = |error: &(dyn std::error::Error + 'static)| {
+            RPCError::Network(NetworkError::from_string(error.to_string()))
+        };
+        match tokio::time::timeout(within, self.line.ask(request.encode())).await {
+            Ok(Ok(answer)) => Reply::decode(&answer).map_err(|error| network(&error)),
+            Ok(Err(LineError::Connect(error))) => {
+                Err(RPCError::Unreachable(Unreachable::new(&error)))
+            }
+            Ok(Err(LineError::Ask(error))) => Err(network(&error)),
+            Err(_) => Err(RPCError::Timeout(Timeout {
+                action,
+                id: self.own,
+                target: self.target,
+                timeout: within,
+            })),
+        }
     }
 
     async fn ask_for_vote(
-        &mut self,
+        &self,
         request: &Request,
         option: &RPCOption,
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
@@ -135,7 +104,7 @@ fn unexpected() -> RPCError<Types> {
     RPCError::Network(NetworkError::new(&error))
 }
 
-impl<W: Way> RaftNetworkV2<Types> for Link<W> {
+impl RaftNetworkV2<Types> for Link {
     type SnapshotData = ();
 
     async fn append_entries(

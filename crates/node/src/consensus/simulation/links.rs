@@ -8,7 +8,8 @@ use std::time::Duration;
 use openraft::AsyncRuntime;
 use verify::Digest;
 
-use super::super::network::{Connection, Way, answer};
+use super::super::line::{Connection, Way};
+use super::super::network::answer;
 use super::super::types::{NodeId, Raft, Runtime};
 
 /// Chance out of a seed (SplitMix64, Steele et al., OOPSLA 2014).
