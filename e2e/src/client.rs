@@ -8,10 +8,21 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::server::{self, Ledger};
+use crate::server::{self, Ledger, Ready};
 
 /// A script that takes longer hangs.
 const SCRIPT_WITHIN: Duration = Duration::from_secs(240);
+
+/// Where a script finds a node.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// What the node printed when it was ready.
+    pub ready: Ready,
+    /// The node's folder.
+    pub folder: PathBuf,
+    /// A folder for the script.
+    pub scratch: PathBuf,
+}
 
 /// What runs a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,18 +54,32 @@ impl Client {
         more: &[(&str, &str)],
         ledger: &Ledger,
     ) -> Result<()> {
-        let scratch = ledger.scratch()?;
-        let said = scratch.join(format!("{script}.out"));
+        self.run_at(script, args, more, &ledger.place()?)
+    }
+
+    /// Runs a script against one of several nodes.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_at(
+        self,
+        script: &str,
+        args: &[&str],
+        more: &[(&str, &str)],
+        place: &Place,
+    ) -> Result<()> {
+        let said = place.scratch.join(format!("{script}.out"));
         let output = File::create(&said).context("keeping what a script says")?;
-        let ready = ledger.ready();
+        let ready = &place.ready;
+        let log = || server::log_of(&place.folder);
         let mut command = self.command(script)?;
         command
             .args(args)
             .env("E2E_URL", &ready.url)
             .env("E2E_SERVICE_CERT", &ready.service_cert)
             .env("E2E_TOKEN", &ready.token)
-            .env("E2E_DATA", ledger.folder())
-            .env("E2E_SCRATCH", &scratch)
+            .env("E2E_DATA", &place.folder)
+            .env("E2E_SCRATCH", &place.scratch)
             .envs(more.iter().copied())
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
@@ -73,11 +98,8 @@ impl Client {
                 eprintln!("{self:?} {script} {args:?}\n{said}");
                 Ok(())
             }
-            Some(status) => bail!(
-                "{self:?} {script} {args:?}: {status}\n{said}\n{}",
-                ledger.log()
-            ),
-            None => bail!("{self:?} {script} {args:?} hangs\n{said}\n{}", ledger.log()),
+            Some(status) => bail!("{self:?} {script} {args:?}: {status}\n{said}\n{}", log()),
+            None => bail!("{self:?} {script} {args:?} hangs\n{said}\n{}", log()),
         }
     }
 

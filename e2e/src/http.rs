@@ -55,6 +55,8 @@ impl Http {
         let mut headers = HeaderMap::new();
         let token = HeaderValue::try_from(format!("Bearer {}", ready.token))?;
         headers.insert(AUTHORIZATION, token);
+        // Told where the leader is, and not served by way of another node.
+        headers.insert("prefer", HeaderValue::from_static("redirect"));
         let client = reqwest::Client::builder()
             .tls_certs_only([Certificate::from_pem(&pem)?])
             .default_headers(headers)

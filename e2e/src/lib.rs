@@ -13,7 +13,7 @@ mod proxy;
 mod random;
 mod server;
 
-pub use client::{Client, client_certificate, packages};
+pub use client::{Client, Place, client_certificate, packages};
 pub use history::{one_history, same_history};
 pub use http::{Answer, Http};
 pub use network::{Details, Network, Node};

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::client::Place;
 use crate::http::Http;
 use crate::server::{Launch, Ready, Server, counterfoil};
 
@@ -246,6 +247,21 @@ impl Network {
         let scratch = self.folder.path().join("scratch");
         fs::create_dir_all(&scratch).context("making a scratch folder")?;
         Ok(scratch)
+    }
+
+    /// Where a script finds a node; it gets a folder of this name.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn place(&self, node: usize, name: &str) -> Result<Place> {
+        let scratch = self.scratch()?.join(name);
+        fs::create_dir_all(&scratch).context("making a scratch folder")?;
+        let node = &self.nodes[node];
+        Ok(Place {
+            ready: node.ready.clone(),
+            folder: node.folder.clone(),
+            scratch,
+        })
     }
 
     /// Lets another node join, as its members would.

@@ -14,6 +14,8 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use tempfile::TempDir;
 
+use crate::client::Place;
+
 /// A server that is not ready by then never will be.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// A server that was asked to stop drains and stops well within this.
@@ -229,6 +231,18 @@ impl Ledger {
     /// What the server printed when it was ready.
     pub fn ready(&self) -> &Ready {
         &self.ready
+    }
+
+    /// Where a script finds it.
+    ///
+    /// # Errors
+    /// When there can be no folder for the script.
+    pub fn place(&self) -> Result<Place> {
+        Ok(Place {
+            ready: self.ready.clone(),
+            folder: self.folder(),
+            scratch: self.scratch()?,
+        })
     }
 
     /// The folder that was given to the server.

@@ -89,7 +89,7 @@ async fn write_on(
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
             // Unknown, or the connection broke: never send the same entry again.
-            Ok(Answer { status: 504, .. }) | Err(_) => {
+            Ok(Answer { status: 502, .. }) | Err(_) => {
                 number += 1;
                 at = (at + 1) % nodes.len();
             }

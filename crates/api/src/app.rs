@@ -4,17 +4,17 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::uri::PathAndQuery;
-use http::{Method, Request, StatusCode};
+use http::{Method, Request};
 use hyper::body::Incoming;
 use node::Node;
 use tokio_util::sync::CancellationToken;
 
-use crate::answer::{self, Answer};
+use crate::answer::Answer;
 use crate::auth::{Identity, Needs, Tokens};
 use crate::body::AnswerBody;
 use crate::call::{Call, query_value};
 use crate::error::{ApiError, Code};
+use crate::forward::{self, Forward, Way};
 use crate::limits::ARRIVAL_PATIENCE;
 use crate::metrics::HttpMetrics;
 use crate::routes::{self, Found, Route};
@@ -27,6 +27,8 @@ pub(crate) struct App {
     pub(crate) node: Arc<Node>,
     /// Who may vouch for users.
     pub(crate) tokens: Tokens,
+    /// The way to the leader.
+    pub(crate) forward: Forward,
     /// What an operator watches.
     pub(crate) metrics: HttpMetrics,
     /// Cancelled when no new requests are taken.
@@ -44,8 +46,11 @@ pub(crate) async fn answer(
     let (route, outcome) = dispatch(session, request).await;
     let mut answer = outcome.unwrap_or_else(ApiError::into_answer);
     app.metrics.count(route, answer.status(), started.elapsed());
-    if let AnswerBody::Stream { busy: place, .. } = answer.body_mut() {
-        *place = Some(busy);
+    match answer.body_mut() {
+        AnswerBody::Stream { busy: place, .. } | AnswerBody::Passed { busy: place, .. } => {
+            *place = Some(busy);
+        }
+        AnswerBody::Whole(_) => {}
     }
     Ok(answer)
 }
@@ -72,9 +77,11 @@ async fn dispatch(
             return (None, Err(ApiError::not_found(message)));
         }
     };
-    if let Some(elsewhere) = to_the_leader(&session.app.node, &head) {
-        return (Some(index), elsewhere);
-    }
+    let user = session.certificate_user();
+    let (head, body) = match forward::to_the_leader(&session.app, head, body, user).await {
+        Way::Here(head, body) => (head, body),
+        Way::Answered(answered) => return (Some(index), answered),
+    };
     let outcome = async {
         let (version, caller) = admit(&session, route, &head).await?;
         let asked = params.first().map(|at| &head.uri.path()[at]);
@@ -82,19 +89,6 @@ async fn dispatch(
         (route.handler)(Call::new(session, head, body, version, caller, params)).await
     };
     (Some(index), outcome.await)
-}
-
-/// Only the leader writes: others say where it is. The caller is not judged here.
-fn to_the_leader(node: &Node, head: &http::request::Parts) -> Option<Result<Answer, ApiError>> {
-    if head.method == Method::GET || head.method == Method::HEAD || node.leads() {
-        return None;
-    }
-    let path = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-    let redirection = node.leader_address().and_then(|leader| {
-        let location = format!("https://{leader}{path}");
-        answer::redirection(StatusCode::TEMPORARY_REDIRECT, &location)
-    });
-    Some(redirection.ok_or_else(ApiError::no_leader))
 }
 
 /// What a caller was told by any node is there for it at the next, too: a leader makes sure that it

@@ -1,6 +1,5 @@
 //! Bodies of answers: bytes that are there, or a stream of them.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -21,6 +20,13 @@ pub(crate) enum AnswerBody {
         /// Keeps the connection from being closed as idle.
         busy: Option<Busy>,
     },
+    /// What the leader answers, as it comes. Where that breaks, this breaks too.
+    Passed {
+        /// The leader's body.
+        body: Pin<Box<reqwest::Body>>,
+        /// Keeps the connection from being closed as idle.
+        busy: Option<Busy>,
+    },
 }
 
 impl AnswerBody {
@@ -31,27 +37,40 @@ impl AnswerBody {
             busy: None,
         }
     }
+
+    /// The body of an answer of another node.
+    pub(crate) fn passed(body: reqwest::Body) -> Self {
+        Self::Passed {
+            body: Box::pin(body),
+            busy: None,
+        }
+    }
 }
 
 impl Body for AnswerBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = reqwest::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, reqwest::Error>>> {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Stream { pieces, .. } => pieces
                 .as_mut()
                 .poll_next(cx)
                 .map(|piece| piece.map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Passed { body, .. } => body.as_mut().poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Whole(None))
+        match self {
+            Self::Whole(bytes) => bytes.is_none(),
+            Self::Stream { .. } => false,
+            Self::Passed { body, .. } => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -60,6 +79,7 @@ impl Body for AnswerBody {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
             Self::Stream { .. } => SizeHint::default(),
+            Self::Passed { body, .. } => body.size_hint(),
         }
     }
 }

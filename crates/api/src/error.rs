@@ -104,7 +104,7 @@ impl Code {
             Self::InvalidQuote => ("InvalidQuote", StatusCode::UNAUTHORIZED),
             Self::PrimaryNotFound => ("PrimaryNotFound", StatusCode::SERVICE_UNAVAILABLE),
             Self::TransactionReplicationFailed => {
-                ("TransactionReplicationFailed", StatusCode::GATEWAY_TIMEOUT)
+                ("TransactionReplicationFailed", StatusCode::BAD_GATEWAY)
             }
             Self::ResourceNotFound => ("ResourceNotFound", StatusCode::NOT_FOUND),
             Self::SessionCapExhausted => ("SessionCapExhausted", StatusCode::SERVICE_UNAVAILABLE),
@@ -206,6 +206,15 @@ impl ApiError {
                 "No node leads just now; nothing was recorded. Try again in a moment.",
             )
         }
+    }
+
+    /// A write was passed on to the leader, which did not answer.
+    pub(crate) fn no_answer() -> Self {
+        Self::new(
+            Code::TransactionReplicationFailed,
+            "The leader did not answer; whether this is recorded is not known. With the header \
+             Idempotency-Key it could be sent again and be recorded once.",
+        )
     }
 
     /// The bytes are damaged on our side. The details are for the operator only.

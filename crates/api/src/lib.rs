@@ -22,6 +22,7 @@ mod collections;
 pub mod config;
 pub mod dev;
 mod error;
+mod forward;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod gov;

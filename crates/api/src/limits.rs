@@ -28,6 +28,10 @@ pub const JOIN_BYTES_MAX: usize = 1 << 20;
 /// A follower waits so long for a transaction that it was asked about to arrive from the leader.
 pub const ARRIVAL_PATIENCE: Duration = Duration::from_secs(1);
 
+/// A node that passed a request on to the leader, and hears that it leads no more, waits so long for
+/// its answer.
+pub const LEADER_GONE: Duration = Duration::from_secs(3);
+
 /// After the word to stop, requests under way have so long to finish.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 

@@ -24,9 +24,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::{self, App};
-use crate::auth::{IssuerError, Tokens, fingerprint};
+use crate::auth::{IssuerError, Tokens};
 use crate::config::ApiConfig;
 use crate::error::chain;
+use crate::forward::Forward;
 use crate::limits::{
     CONNECTION_WINDOW, HANDSHAKE_TIMEOUT, HEADER_BYTES_MAX, SESSIONS_TURNED_AWAY, STREAM_WINDOW,
     STREAMS_MAX,
@@ -93,9 +94,11 @@ pub async fn serve(
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let local_addr = listener.local_addr().map_err(failed)?;
     let metrics = HttpMetrics::new(&node);
+    let forward = Forward::new(&node)?;
     let app = Arc::new(App {
         node,
         tokens,
+        forward,
         metrics,
         stopping: shutdown,
     });
@@ -257,8 +260,11 @@ impl Place {
             .1
             .peer_certificates()
             .and_then(<[_]>::first);
-        let user = certificate.map(|certificate| fingerprint(certificate));
-        let session = Session::new(Arc::clone(&front.app), user, self.turned_away);
+        let session = Session::new(
+            Arc::clone(&front.app),
+            certificate.map(AsRef::as_ref),
+            self.turned_away,
+        );
         front.watched().push(Watched::new(&session));
         if front.app.stopping.is_cancelled() {
             session.order(Order::Drain);

@@ -21,6 +21,9 @@ pub enum TlsError {
     /// Certificate and key do not fit together, or the provider has no such algorithms.
     #[error("the node's certificate and key cannot be used for TLS")]
     Config(#[source] Error),
+    /// The same, for connections to the leader.
+    #[error("the node's certificate and key cannot be used to reach other nodes")]
+    Forward(#[source] reqwest::Error),
 }
 
 /// TLS 1.3, and 1.2 for old clients; HTTP/2 and HTTP/1.1; tickets, so that coming back is cheap.

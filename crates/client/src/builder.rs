@@ -126,6 +126,8 @@ impl ClientBuilder {
         let mut builder = plain(&base).tls_certs_only([anchor]);
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        // To the leader itself, and not by way of another node.
+        headers.insert("prefer", HeaderValue::from_static("redirect"));
         match &self.credential {
             Credential::None => {}
             Credential::Bearer(token) => {

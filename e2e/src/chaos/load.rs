@@ -232,8 +232,8 @@ impl Client {
             }
             (503 | 429 | 307 | 401, ..) => self.all(writer, sent, Outcome::Refused, true),
             // The place of a batch is that of its first entry.
-            (504, Some(_), Way::Batch) => self.all(writer, sent, Outcome::Unknown, true),
-            (504, Some(id), _) => self.all(writer, sent, Outcome::Doubt(id), true),
+            (502, Some(_), Way::Batch) => self.all(writer, sent, Outcome::Unknown, true),
+            (502, Some(id), _) => self.all(writer, sent, Outcome::Doubt(id), true),
             (status, ..) => {
                 let said = answer.text();
                 self.witness

@@ -11,8 +11,9 @@ use ledger::users::UserId;
 use tokio::time::Instant;
 
 use crate::app::App;
-use crate::auth::{Identity, Verified};
+use crate::auth::{Identity, Verified, fingerprint};
 use crate::error::ApiError;
+use crate::forward::Shown;
 
 /// What a connection is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +35,8 @@ pub(crate) struct Session {
     pub(crate) turned_away: bool,
     /// Who holds the key of the client certificate. The same for as long as the connection lives.
     certificate: Option<Arc<Identity>>,
+    /// The certificate itself: it may be another node's, that speaks for somebody.
+    shown: Option<Shown>,
     /// Clients send the same token with each request; comparing is cheaper than digesting.
     last_token: Mutex<Option<(HeaderValue, Arc<Verified>)>>,
     in_flight: AtomicU32,
@@ -44,11 +47,13 @@ pub(crate) struct Session {
 
 impl Session {
     /// A connection whose client showed this certificate, if any.
-    pub(crate) fn new(app: Arc<App>, user: Option<UserId>, turned_away: bool) -> Arc<Self> {
+    pub(crate) fn new(app: Arc<App>, certificate: Option<&[u8]>, turned_away: bool) -> Arc<Self> {
+        let user = certificate.map(fingerprint);
         Arc::new(Self {
             app,
             turned_away,
             certificate: user.map(|user| Arc::new(Identity::of_certificate(user))),
+            shown: certificate.map(Shown::new),
             last_token: Mutex::default(),
             in_flight: AtomicU32::new(0),
             answered: AtomicU64::new(0),
@@ -63,7 +68,12 @@ impl Session {
     /// There is neither, or the token is not good.
     pub(crate) async fn caller(&self, headers: &HeaderMap) -> Result<Arc<Identity>, ApiError> {
         let Some(value) = headers.get(AUTHORIZATION) else {
-            return self.certificate.clone().ok_or_else(|| {
+            let shown = self.shown.as_ref();
+            let identity = match shown.and_then(|it| it.spoken_for(&self.app.node, headers)) {
+                Some(user) => user.map(|user| Arc::new(Identity::of_certificate(user))),
+                None => self.certificate.clone(),
+            };
+            return identity.ok_or_else(|| {
                 ApiError::unauthenticated(
                     "Send a bearer token, or connect with a client certificate.",
                 )
@@ -85,6 +95,11 @@ impl Session {
             *self.last_token() = Some((copy, Arc::clone(&verified)));
         }
         Ok(Arc::clone(&verified.identity))
+    }
+
+    /// Who holds the key of the client certificate.
+    pub(crate) fn certificate_user(&self) -> Option<&UserId> {
+        self.certificate.as_deref().map(Identity::user)
     }
 
     fn last_token(&self) -> std::sync::MutexGuard<'_, Option<(HeaderValue, Arc<Verified>)>> {
