@@ -6,17 +6,21 @@
 
 pub mod chaos;
 mod client;
+mod guide;
 mod history;
 mod http;
 mod network;
 mod proxy;
 mod random;
 mod server;
+mod writers;
 
 pub use client::{Client, Place, client_certificate, packages};
+pub use guide::run_guide;
 pub use history::{one_history, same_history};
 pub use http::{Answer, Http};
 pub use network::{Details, Network, Node};
 pub use proxy::{Effect, Links, Nodes, Rule};
 pub use random::Random;
 pub use server::{Launch, Ledger, Ready, counterfoil};
+pub use writers::{Acknowledged, Writers};

@@ -392,6 +392,14 @@ impl Network {
         Ok(last)
     }
 
+    /// Asks each node as the administrator.
+    ///
+    /// # Errors
+    /// When the certificate cannot be used.
+    pub fn all_http(&self) -> Result<Vec<Http>> {
+        self.nodes.iter().map(Node::http).collect()
+    }
+
     /// The last seqno that a node has committed; `None` if it does not answer.
     pub fn committed(&self, node: usize) -> Option<u64> {
         let commit: Value = self.asked(node, "/node/commit")?;

@@ -1,12 +1,10 @@
 //! Governance, signed with the tools of others and with our own commands.
 
-use std::env;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
-use e2e::{Client, Ledger, counterfoil, packages};
+use anyhow::{Context, Result, ensure};
+use e2e::{Client, Ledger, counterfoil, packages, run_guide};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -126,48 +124,7 @@ fn our_commands_take_keys_that_others_made() -> Result<()> {
     Ok(())
 }
 
-/// A page's commands, as a reader would type them: all blocks of `sh`, one after the other.
 #[test]
 fn the_members_guide_works_as_it_is_written() -> Result<()> {
-    let here = env::var_os("CARGO_MANIFEST_DIR").context("run it with cargo")?;
-    let page = Path::new(&here).join("../docs/governance.md");
-    let text = fs::read_to_string(&page).context("reading the guide")?;
-    let blocks = text.split("```sh\n").skip(1);
-    let commands: Vec<_> = blocks
-        .filter_map(|rest| Some(rest.split_once("```")?.0))
-        .collect();
-    ensure!(commands.len() > 5, "the guide has few commands");
-    let folder = TempDir::with_prefix("counterfoil-e2e-guide-")?;
-    let script = folder.path().join("guide.sh");
-    // The server goes with the shell.
-    let whole = format!(
-        "set -eux\ntrap 'kill $(jobs -p)' EXIT\n{}",
-        commands.join("\n")
-    );
-    fs::write(&script, whole)?;
-    let program = PathBuf::from(counterfoil()?.get_program());
-    let ours = program.parent().context("the program is in a folder")?;
-    let tools = packages("ccf")?.join("bin");
-    let path = env::join_paths(
-        [ours.to_owned(), tools]
-            .into_iter()
-            .chain(env::split_paths(&env::var_os("PATH").unwrap_or_default())),
-    )?;
-    let ran = Command::new("bash")
-        .arg(&script)
-        .current_dir(folder.path())
-        .env("PATH", path)
-        .env("HOME", folder.path())
-        .env_remove("XDG_CONFIG_HOME")
-        .output()
-        .context("running the guide")?;
-    if !ran.status.success() {
-        bail!(
-            "the guide fails: {}\n{}\n{}",
-            ran.status,
-            String::from_utf8_lossy(&ran.stdout),
-            String::from_utf8_lossy(&ran.stderr)
-        );
-    }
-    Ok(())
+    run_guide("governance.md", &[&packages("ccf")?.join("bin")])
 }

@@ -1,12 +1,10 @@
 //! Three nodes in three processes: what their users and their auditors meet.
 
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use e2e::{Answer, Http, Network, counterfoil, one_history};
+use e2e::{Acknowledged, Network, Writers, counterfoil, one_history};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,59 +56,11 @@ async fn a_write_sent_to_any_node_is_recorded_once_and_read_at_all() -> Result<(
     Ok(())
 }
 
-/// Writes to whoever leads until told to stop; returns what was acknowledged.
-async fn write_on(
-    nodes: Vec<Http>,
-    writer: usize,
-    stop: Arc<AtomicBool>,
-) -> Result<Vec<(String, String)>> {
-    let mut acknowledged = Vec::new();
-    let mut at = 0;
-    let mut number = 0;
-    while !stop.load(Ordering::Relaxed) {
-        let contents = format!("writer {writer} number {number}");
-        let body = json!({ "contents": contents });
-        let path = format!("/app/transactions?collectionId=w{writer}");
-        match nodes[at].post(&path, &body).await {
-            Ok(Answer {
-                status: 200,
-                transaction: Some(id),
-                ..
-            }) => {
-                acknowledged.push((id, contents));
-                number += 1;
-            }
-            Ok(Answer {
-                status: 503 | 307 | 429,
-                ..
-            }) => {
-                // Certainly not recorded: try the next node.
-                at = (at + 1) % nodes.len();
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            // Unknown, or the connection broke: never send the same entry again.
-            Ok(Answer { status: 502, .. }) | Err(_) => {
-                number += 1;
-                at = (at + 1) % nodes.len();
-            }
-            Ok(other) => anyhow::bail!("{}: {}", other.status, other.text()),
-        }
-    }
-    Ok(acknowledged)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_killed_under_load_loses_nothing_and_another_one_goes_on() -> Result<()> {
     let mut network = Network::of(3)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let nodes: Vec<Http> = network
-        .nodes
-        .iter()
-        .map(e2e::Node::http)
-        .collect::<Result<_>>()?;
-    let writers: Vec<_> = (0..8)
-        .map(|writer| tokio::spawn(write_on(nodes.clone(), writer, Arc::clone(&stop))))
-        .collect();
+    let nodes = network.all_http()?;
+    let writers = Writers::start(&nodes, 8);
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_millis(700)).await;
         let leader = network.leader()?;
@@ -122,15 +72,11 @@ async fn a_leader_killed_under_load_loses_nothing_and_another_one_goes_on() -> R
         tokio::time::sleep(Duration::from_millis(300)).await;
         network.nodes[leader].start()?;
     }
-    stop.store(true, Ordering::Relaxed);
-    let mut acknowledged = Vec::new();
-    for writer in writers {
-        acknowledged.extend(writer.await??);
-    }
+    let acknowledged = writers.finish().await?;
     ensure!(acknowledged.len() > 100, "only {}", acknowledged.len());
     network.caught_up()?;
     for (at, http) in nodes.iter().enumerate() {
-        for (id, contents) in &acknowledged {
+        for Acknowledged { id, contents, .. } in &acknowledged {
             let entry: Value = http.get_json(&format!("/app/transactions/{id}")).await?;
             ensure!(
                 entry["entry"]["contents"] == *contents,
