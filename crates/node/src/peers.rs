@@ -42,6 +42,7 @@ pub(crate) struct PeerTls {
     cert: CertificateDer<'static>,
     key: PrivatePkcs8KeyDer<'static>,
     provider: Arc<CryptoProvider>,
+    protocols: Vec<Vec<u8>>,
 }
 
 /// The node's certificate or key cannot be used for TLS.
@@ -52,6 +53,16 @@ pub struct PeerTlsError(#[source] Error);
 impl PeerTls {
     /// Shows `cert`, whose private key is `key` (PKCS#8 DER), and believes nodes of `service`.
     pub(crate) fn new(service: Cert, cert: &str, key: &[u8]) -> Result<Self, PeerTlsError> {
+        Self::speaking(&[PROTOCOL], service, cert, key)
+    }
+
+    /// The same for a node that knows these versions of the protocol, the one it likes best first.
+    fn speaking(
+        protocols: &[&[u8]],
+        service: Cert,
+        cert: &str,
+        key: &[u8],
+    ) -> Result<Self, PeerTlsError> {
         let service = Arc::new(service);
         let provider = Arc::new(aws_lc_rs::default_provider());
         let cert = CertificateDer::from_pem_slice(cert.as_bytes())
@@ -68,8 +79,10 @@ impl PeerTls {
             .with_client_cert_verifier(believed)
             .with_single_cert(vec![cert.clone()], key.clone_key().into())
             .map_err(PeerTlsError)?;
-        config.alpn_protocols = vec![PROTOCOL.to_vec()];
+        let protocols: Vec<_> = protocols.iter().map(|name| name.to_vec()).collect();
+        config.alpn_protocols.clone_from(&protocols);
         Ok(Self {
+            protocols,
             service,
             server: TlsAcceptor::from(Arc::new(config)),
             cert,
@@ -106,7 +119,7 @@ impl PeerTls {
             .with_custom_certificate_verifier(believed)
             .with_client_auth_cert(vec![self.cert.clone()], self.key.clone_key().into())
             .map_err(io::Error::other)?;
-        config.alpn_protocols = vec![PROTOCOL.to_vec()];
+        config.alpn_protocols.clone_from(&self.protocols);
         // A node is known by its key: names and addresses say nothing.
         config.enable_sni = false;
         let name = ServerName::try_from("node").expect("this is a name");
@@ -304,5 +317,86 @@ impl ClientCertVerifier for OfTheService {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity;
+    use tokio::net::TcpListener;
+
+    const NEXT: &[u8] = b"counterfoil-nodes/2";
+
+    struct Service {
+        key: zeroize::Zeroizing<Vec<u8>>,
+        cert: String,
+    }
+
+    impl Service {
+        fn new() -> Self {
+            let key = identity::draw_key().unwrap();
+            let cert = identity::service_cert(&key, time::OffsetDateTime::now_utc()).unwrap();
+            Self { key, cert }
+        }
+
+        /// A node that speaks these, and its id.
+        fn node(&self, protocols: &[&[u8]]) -> (PeerTls, Digest) {
+            let now = time::OffsetDateTime::now_utc();
+            let key = identity::draw_key().unwrap();
+            let public = identity::public_key(&key).unwrap();
+            let names = ["node".to_owned()];
+            let validity = time::Duration::hours(1);
+            let cert = identity::endorse_node(&self.key, &public, &names, now, validity).unwrap();
+            let id = Cert::from_pem(&cert).unwrap().key_digest();
+            let service = Cert::from_pem(&self.cert).unwrap();
+            let node = PeerTls::speaking(protocols, service, &cert, &key).unwrap();
+            (node, id)
+        }
+    }
+
+    /// What one node is answered when it asks the other: its own question, backwards.
+    async fn asked(from: &PeerTls, to: &PeerTls, id: Digest) -> io::Result<Vec<u8>> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?.to_string();
+        let answering = async {
+            let (mut connection, _) = to.accept(listener.accept().await?.0).await?;
+            let mut question = connection.question().await?.unwrap_or_default();
+            question.reverse();
+            connection.answer(&question).await
+        };
+        let asking = async { from.connect(id, &address).await?.ask(b"abc").await };
+        let (answered, answer) = tokio::join!(answering, asking);
+        answered.and(answer)
+    }
+
+    #[tokio::test]
+    async fn nodes_of_neighbouring_versions_speak_the_one_that_both_know() {
+        let service = Service::new();
+        let (old, old_id) = service.node(&[PROTOCOL]);
+        let (new, new_id) = service.node(&[NEXT, PROTOCOL]);
+        assert_eq!(asked(&old, &new, new_id).await.unwrap(), b"cba");
+        assert_eq!(asked(&new, &old, old_id).await.unwrap(), b"cba");
+    }
+
+    #[tokio::test]
+    async fn nodes_without_a_common_version_turn_each_other_away() {
+        let service = Service::new();
+        let (old, old_id) = service.node(&[PROTOCOL]);
+        let (new, new_id) = service.node(&[NEXT]);
+        assert!(asked(&old, &new, new_id).await.is_err());
+        assert!(asked(&new, &old, old_id).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_node_of_another_service_or_another_node_of_the_same_is_turned_away() {
+        let (service, other) = (Service::new(), Service::new());
+        let (one, one_id) = service.node(&[PROTOCOL]);
+        let (two, _) = service.node(&[PROTOCOL]);
+        let (stranger, stranger_id) = other.node(&[PROTOCOL]);
+        assert!(asked(&two, &one, one_id).await.is_ok());
+        assert!(asked(&stranger, &one, one_id).await.is_err());
+        assert!(asked(&one, &stranger, stranger_id).await.is_err());
+        assert!(asked(&one, &two, one_id).await.is_err());
     }
 }

@@ -357,6 +357,18 @@ mod tests {
     }
 
     #[test]
+    fn a_request_of_a_later_shape_is_refused_whole() {
+        for request in requests() {
+            let bytes = request.encode();
+            // One field more, announced; and a kind that is not known yet.
+            let more = [&[bytes[0] + 1], &bytes[1..], &[0xf6]].concat();
+            let other = [&[bytes[0], 9], &bytes[2..]].concat();
+            assert!(Request::decode(&more).is_err());
+            assert!(Request::decode(&other).is_err());
+        }
+    }
+
+    #[test]
     fn an_answer_is_read_as_it_was_written() {
         let last = Some(log_id(View(7), 3));
         for reply in [
