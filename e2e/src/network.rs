@@ -100,6 +100,11 @@ impl Node {
         self.begun_within(WITHIN)
     }
 
+    /// Another program runs it from its next start on.
+    pub fn upgrade(&mut self, program: &Path) {
+        self.launch.program = Some(program.to_owned());
+    }
+
     /// Starts it again in its folder, and does not wait until it is ready.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{OnceLock, mpsc};
@@ -46,6 +46,8 @@ pub struct Launch {
     pub args: Vec<String>,
     /// Variables of its environment.
     pub env: Vec<(String, String)>,
+    /// The program, where it is not the one under test.
+    pub program: Option<PathBuf>,
 }
 
 impl Launch {
@@ -53,7 +55,7 @@ impl Launch {
     pub fn with(args: &[&str]) -> Self {
         Self {
             args: args.iter().map(|&arg| arg.to_owned()).collect(),
-            env: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -63,6 +65,7 @@ impl Launch {
         let mut all = Self::with(args);
         all.args.extend(self.args.iter().cloned());
         all.env.clone_from(&self.env);
+        all.program.clone_from(&self.program);
         all
     }
 }
@@ -91,7 +94,10 @@ impl Server {
             .create(true)
             .append(true)
             .open(log(folder))?;
-        let mut command = counterfoil()?;
+        let mut command = match &launch.program {
+            Some(program) => without_settings(program),
+            None => counterfoil()?,
+        };
         command.args(["up", "--json", "--dir"]).arg(folder);
         if !launch.args.iter().any(|arg| arg == "--listen") {
             command.args(["--listen", "127.0.0.1:0"]);
@@ -321,6 +327,19 @@ fn first_line(stdout: impl Read + Send + 'static) -> mpsc::Receiver<std::io::Res
 /// When it was not built.
 pub fn counterfoil() -> Result<Command> {
     Ok(without_settings(&binary()?))
+}
+
+/// The program under test as another release: in `folder`, and with one byte more behind it, which
+/// changes nothing of what it does, and its digest all the same.
+///
+/// # Errors
+/// When it cannot be copied.
+pub fn next_release(folder: &Path) -> Result<PathBuf> {
+    let next = folder.join("counterfoil-next");
+    fs::copy(binary()?, &next).context("copying the program")?;
+    let mut file = File::options().append(true).open(&next)?;
+    file.write_all(&[0]).context("changing the program")?;
+    Ok(next)
 }
 
 pub(crate) fn without_settings(program: &Path) -> Command {
