@@ -16,7 +16,10 @@ const CHUNK_BYTES: usize = 100_000;
 #[tokio::test(flavor = "multi_thread")]
 async fn the_readers_validate_what_each_node_wrote_across_views() -> Result<()> {
     let settings = tempfile::NamedTempFile::new()?;
-    fs::write(&settings, format!("[server]\nchunk_bytes = {CHUNK_BYTES}\n"))?;
+    fs::write(
+        &settings,
+        format!("[server]\nchunk_bytes = {CHUNK_BYTES}\n"),
+    )?;
     let settings = settings.path().to_str().context("a path is text")?;
     let mut network = Network::with(3, &["--config", settings])?;
     let writers = Writers::start(&network.all_http()?, 8);
