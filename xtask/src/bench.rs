@@ -5,12 +5,15 @@ use anyhow::Result;
 use crate::run::{cargo, run};
 use crate::test::build;
 
-/// Builds the binary as it is handed out and runs `e2e/benches/peers` against it.
+/// Builds the binary as it is handed out, unless `COUNTERFOIL_BIN` names one, and runs `e2e/benches/peers` against it.
 ///
 /// # Errors
 /// When something cannot be built, or a bench fails.
 pub(crate) fn bench(args: &[&str]) -> Result<()> {
-    let binary = build("dist")?;
+    let binary = match std::env::var("COUNTERFOIL_BIN") {
+        Ok(binary) => binary,
+        Err(_) => build("dist")?,
+    };
     let mut command = cargo(&["bench", "--locked", "-p", "e2e", "--bench", "peers", "--"]);
     run(command.args(args).env("COUNTERFOIL_BIN", binary))
 }

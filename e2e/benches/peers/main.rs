@@ -3,11 +3,12 @@
 //! machine, servers and load in processes of their own, so that the ratios hold where the figures do
 //! not. `cargo xtask bench` runs it.
 //!
-//! Arguments: `--seconds N` for each figure (5), `--entries N` that fill the ledger before anything
+//! Arguments: `consortium` for three nodes beside one and nothing else, `--seconds N` for each figure (5), `--entries N` that fill the ledger before anything
 //! is read (200,000), `--large N` entries of a second ledger (10,000,000; 0 for none), `--json` for
 //! one line of JSON at the end.
 #![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
 
+mod consortium;
 mod large;
 mod offline;
 mod process;
@@ -17,17 +18,25 @@ mod work;
 
 use anyhow::{Context, Result, bail};
 
+use crate::report::Report;
+
 /// What the run was asked for.
 struct Args {
     seconds: f64,
     entries: u64,
     large: u64,
     json: bool,
+    /// Three nodes beside one, and nothing else.
+    consortium: bool,
 }
 
 fn main() -> Result<()> {
     let args = parse()?;
-    let report = work::measure(&args)?;
+    let mut report = Report::default();
+    if !args.consortium {
+        work::measure(&args, &mut report)?;
+    }
+    consortium::measure(args.seconds, &mut report)?;
     print!("{report}");
     if args.json {
         println!("{}", report.json());
@@ -41,6 +50,7 @@ fn parse() -> Result<Args> {
         entries: 200_000,
         large: 10_000_000,
         json: false,
+        consortium: false,
     };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
@@ -55,10 +65,12 @@ fn parse() -> Result<Args> {
             "--entries" => parsed.entries = number()?,
             "--large" => parsed.large = number()?,
             "--json" => parsed.json = true,
+            "consortium" => parsed.consortium = true,
             // `cargo bench` says so to every bench.
             "--bench" => {}
             other => bail!(
-                "unknown argument {other}; there are --seconds, --entries, --large and --json"
+                "unknown argument {other}; there are consortium, --seconds, --entries, --large \
+                 and --json"
             ),
         }
     }

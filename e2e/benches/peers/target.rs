@@ -10,12 +10,14 @@ use serde::Deserialize;
 use crate::process::{self, Background};
 
 /// Each comparison is made so many times, ours and the peer's in turn.
-const ROUNDS: usize = 5;
+pub(crate) const ROUNDS: usize = 5;
 
 /// What `counterfoil bench` prints with `--json`, as far as it is compared here.
 #[derive(Deserialize)]
 pub(crate) struct Load {
     /// Requests, or entries of a batch.
+    pub(crate) operations: u64,
+    /// The same in a second.
     pub(crate) operations_per_second: f64,
     /// Median time to the answer, microseconds.
     pub(crate) p50_us: f64,
@@ -73,7 +75,8 @@ impl Target {
         self.load_for(self.seconds, args)
     }
 
-    fn load_for(&self, seconds: f64, args: &[&str]) -> Result<Load> {
+    /// The same for so long.
+    pub(crate) fn load_for(&self, seconds: f64, args: &[&str]) -> Result<Load> {
         let mut command = self.client()?;
         command.arg("bench").args(args);
         command.args([
@@ -155,17 +158,26 @@ impl Beside {
         for _ in 0..ROUNDS {
             pairs.push(round()?);
         }
+        Ok(Self::of(pairs))
+    }
+
+    /// What each round came to: ours, the peer's.
+    pub(crate) fn of(pairs: Vec<(f64, f64)>) -> Self {
         let mut ratios: Vec<f64> = pairs
             .iter()
             .map(|(ours, theirs)| ours / theirs.max(1e-3))
             .collect();
         ratios.sort_by(f64::total_cmp);
         let (ours, theirs) = pairs.into_iter().unzip();
-        Ok(Self {
+        Self {
             ours: median(ours),
             theirs: median(theirs),
-            ratios: [ratios[ROUNDS / 2], ratios[0], ratios[ROUNDS - 1]],
-        })
+            ratios: [
+                ratios[ratios.len() / 2],
+                ratios[0],
+                ratios[ratios.len() - 1],
+            ],
+        }
     }
 }
 

@@ -17,30 +17,29 @@ use crate::target::Target;
 const FILL: u64 = 1_000;
 
 /// Measures everything once.
-pub(crate) fn measure(args: &Args) -> Result<Report> {
-    let mut report = Report::default();
+pub(crate) fn measure(args: &Args, report: &mut Report) -> Result<()> {
     let mut ledger = Ledger::start()?;
     let server = Target::ledger(ledger.ready(), args.seconds);
     let (echo, peer) = Target::echo(&ledger, args.seconds)?;
-    one_writer(args, &mut report)?;
-    writes(&server, &peer, &mut report)?;
-    offline::verification(args, ledger.ready(), &mut report)?;
-    reads(args, &server, &peer, &mut report)?;
+    one_writer(args, report)?;
+    writes(&server, &peer, report)?;
+    offline::verification(args, ledger.ready(), report)?;
+    reads(args, &server, &peer, report)?;
     drop(echo);
     let resident = process::resident(server.pid)? as f64 / 1e6;
     let work = "memory in use after all that";
     report.say(work, resident, "MB", Goal::AtMost(300.0));
     ledger.stop()?;
-    audit("audit, entries for a second of CPU", &ledger, &mut report)?;
+    audit("audit, entries for a second of CPU", &ledger, report)?;
     let start = Instant::now();
     ledger.start_again()?;
     let took = start.elapsed().as_secs_f64();
     report.say("restart", took, "s", Goal::AtMost(2.0));
     drop(ledger);
     if args.large > 0 {
-        large::measure(args.large, &mut report)?;
+        large::measure(args.large, report)?;
     }
-    Ok(report)
+    Ok(())
 }
 
 /// In a ledger of its own: its batches hold one entry, and would fill the other with signatures.
