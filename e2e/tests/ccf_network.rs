@@ -11,7 +11,7 @@ use e2e::{Client, Network, Writers, one_history};
 /// Leaders that are killed.
 const KILLS: usize = 3;
 /// So short that each ledger has several files.
-const CHUNK_BYTES: usize = 100_000;
+const CHUNK_BYTES: usize = 20_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_readers_validate_what_each_node_wrote_across_views() -> Result<()> {
@@ -46,7 +46,7 @@ async fn the_readers_validate_what_each_node_wrote_across_views() -> Result<()> 
 
     let files = |node: usize| committed(&network.nodes[node].folder().join("ledger"));
     let first = files(0)?;
-    ensure!(first.len() > 2, "only the files {:?}", first.keys());
+    ensure!(first.len() > 3, "only the files {:?}", first.keys());
     for node in 1..network.nodes.len() {
         let others = files(node)?;
         ensure!(
