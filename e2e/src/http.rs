@@ -38,7 +38,7 @@ pub struct Answer {
 }
 
 impl Http {
-    /// Trusts the server's service certificate and nothing else.
+    /// Trusts the server's service certificate and nothing else; asks to be told where the leader is.
     ///
     /// # Errors
     /// When the certificate cannot be used.
@@ -51,12 +51,29 @@ impl Http {
     /// # Errors
     /// When the certificate cannot be used.
     pub fn patient(ready: &Ready, patience: Duration) -> Result<Self> {
+        Self::preferring(ready, patience, Some("redirect"))
+    }
+
+    /// The same, for one who does not ask to be told where the leader is: the node passes writes on.
+    ///
+    /// # Errors
+    /// When the certificate cannot be used.
+    pub fn passed_on(ready: &Ready, patience: Duration) -> Result<Self> {
+        Self::preferring(ready, patience, None)
+    }
+
+    fn preferring(
+        ready: &Ready,
+        patience: Duration,
+        preference: Option<&'static str>,
+    ) -> Result<Self> {
         let pem = fs::read(&ready.service_cert).context("reading the service certificate")?;
         let mut headers = HeaderMap::new();
         let token = HeaderValue::try_from(format!("Bearer {}", ready.token))?;
         headers.insert(AUTHORIZATION, token);
-        // Told where the leader is, and not served by way of another node.
-        headers.insert("prefer", HeaderValue::from_static("redirect"));
+        if let Some(preference) = preference {
+            headers.insert("prefer", HeaderValue::from_static(preference));
+        }
         let client = reqwest::Client::builder()
             .tls_certs_only([Certificate::from_pem(&pem)?])
             .default_headers(headers)

@@ -29,6 +29,8 @@ const RECEIPTS: usize = 40;
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) http: Http,
+    /// The same for a client that asks the node to pass writes on.
+    passing: Http,
     /// Counts its processes: what one of them said binds it, not its successor.
     pub(crate) lives: AtomicU64,
     /// It is part of the network.
@@ -45,6 +47,7 @@ impl Targets {
     pub(crate) fn add(&self, ready: &Ready) -> Result<()> {
         let target = Target {
             http: Http::patient(ready, PATIENCE)?,
+            passing: Http::passed_on(ready, PATIENCE)?,
             lives: AtomicU64::new(0),
             serves: AtomicBool::new(true),
             sick: AtomicBool::new(false),
@@ -150,7 +153,8 @@ impl Client {
         }
     }
 
-    /// Sends a write, to where it is redirected if it is.
+    /// Sends a write: every other writer to where it is redirected if it is, the rest by way of
+    /// whichever node.
     async fn sent(
         &self,
         writer: usize,
@@ -180,6 +184,9 @@ impl Client {
                 (path, single)
             }
         };
+        if writer % 2 == 1 {
+            return nodes[*at].passing.post(&path, &body).await;
+        }
         let mut answer = nodes[*at].http.post(&path, &body).await?;
         for _ in 0..HOPS {
             if answer.status != 307 {
@@ -234,6 +241,8 @@ impl Client {
             // The place of a batch is that of its first entry.
             (502, Some(_), Way::Batch) => self.all(writer, sent, Outcome::Unknown, true),
             (502, Some(id), _) => self.all(writer, sent, Outcome::Doubt(id), true),
+            // Passed on, and the leader did not answer.
+            (502, None, _) if writer % 2 == 1 => self.all(writer, sent, Outcome::Unknown, true),
             (status, ..) => {
                 let said = answer.text();
                 self.witness
