@@ -142,15 +142,8 @@ async fn a_node_that_lost_its_disk_is_replaced() -> Result<()> {
 async fn a_leader_that_is_removed_signs_nothing_after_it_is_retired() -> Result<()> {
     let mut network = Network::of(3)?;
     let leader = network.leader()?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let nodes: Vec<Http> = network
-        .nodes
-        .iter()
-        .map(e2e::Node::http)
-        .collect::<Result<_>>()?;
-    let writers: Vec<_> = (0..4)
-        .map(|writer| tokio::spawn(write_on(nodes.clone(), writer, Arc::clone(&stop))))
-        .collect();
+    let nodes = network.all_http()?;
+    let writers = Writers::start(&nodes, 4);
     let own: Value = nodes[leader].get_json("/node/network/nodes/self").await?;
     let id = own["node_id"].as_str().context("an id")?.to_owned();
     network.propose(&["remove_node", &format!("node_id={id}")])?;
@@ -168,13 +161,9 @@ async fn a_leader_that_is_removed_signs_nothing_after_it_is_retired() -> Result<
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
-    stop.store(true, Ordering::Relaxed);
-    let mut acknowledged = Vec::new();
-    for writer in writers {
-        acknowledged.extend(writer.await??);
-    }
+    let acknowledged = writers.finish().await?;
     ensure!(acknowledged.len() > 50, "only {}", acknowledged.len());
-    for (id, contents) in &acknowledged {
+    for Acknowledged { id, contents, .. } in &acknowledged {
         let entry: Value = http.get_json(&format!("/app/transactions/{id}")).await?;
         ensure!(entry["entry"]["contents"] == *contents, "{id}: {entry}");
     }
