@@ -7,8 +7,10 @@
 //! It is not: a parser of ledger files (crate `ledger`), nor of hardware evidence (crate `attest`).
 
 pub mod cert;
+pub mod checkpoint;
 pub mod claims;
 pub mod cose;
+pub mod cosigned;
 pub mod digest;
 pub mod error;
 pub mod evidence;
@@ -17,18 +19,22 @@ pub mod key;
 mod known;
 pub mod limits;
 pub mod merkle;
+pub mod note;
 pub mod receipt;
 pub mod tx_id;
 pub mod verifier;
 
 pub use cert::{Cert, CertError};
+pub use checkpoint::Checkpoint;
 pub use claims::{Claim, claims_digest, ledger_entry_claims_digest};
 pub use cose::CoseReceipt;
+pub use cosigned::{CosignError, Cosigned, Cosigners, Witnessed};
 pub use digest::Digest;
 pub use error::ReceiptError;
 pub use evidence::evidence_tx_id;
 pub use key::{CoseAlgorithm, PublicKey};
 pub use merkle::{Frontier, InclusionProof, Step, TreeNode, nodes_in, peaks_of, prove};
+pub use note::{NoteError, SignedNote, VerifierKey};
 pub use receipt::{Covered, LeafComponents, Receipt, ReceiptDocument};
 pub use tx_id::{Seqno, TxId, TxStatus, View};
 pub use verifier::{ServiceIdentity, Verified, Verifier};

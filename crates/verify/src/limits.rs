@@ -38,3 +38,15 @@ pub const MAX_CACHED_NODES: usize = 256;
 /// Signed roots that a verifier remembers, 32 bytes each: receipts of entries that were committed
 /// together share one, and come from a file or a folder near each other.
 pub const MAX_CACHED_ROOTS: usize = 4096;
+
+/// Longest signed note, in bytes: a checkpoint is below 300, a cosignature's line below 250.
+pub const MAX_NOTE_BYTES: usize = 64 << 10;
+
+/// Most signatures on a note: the service's two, its nodes' and those of outside witnesses.
+pub const MAX_NOTE_SIGNATURES: usize = 128;
+
+/// Longest name of a key that signs notes, in bytes. Ours have 87 at most.
+pub const MAX_NOTE_NAME_BYTES: usize = 255;
+
+/// Longest file of known cosigners, in bytes: some hundred for each key.
+pub const MAX_COSIGNERS_BYTES: usize = 1 << 20;

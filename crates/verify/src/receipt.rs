@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::cert::Cert;
 use crate::claims::Claim;
+use crate::cosigned::Cosigned;
 use crate::digest::Digest;
 use crate::error::ReceiptError;
 use crate::limits::{
@@ -79,6 +80,8 @@ pub struct Receipt {
     pub service_endorsements: Vec<Cert>,
     /// The root, if stated.
     pub root: Option<Digest>,
+    /// A checkpoint of the same history that others countersigned, and the way to it.
+    pub cosigned: Option<Cosigned>,
 }
 
 impl Receipt {
@@ -103,6 +106,7 @@ impl Receipt {
             signature,
             service_endorsements,
             root: None,
+            cosigned: None,
         }
     }
 
@@ -122,6 +126,7 @@ impl Receipt {
             signature,
             service_endorsements,
             root: None,
+            cosigned: None,
         }
     }
 
@@ -254,6 +259,8 @@ struct WireReceipt<'a> {
     leaf: Option<Digest>,
     #[serde(default)]
     root: Option<Digest>,
+    #[serde(default)]
+    cosigned: Option<Cosigned>,
     #[serde(default, alias = "is_signature_transaction")]
     is_signature_transaction: Option<bool>,
 }
@@ -315,6 +322,7 @@ impl TryFrom<WireReceipt<'_>> for Receipt {
             signature: signature(&wire.signature)?,
             service_endorsements,
             root: wire.root,
+            cosigned: wire.cosigned,
         })
     }
 }
@@ -447,6 +455,9 @@ impl Serialize for Spelled<'_> {
             .map(Cert::to_pem)
             .collect();
         map.serialize_entry(keys.service_endorsements, &endorsements)?;
+        if let Some(cosigned) = &receipt.cosigned {
+            map.serialize_entry("cosigned", cosigned)?;
+        }
         map.end()
     }
 }
