@@ -51,7 +51,8 @@ pub(crate) fn start(
     };
     let established = Arc::new(AtomicU64::new(view.0));
     let (_, standing) = watch::channel(standing);
-    let mut node = parts.node(starting, &plan, seen, standing, established)?;
+    let cosigning = parts.cosigning(starting, parts.cosigner(&seen)?, None)?;
+    let mut node = parts.node(starting, &plan, seen, standing, established, cosigning)?;
     node.threads = Mutex::new(threads);
     write_first(&node.queue, plan.first_writes)?;
     write_service_cert(dir, &plan.service_cert)?;

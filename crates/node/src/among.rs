@@ -118,8 +118,10 @@ pub(crate) fn start(
         &plan.node_cert,
         &starting.secrets.node_key,
     )?;
+    let tls = Arc::new(tls);
     let (commands, to_log) = mpsc::channel();
     let (committed, seen) = watch::channel(reader.committed());
+    let cosigner = parts.cosigner(&seen)?;
     let (standing_sender, standing) = watch::channel(Standing::default());
     let (stop, stopped) = oneshot::channel();
     let (begun, handle) = mpsc::channel();
@@ -147,7 +149,7 @@ pub(crate) fn start(
     };
     let beginning = Beginning {
         listener,
-        tls: Arc::new(tls),
+        tls: Arc::clone(&tls),
         tail: Arc::clone(&tail),
         means: Means {
             id,
@@ -158,6 +160,7 @@ pub(crate) fn start(
             standing: standing_sender,
             crew: Arc::new(crew),
         },
+        cosigner: Arc::clone(&cosigner),
         stop: stopped,
         handle: begun,
     };
@@ -170,7 +173,8 @@ pub(crate) fn start(
         spawn("agreement", move || consensus::run(beginning)).map_err(failed)?,
     ];
     let handle = handle.recv().map_err(|_| StartError::Stopped)??;
-    let mut node = parts.node(&starting, &plan, seen, standing, established)?;
+    let cosigning = parts.cosigning(&starting, cosigner, Some(tls))?;
+    let mut node = parts.node(&starting, &plan, seen, standing, established, cosigning)?;
     node.threads = Mutex::new(threads);
     node.agreement = Some(Agreement {
         handle,

@@ -12,6 +12,7 @@
 //! - [`join`], `admission`: how a node comes to be part of a network.
 //! - `executor`, `speculative`, `pace`, `signer`, `committer`: the life of a write.
 //! - [`reads`], [`receipts`]: what can be asked later.
+//! - `cosigner`, `cosigning`: what this node countersigns, and what it has countersigned.
 
 mod admission;
 mod alone;
@@ -20,6 +21,8 @@ mod commit;
 mod committer;
 pub mod config;
 mod consensus;
+mod cosigner;
+mod cosigning;
 mod duties;
 mod executor;
 mod fatal;
@@ -43,6 +46,7 @@ mod thread;
 pub use admission::AdmitError;
 pub use config::{NodeConfig, PeerConfig};
 pub use consensus::{BeginError, Standing, Timing};
+pub use cosigning::KnownCosigner;
 pub use metrics::Metrics;
 pub use node::{Node, SERVICE_CERT_FILE};
 pub use peers::PeerTlsError;

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use crate::among::Agreement;
 use crate::config::NodeConfig;
 use crate::consensus::Standing;
+use crate::cosigning::Cosigning;
 use crate::limits::GovernedLimits;
 use crate::metrics::Metrics;
 use crate::platform;
@@ -46,6 +47,7 @@ pub struct Node {
     pub(crate) access_version: Arc<AtomicU64>,
     pub(crate) service_signer: Arc<RootSigner>,
     pub(crate) cose_roots: CoseRoots,
+    pub(crate) cosigning: Cosigning,
     pub(crate) metrics: Metrics,
     pub(crate) threads: Mutex<Vec<JoinHandle<()>>>,
 }

@@ -12,12 +12,15 @@ use zeroize::Zeroizing;
 use crate::commit::Publisher;
 use crate::committer::Closed;
 use crate::consensus::Standing;
+use crate::cosigner::Cosigner;
+use crate::cosigning::Cosigning;
 use crate::executor::Executor;
 use crate::identity::{NodeSigner, ServiceSigner};
 use crate::limits::GovernedLimits;
 use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::pace::Pace;
+use crate::peers::PeerTls;
 use crate::receipts::CoseRoots;
 use crate::signer::{RootSigner, Signer};
 use crate::speculative::Speculative;
@@ -79,6 +82,35 @@ impl Parts {
         }
     }
 
+    /// This node as a cosigner of what is committed.
+    pub(crate) fn cosigner(
+        &self,
+        committed: &watch::Receiver<TxId>,
+    ) -> Result<Arc<Cosigner>, StartError> {
+        let (service, reader) = (self.service.key_digest(), Arc::clone(&self.reader));
+        let cosigner = Cosigner::new(&self.node_key, service, reader, committed.clone())?;
+        Ok(Arc::new(cosigner))
+    }
+
+    /// What it needs to have its history countersigned, by others where there are any.
+    pub(crate) fn cosigning(
+        &self,
+        starting: &Starting<'_>,
+        cosigner: Arc<Cosigner>,
+        tls: Option<Arc<PeerTls>>,
+    ) -> Result<Cosigning, StartError> {
+        let own = self.node_id.parse();
+        let own = own.map_err(|_| not_a_ledger(&starting.config.dir, "node id"))?;
+        let service_key = &starting.secrets.service_key;
+        Ok(Cosigning::new(
+            &self.service,
+            service_key,
+            own,
+            cosigner,
+            tls,
+        )?)
+    }
+
     /// An executor that goes on from this tree in this view.
     pub(crate) fn executor(
         &self,
@@ -113,6 +145,7 @@ impl Parts {
         committed: watch::Receiver<TxId>,
         standing: watch::Receiver<Standing>,
         established: Arc<AtomicU64>,
+        cosigning: Cosigning,
     ) -> Result<Node, StartError> {
         let dir = &starting.config.dir;
         let node_cert =
@@ -137,6 +170,7 @@ impl Parts {
             access_version: Arc::clone(&self.access_version),
             service_signer: Arc::clone(&self.service_signer),
             cose_roots: CoseRoots::default(),
+            cosigning,
             metrics: self.metrics.clone(),
             threads: Mutex::default(),
         })

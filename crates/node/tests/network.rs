@@ -6,13 +6,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use ledger::Transaction;
 use ledger::entries::AppendEntry;
 use ledger::nodes::{NodeRow, NodeStatus, PutNode, nodes};
 use ledger::users::UserId;
 use node::join::{JoinAnswer, Joining};
 use node::{AdmitError, Node, NodeConfig, PeerConfig, StartError, SubmitError, Timing, Wait};
-use verify::{Cert, Digest, ReceiptError, Seqno, TxId, TxStatus, Verifier};
+use verify::checkpoint::cosigner_binding;
+use verify::note::{NoteKey, Said};
+use verify::{
+    Cert, CosignError, Cosigners, Digest, PublicKey, ReceiptError, Seqno, TxId, TxStatus, Verifier,
+};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -384,4 +390,87 @@ async fn a_node_alone_can_become_the_first_of_a_network_but_not_turn_back() {
     drop(node);
     let refused = Node::start(alone).map(|_| ());
     assert!(matches!(refused, Err(StartError::PartOfNetwork { .. })));
+}
+
+/// The cosigners of a network as somebody pins them, each node an organisation of its own.
+async fn pinned(node: &Node) -> Cosigners {
+    let lines = node.cosigners().await.unwrap().into_iter().map(|known| {
+        let spki = STANDARD.decode(&known.node.public_key).unwrap();
+        let key = PublicKey::from_spki_der(&spki).unwrap();
+        let cosigner = known.key.unwrap();
+        let NoteKey::Cosignature(bytes) = cosigner.key() else {
+            panic!("it cosigns")
+        };
+        let service = Cert::from_pem(node.service_cert()).unwrap().key_digest();
+        let binding = cosigner_binding(&service, bytes);
+        key.verify_prehashed(&binding, &known.binding.unwrap())
+            .unwrap();
+        format!("[{}]\n{cosigner}\n", known.node.id)
+    });
+    lines.collect::<String>().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_nodes_countersign_one_history() {
+    let mut network = Network::of(3).await;
+    let id = write(network.led().await, "seen by all").await.unwrap();
+    network.caught_up().await;
+    let verifier = Verifier::new(Cert::from_pem(network.nodes[0].service_cert()).unwrap());
+    let known = pinned(&network.nodes[0]).await;
+    assert_eq!(known.organisations(), 3);
+    for node in &network.nodes {
+        assert_eq!(pinned(node).await, known, "all name the same cosigners");
+        let receipt = node.cosigned_receipt(id).await.unwrap().receipt;
+        let witnessed = verifier.verify_cosigned(&receipt, &known, 3).unwrap();
+        assert_eq!(witnessed.organisations.len(), 3);
+        let note = node.checkpoint().await.unwrap();
+        for key in node.checkpoint_keys() {
+            assert_eq!(note.signed_by(key), Ok(Some(Said::Signed)));
+        }
+    }
+    // Nothing was written for it.
+    let before = network.led().await.committed();
+    network.nodes[1].checkpoint().await.unwrap();
+    assert_eq!(network.led().await.committed(), before);
+
+    // Two of three are left: they still countersign what comes now, the third does not.
+    let leader = network.led().await.id().to_owned();
+    let at = network.nodes.iter().position(|node| node.id() != leader);
+    let stopped = network.nodes.remove(at.unwrap());
+    stopped.stop().await;
+    let id = write(network.led().await, "seen by two").await.unwrap();
+    let receipt = network.led().await.cosigned_receipt(id).await.unwrap();
+    let witnessed = verifier.verify_cosigned(&receipt.receipt, &known, 2);
+    assert!(!witnessed.unwrap().organisations.contains_key(stopped.id()));
+    assert_eq!(
+        verifier.verify_cosigned(&receipt.receipt, &known, 3),
+        Err(CosignError::TooFew {
+            found: 2,
+            required: 3
+        })
+    );
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_alone_signs_its_own_checkpoints_and_keeps_its_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let alone = NodeConfig {
+        peers: None,
+        ..config(dir.path())
+    };
+    let node = start_node(alone.clone()).await;
+    let id = write(&node, "alone").await.unwrap();
+    let receipt = node.cosigned_receipt(id).await.unwrap().receipt;
+    let known = pinned(&node).await;
+    let verifier = Verifier::new(Cert::from_pem(node.service_cert()).unwrap());
+    verifier.verify_cosigned(&receipt, &known, 1).unwrap();
+    // A signature's receipt is what it was.
+    let signature = node.cosigned_receipt(node.committed()).await.unwrap();
+    assert_eq!(signature.receipt.cosigned, None);
+    node.stop().await;
+    drop(node);
+    let node = start_node(alone).await;
+    assert_eq!(pinned(&node).await, known);
+    node.stop().await;
 }

@@ -25,7 +25,7 @@ mod simulation;
 
 pub(crate) mod tail;
 pub(crate) mod types;
-mod wire;
+pub(crate) mod wire;
 
 use std::io;
 use std::net::SocketAddr;
@@ -46,6 +46,7 @@ use self::outstanding::Outstanding;
 use self::reign::Reigning;
 use self::tail::{Log, Tail};
 use self::types::{LogId, Raft, StoredMembers};
+use crate::cosigner::Cosigner;
 use crate::peers::PeerTls;
 use crate::submit::Queue;
 
@@ -119,6 +120,7 @@ pub(crate) struct Beginning {
     pub(crate) tls: Arc<PeerTls>,
     pub(crate) tail: Arc<Tail>,
     pub(crate) means: Means,
+    pub(crate) cosigner: Arc<Cosigner>,
     /// Closed when the node is to stop.
     pub(crate) stop: oneshot::Receiver<()>,
     pub(crate) handle: mpsc::Sender<Result<Handle, BeginError>>,
@@ -260,6 +262,7 @@ async fn begin(beginning: &Beginning) -> Result<(Raft, tokio::task::JoinHandle<(
         listener,
         Arc::clone(&beginning.tls),
         raft.clone(),
+        Arc::clone(&beginning.cosigner),
     ));
     Ok((raft, server))
 }

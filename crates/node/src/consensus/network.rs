@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use super::line::{Connection, Line, LineError, Way};
 use super::types::{NodeId, Peer, Raft, Types, Vote};
 use super::wire::{Reply, Request};
+use crate::cosigner::Cosigner;
 use crate::peers::{Incoming, Outgoing, PeerTls};
 
 /// A node that has not synced entries by then is asked again.
@@ -174,7 +175,12 @@ impl RaftNetworkV2<Types> for Link {
 }
 
 /// Answers other nodes until the task is aborted.
-pub(crate) async fn serve(listener: TcpListener, tls: Arc<PeerTls>, raft: Raft) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    tls: Arc<PeerTls>,
+    raft: Raft,
+    cosigner: Arc<Cosigner>,
+) {
     let mut connections = tokio::task::JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -187,10 +193,11 @@ pub(crate) async fn serve(listener: TcpListener, tls: Arc<PeerTls>, raft: Raft) 
             }
         };
         let (tls, raft) = (Arc::clone(&tls), raft.clone());
+        let cosigner = Arc::clone(&cosigner);
         connections.spawn(async move {
             match tls.accept(stream).await {
                 Ok((connection, id)) => {
-                    if let Err(error) = answer_all(connection, &raft).await {
+                    if let Err(error) = answer_all(connection, &raft, &cosigner).await {
                         tracing::debug!(%id, %error, "a connection of another node ended");
                     }
                 }
@@ -200,19 +207,22 @@ pub(crate) async fn serve(listener: TcpListener, tls: Arc<PeerTls>, raft: Raft) 
     }
 }
 
-async fn answer_all(mut connection: Incoming, raft: &Raft) -> io::Result<()> {
+async fn answer_all(mut connection: Incoming, raft: &Raft, cosigner: &Cosigner) -> io::Result<()> {
     while let Some(question) = connection.question().await? {
-        let answer = answer(question, raft).await?;
-        connection.answer(&answer).await?;
+        let request = Request::decode(&question).map_err(io::Error::other)?;
+        drop(question);
+        let reply = match request {
+            Request::Cosign(ask) => Reply::Cosign(cosigner.answer(ask).await),
+            request => answer(request, raft).await?,
+        };
+        connection.answer(&reply.encode()).await?;
     }
     Ok(())
 }
 
-/// What this node answers to a question of another one.
-pub(crate) async fn answer(question: Vec<u8>, raft: &Raft) -> io::Result<Vec<u8>> {
-    let request = Request::decode(&question).map_err(io::Error::other)?;
-    drop(question);
-    let reply = match request {
+/// What the library answers to a question of another node's.
+pub(crate) async fn answer(request: Request, raft: &Raft) -> io::Result<Reply> {
+    Ok(match request {
         Request::Append(rpc) => {
             Reply::Append(raft.append_entries(rpc).await.map_err(io::Error::other)?)
         }
@@ -222,6 +232,6 @@ pub(crate) async fn answer(question: Vec<u8>, raft: &Raft) -> io::Result<Vec<u8>
             let done = raft.handle_transfer_leader(rpc).await;
             Reply::Transfer(done.map_err(io::Error::other)?.is_ok())
         }
-    };
-    Ok(reply.encode())
+        Request::Cosign(_) => return Err(io::ErrorKind::InvalidInput.into()),
+    })
 }

@@ -6,10 +6,12 @@
 //!           [2, vote, last, transfer]                 vote for me
 //!           [3, vote, last, transfer]                 would you vote for me?
 //!           [4, vote, to, last]                       another one should lead
+//!           [5, size, root]                           countersign this root
 //! answer    [kind, ...]
 //!           [1, 0] took all | [1, 1, last] took up to | [1, 2] does not follow | [1, 3, vote] older
 //!           [2, vote, granted, last]
 //!           [4, bool]
+//!           [5, key, binding, signature or null]
 //! vote      [view, node id, won]
 //! prev, commit, last   [view, index] or null
 //! entry     [view, index, 0] | [view, index, 1, first, last, bytes] | [view, index, 2, members]
@@ -29,6 +31,7 @@ use verify::{Digest, Seqno, View};
 
 use super::members;
 use super::types::{Content, LogEntry, LogId, Proposal, Types, Vote, log_entry, log_id};
+use crate::cosigner::{Ask, Countersigned};
 
 /// Entries in one request: the reader stops at far fewer.
 const ENTRIES_MAX: u64 = 4_096;
@@ -40,6 +43,7 @@ pub(crate) enum Request {
     Vote(VoteRequest<Types>),
     PreVote(VoteRequest<Types>),
     Transfer(TransferLeaderRequest<Types>),
+    Cosign(Ask),
 }
 
 /// Its answer.
@@ -48,6 +52,7 @@ pub(crate) enum Reply {
     Append(AppendEntriesResponse<Types>),
     Vote(VoteResponse<Types>),
     Transfer(bool),
+    Cosign(Countersigned),
 }
 
 type Out = Encoder<Vec<u8>>;
@@ -87,6 +92,9 @@ impl Request {
                 put!(out, bytes(&request.to_node_id().0));
                 put_log_id(&mut out, request.last_log_id());
             }
+            Self::Cosign(ask) => {
+                put!(out, array(3), u8(5), u64(ask.size), bytes(&ask.root.0));
+            }
         }
         out.into_writer()
     }
@@ -117,6 +125,10 @@ impl Request {
                 let to = digest(&mut input)?;
                 Self::Transfer(TransferLeaderRequest::new(from, to, log_id_of(&mut input)?))
             }
+            (5, Some(3)) => Self::Cosign(Ask {
+                size: input.u64()?,
+                root: digest(&mut input)?,
+            }),
             _ => return Err(Error::message("no request of this kind is known")),
         };
         ended(&input)?;
@@ -145,6 +157,19 @@ impl Reply {
                 put_log_id(&mut out, answer.last_log_id.as_ref());
             }
             Self::Transfer(done) => put!(out, array(2), u8(4), bool(*done)),
+            Self::Cosign(answer) => {
+                put!(
+                    out,
+                    array(4),
+                    u8(5),
+                    bytes(&answer.key),
+                    bytes(&answer.binding)
+                );
+                match &answer.signature {
+                    Some(signature) => put!(out, bytes(signature)),
+                    None => put!(out, null()),
+                }
+            }
         }
         out.into_writer()
     }
@@ -168,11 +193,29 @@ impl Reply {
                 Self::Vote(VoteResponse::new(vote, log_id_of(&mut input)?, granted))
             }
             (4, Some(2)) => Self::Transfer(input.bool()?),
+            (5, Some(4)) => Self::Cosign(countersigned(&mut input)?),
             _ => return Err(Error::message("no answer of this kind is known")),
         };
         ended(&input)?;
         Ok(reply)
     }
+}
+
+fn countersigned(input: &mut Decoder<'_>) -> Result<Countersigned, Error> {
+    let key = digest(input)?.0;
+    let binding = input.bytes()?.to_vec();
+    let none = input.datatype()? == minicbor::data::Type::Null;
+    let signature = if none {
+        input.null()?;
+        None
+    } else {
+        Some(input.bytes()?.to_vec())
+    };
+    Ok(Countersigned {
+        key,
+        binding,
+        signature,
+    })
 }
 
 fn put_vote_request(out: &mut Out, kind: u8, request: &VoteRequest<Types>) {
@@ -279,7 +322,7 @@ fn digest(input: &mut Decoder<'_>) -> Result<Digest, Error> {
     let bytes = input.bytes()?.try_into();
     bytes
         .map(Digest)
-        .map_err(|_| Error::message("a node id has 32 bytes"))
+        .map_err(|_| Error::message("a node id, a root and a key have 32 bytes"))
 }
 
 fn exactly(input: &mut Decoder<'_>, length: u64) -> Result<(), Error> {
@@ -339,7 +382,19 @@ mod tests {
             Request::Vote(VoteRequest::new(vote(), id(3))),
             Request::PreVote(asked),
             Request::Transfer(TransferLeaderRequest::new(vote(), Digest([2; 32]), id(1))),
+            Request::Cosign(Ask {
+                size: 300,
+                root: Digest([3; 32]),
+            }),
         ]
+    }
+
+    fn countersigned(signature: Option<Vec<u8>>) -> Countersigned {
+        Countersigned {
+            key: [6; 32],
+            binding: vec![7; 100],
+            signature,
+        }
     }
 
     #[test]
@@ -378,6 +433,8 @@ mod tests {
             Reply::Append(AppendEntriesResponse::HigherVote(vote())),
             Reply::Vote(VoteResponse::new(vote(), None, true)),
             Reply::Transfer(true),
+            Reply::Cosign(countersigned(None)),
+            Reply::Cosign(countersigned(Some(vec![8; 72]))),
         ] {
             let bytes = reply.encode();
             assert_eq!(Reply::decode(&bytes).unwrap(), reply);

@@ -11,6 +11,7 @@ use verify::Digest;
 use super::super::line::{Connection, Way};
 use super::super::network::answer;
 use super::super::types::{NodeId, Raft, Runtime};
+use super::super::wire::Request;
 
 /// Chance out of a seed (SplitMix64, Steele et al., OOPSLA 2014).
 pub(super) struct Random(pub(super) u64);
@@ -182,15 +183,20 @@ impl Connection for Pair {
             Runtime::spawn(async move {
                 tokio::time::sleep(later).await;
                 if let Ok(raft) = links.running(target) {
-                    let _ = answer(question, &raft).await;
+                    let _ = reply(&question, &raft).await;
                 }
             });
         }
         // Whoever asked may give up: the question is there all the same.
         let question = question.to_vec();
-        let answering = Runtime::spawn(async move { answer(question, &raft).await });
+        let answering = Runtime::spawn(async move { reply(&question, &raft).await });
         let answer = answering.await.map_err(io::Error::other)??;
         self.links.travel(self.target, self.own).await?;
         Ok(answer)
     }
+}
+
+async fn reply(question: &[u8], raft: &Raft) -> io::Result<Vec<u8>> {
+    let request = Request::decode(question).map_err(io::Error::other)?;
+    Ok(answer(request, raft).await?.encode())
 }
