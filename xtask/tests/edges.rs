@@ -22,12 +22,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
-    ("api", &["counterfoil-verify", "ledger", "node"]),
+    ("api", &["counterfoil-verify", "attest", "ledger", "node"]),
     ("counterfoil-client", &["counterfoil-verify"]),
     (
         "counterfoil",
         &[
             "counterfoil-verify",
+            "attest",
             "ledger",
             "store",
             "node",

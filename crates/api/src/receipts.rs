@@ -3,9 +3,9 @@
 use http::header::HeaderValue;
 use node::ReadError;
 use serde::Serialize;
-use verify::TxId;
 use verify::claims::Claim;
 use verify::receipt::Receipt;
+use verify::{ReceiptDocument, TxId};
 
 use crate::answer::{self, Answer};
 use crate::call::Call;
@@ -27,10 +27,14 @@ pub(crate) async fn receipt(call: Call) -> Result<Answer, ApiError> {
         receipt: &'a Receipt,
     }
     let id = call.tx_id()?;
+    let cosignatures = wants_cosignatures(&call)?;
     if call.accepts(COSE) {
+        if cosignatures {
+            return Err(ApiError::query("Receipts as COSE carry no cosignatures."));
+        }
         return cose(&call, id);
     }
-    match call.node().receipt(id) {
+    match document(&call, id, cosignatures).await {
         Ok(document) => Ok(answer::json(&Ready {
             state: "Ready",
             transaction_id: id,
@@ -39,6 +43,19 @@ pub(crate) async fn receipt(call: Call) -> Result<Answer, ApiError> {
         })),
         Err(ReadError::Pending(_)) => Ok(loading(Some(id))),
         Err(error) => Err(error.into()),
+    }
+}
+
+fn wants_cosignatures(call: &Call) -> Result<bool, ApiError> {
+    Ok(call.query_flag("cosignatures")?.unwrap_or(false))
+}
+
+/// The receipt, with what other nodes say of it where that is asked for.
+async fn document(call: &Call, id: TxId, cosignatures: bool) -> Result<ReceiptDocument, ReadError> {
+    if cosignatures {
+        call.node().cosigned_receipt(id).await
+    } else {
+        call.node().receipt(id)
     }
 }
 
@@ -58,6 +75,7 @@ pub(crate) async fn ccf_receipt(call: Call) -> Result<Answer, ApiError> {
         let message = "The query parameter transaction_id is required.";
         ApiError::new(Code::InvalidQueryParameterValue, message)
     })?;
-    let document = call.node().receipt(id)?;
+    let cosignatures = wants_cosignatures(&call)?;
+    let document = document(&call, id, cosignatures).await?;
     Ok(answer::json(&document.receipt.as_ccf()))
 }

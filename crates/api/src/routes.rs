@@ -18,8 +18,8 @@ use crate::auth::Needs::{self, AnyOf, Caller, Nothing};
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::{
-    batch, collections, gov, governance, identity, node_routes, pages, receipts, roles,
-    transactions, users, watch,
+    batch, collections, cosigners, gov, governance, identity, node_routes, pages, quotes, receipts,
+    roles, transactions, users, watch,
 };
 
 /// A route's answer, under way.
@@ -78,7 +78,7 @@ pub static ROUTES: &[Route] = routes! {
 
     GET    "/app/governance/constitution"           AnyOf(&[ReadGovernance]) => governance::constitution;
     GET    "/app/governance/members"                AnyOf(&[ReadGovernance]) => governance::members;
-    GET    "/app/enclaveQuotes"                     AnyOf(&[ReadGovernance]) => governance::enclave_quotes;
+    GET    "/app/enclaveQuotes"                     AnyOf(&[ReadGovernance]) => quotes::enclave_quotes;
 
     GET    "/app/api"                               Nothing => node_routes::api;
     GET    "/app/commit"                            Nothing => node_routes::commit;
@@ -96,8 +96,10 @@ pub static ROUTES: &[Route] = routes! {
     POST   "/node/join"                             Nothing => node_routes::join;
     GET    "/node/state"                            Nothing => node_routes::state;
     GET    "/node/version"                          Nothing => node_routes::version;
-    GET    "/node/quotes"                           Nothing => governance::quotes;
-    GET    "/node/quotes/self"                      Nothing => governance::own_quote;
+    GET    "/node/quotes"                           Nothing => quotes::quotes;
+    GET    "/node/quotes/self"                      Nothing => quotes::own_quote;
+    GET    "/node/checkpoint"                       Nothing => cosigners::checkpoint;
+    GET    "/node/cosigners"                        Nothing => cosigners::cosigners;
     GET    "/node/metrics"                          Nothing => node_routes::metrics;
     GET    "/node/live"                             Nothing => node_routes::live;
     GET    "/node/ready/app"                        Nothing => node_routes::ready;

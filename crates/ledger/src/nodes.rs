@@ -34,8 +34,10 @@ pub struct NodeRow {
     pub public_key: String,
     /// The platform it runs on: `Virtual` means no protection by hardware.
     pub platform: String,
-    /// What proves the platform and the code, as it was shown; null for the founder of a virtual one.
+    /// What proves the platform and the code, as it was shown; null where nothing was recorded.
     pub evidence: Value,
+    /// The nonce in what the evidence is about, in hex: empty for the founder.
+    pub nonce: String,
     /// Where clients reach it, `host:port`.
     pub address: String,
     /// Where other nodes reach it, `host:port`; `None` for a node that is alone.
@@ -79,6 +81,7 @@ impl NodeRow {
         });
         if !self.evidence.is_null() {
             row["quote_info"]["evidence"] = self.evidence.clone();
+            row["quote_info"]["nonce"] = self.nonce.clone().into();
         }
         if !self.data.is_null() {
             row["node_data"] = self.data.clone();
@@ -104,6 +107,7 @@ impl NodeRow {
             public_key: text(&row["public_key"]).unwrap_or_default(),
             platform: text(&row["quote_info"]["format"])?,
             evidence: row["quote_info"]["evidence"].clone(),
+            nonce: text(&row["quote_info"]["nonce"]).unwrap_or_default(),
             address: text(&row["rpc_interfaces"]["primary_rpc_interface"]["published_address"])?,
             peer_address: text(&row["node_to_node_interface"]["published_address"]),
             subject_alt_names: names.filter_map(text).collect(),
@@ -224,6 +228,7 @@ mod tests {
             public_key: "AQID".to_owned(),
             platform: "Virtual".to_owned(),
             evidence: json!({"format": "insecure-virtual"}),
+            nonce: "17".to_owned(),
             address: "127.0.0.1:1".to_owned(),
             peer_address: Some("127.0.0.1:2".to_owned()),
             subject_alt_names: vec!["localhost".to_owned()],

@@ -162,6 +162,7 @@ mod tests {
             cert: Some("node cert".to_owned()),
             platform: "Virtual".to_owned(),
             evidence: serde_json::Value::Null,
+            nonce: String::new(),
             address: "127.0.0.1:1".to_owned(),
             peer_address: None,
             subject_alt_names: vec!["localhost".to_owned()],

@@ -13,12 +13,12 @@ use verify::{Digest, PublicKey};
 
 use crate::Node;
 use crate::identity;
-use crate::join::{Grant, JoinAnswer, JoinRequest, possession, seal};
+use crate::join::{EVIDENCE_LABEL, Grant, JoinAnswer, JoinRequest, possession, seal};
 use crate::platform;
 use crate::submit::{SubmitError, Wait};
 
 /// What the evidence of a node that joins is for.
-pub(crate) const LABEL: &str = "join";
+pub(crate) const LABEL: &str = EVIDENCE_LABEL;
 
 /// Why a node is not let in.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +87,7 @@ impl Node {
                 public_key: request.public_key.clone(),
                 platform: platform_of(&evidence).to_owned(),
                 evidence: request.evidence.clone(),
+                nonce: Digest::of(&encryption_key).to_string(),
                 address: request.address.clone(),
                 peer_address: Some(request.peer_address.clone()),
                 subject_alt_names: request.subject_alt_names.clone(),

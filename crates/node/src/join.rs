@@ -24,6 +24,9 @@ use crate::platform::{self, Secrets, SecretsError};
 /// Kept in the folder of a node that joined: what it must know before it has the ledger.
 pub const ADMITTED_FILE: &str = "admitted.json";
 
+/// What the evidence of a node is for, in its report data: see [`attest::report_data_for`].
+pub const EVIDENCE_LABEL: &str = "join";
+
 /// What the secrets are sealed for, and nothing else.
 const SEALED_FOR: &[u8] = b"counterfoil join 1";
 

@@ -151,6 +151,21 @@ pub(crate) const fn network_id(service: Digest) -> [u8; 32] {
     service.0
 }
 
+/// What a node without hardware says of itself that founds a network. Nobody asks it for more: it is
+/// the first, and others see what it is.
+///
+/// # Errors
+/// The program cannot be read.
+pub(crate) fn founder_evidence(
+    public_key: &[u8],
+    service: Digest,
+) -> std::io::Result<serde_json::Value> {
+    let network = network_id(service);
+    let report_data = report_data_for(crate::admission::LABEL, public_key, &network, b"");
+    let evidence = collect_virtual(&Linux::default(), &report_data)?;
+    Ok(serde_json::to_value(evidence).expect("hex texts are JSON"))
+}
+
 /// Evidence of this machine for a node that wants to join the network of `service` with these keys.
 ///
 /// # Errors

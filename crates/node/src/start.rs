@@ -186,7 +186,7 @@ impl Starting<'_> {
     /// The first entries of a new ledger.
     fn create(&self) -> Result<Plan, StartError> {
         let service_cert = identity::service_cert(&self.secrets.service_key, self.now)?;
-        let (node, node_cert) = self.new_node_row()?;
+        let (node, node_cert) = self.new_node_row(&service_cert, None)?;
         let (program, settings) =
             platform::virtual_measurement().map_err(|source| StartError::Io {
                 path: "/proc/self/exe".into(),
@@ -237,12 +237,13 @@ impl Starting<'_> {
         }
         let row = nodes::node(state, &self.node_id);
         let right = row
+            .as_ref()
             .filter(|row| self.still_right(row))
-            .and_then(|row| row.cert);
+            .and_then(|row| row.cert.clone());
         let (node_cert, first_writes): (_, Vec<Box<dyn Transaction>>) = match right {
             Some(cert) => (cert, Vec::new()),
             None => {
-                let (node, cert) = self.new_node_row()?;
+                let (node, cert) = self.new_node_row(&service_cert, row)?;
                 (cert, vec![Box::new(PutNode { node })])
             }
         };
@@ -261,22 +262,44 @@ impl Starting<'_> {
             && row.cert_ends_at > (self.now + RENEW_BEFORE).unix_timestamp()
     }
 
-    fn new_node_row(&self) -> Result<(NodeRow, String), StartError> {
+    /// The row of this node, founder or known, with a new certificate.
+    fn new_node_row(
+        &self,
+        service_cert: &str,
+        known: Option<NodeRow>,
+    ) -> Result<(NodeRow, String), StartError> {
         let names = &self.config.subject_alt_names;
         let cert = identity::node_cert(self.secrets, names, self.now)?;
         let key = Cert::from_pem(&cert).map_err(|_| IdentityError::Key { what: "node" })?;
+        let (platform, evidence, nonce, data) = match known {
+            Some(row) if !row.evidence.is_null() => {
+                (row.platform, row.evidence, row.nonce, row.data)
+            }
+            known => {
+                let service = Cert::from_pem(service_cert)
+                    .map_err(|_| not_a_ledger(&self.config.dir, "service certificate"))?;
+                let evidence = platform::founder_evidence(key.spki_der(), service.key_digest())
+                    .map_err(|source| StartError::Io {
+                        path: "/proc/self/exe".into(),
+                        source,
+                    })?;
+                let data = known.map_or(serde_json::Value::Null, |row| row.data);
+                (platform::VIRTUAL.to_owned(), evidence, String::new(), data)
+            }
+        };
         let node = NodeRow {
             id: self.node_id.clone(),
             status: NodeStatus::Trusted,
             public_key: STANDARD.encode(key.spki_der()),
-            platform: platform::VIRTUAL.to_owned(),
-            evidence: serde_json::Value::Null,
+            platform,
+            evidence,
+            nonce,
             address: self.config.published_address.clone(),
             peer_address: self.peer_address.clone(),
             subject_alt_names: names.clone(),
             cert: Some(cert.clone()),
             cert_ends_at: (self.now + NODE_VALIDITY).unix_timestamp(),
-            data: serde_json::Value::Null,
+            data,
         };
         Ok((node, cert))
     }
