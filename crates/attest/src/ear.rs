@@ -1,9 +1,10 @@
 //! Verdicts as EAR tokens, so that relying parties need to know no vendor's format.
 //!
-//! An EAR (draft-ietf-rats-ear) is a signed statement of a verifier about one attester: a trust
+//! An EAR (draft-ietf-rats-ear) is a signed statement of a verifier about attesters: for each a trust
 //! vector in the scale of AR4SI (draft-ietf-rats-ar4si), its summary as one of four words, and which
 //! policy was applied. Here it is a JWT signed with ES384.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use aws_lc_rs::digest;
@@ -20,12 +21,12 @@ use crate::time::UnixTime;
 /// The version of the draft that tokens conform to.
 pub const PROFILE: &str = "tag:ietf.org,2026:rats/ear#04";
 
-/// The name of the one attester that a token is about.
+/// The name of the attester in a token that is about one node.
 pub const SUBMODULE: &str = "counterfoil-node";
 
 const HEADER: &[u8] = br#"{"alg":"ES384","typ":"JWT"}"#;
 
-/// What a verifier states about one node.
+/// What a verifier states about one node, or about several.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ear {
     /// [`PROFILE`].
@@ -40,16 +41,8 @@ pub struct Ear {
     /// What the relying party asked with, in base64url.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eat_nonce: Option<String>,
-    /// The attesters: one, under [`SUBMODULE`].
-    pub submods: Submodules,
-}
-
-/// The attesters that a token is about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Submodules {
-    /// The node.
-    #[serde(rename = "counterfoil-node")]
-    pub node: Appraisal,
+    /// The attesters: one under [`SUBMODULE`], or several under their ids.
+    pub submods: BTreeMap<String, Appraisal>,
 }
 
 /// Which software judged, and whose.
@@ -85,6 +78,43 @@ pub struct Appraisal {
         skip_serializing_if = "Option::is_none"
     )]
     pub refusal: Option<String>,
+}
+
+impl Appraisal {
+    /// What was found about evidence, by the policy with that JSON.
+    pub fn new(result: Result<&Verdict, &Refusal>, policy_json: &[u8]) -> Self {
+        let vector = match result {
+            Ok(verdict) => TrustVector::of_verdict(verdict),
+            Err(refusal) => TrustVector::of_refusal(refusal),
+        };
+        Self {
+            ear_status: vector.tier(),
+            ear_trustworthiness_vector: vector,
+            ear_appraisal_policy_ids: vec![policy_id(policy_json)],
+            verdict: result.ok().cloned(),
+            refusal: result.err().map(ToString::to_string),
+        }
+    }
+
+    /// That there is no evidence which could be judged, and why.
+    pub fn without_evidence(why: impl Into<String>, policy_json: &[u8]) -> Self {
+        let vector = TrustVector {
+            hardware: CRYPTO_FAILED,
+            ..TrustVector::default()
+        };
+        Self {
+            ear_status: vector.tier(),
+            ear_trustworthiness_vector: vector,
+            ear_appraisal_policy_ids: vec![policy_id(policy_json)],
+            verdict: None,
+            refusal: Some(why.into()),
+        }
+    }
+}
+
+fn policy_id(policy_json: &[u8]) -> String {
+    let digest = digest::digest(&digest::SHA256, policy_json);
+    format!("ni:///sha-256;{}", URL_SAFE_NO_PAD.encode(digest))
 }
 
 /// How far a node is to be trusted.
@@ -203,8 +233,8 @@ impl TrustVector {
         }
     }
 
-    /// The tier of the worst claim.
-    pub fn tier(self) -> TrustTier {
+    /// Every claim by its name, and the tier that it is in.
+    pub fn claims(self) -> [(&'static str, TrustTier); 5] {
         let Self {
             instance_identity,
             configuration,
@@ -212,15 +242,19 @@ impl TrustVector {
             hardware,
             runtime_opaque,
         } = self;
-        let claims = [
-            instance_identity,
-            configuration,
-            executables,
-            hardware,
-            runtime_opaque,
-        ];
-        let tiers = claims.map(tier_of);
-        tiers.into_iter().max().unwrap_or(TrustTier::None)
+        [
+            ("instance-identity", tier_of(instance_identity)),
+            ("configuration", tier_of(configuration)),
+            ("executables", tier_of(executables)),
+            ("hardware", tier_of(hardware)),
+            ("runtime-opaque", tier_of(runtime_opaque)),
+        ]
+    }
+
+    /// The tier of the worst claim.
+    pub fn tier(self) -> TrustTier {
+        let tiers = self.claims().into_iter().map(|(_, tier)| tier);
+        tiers.max().unwrap_or(TrustTier::None)
     }
 }
 
@@ -263,27 +297,29 @@ impl Ear {
         nonce: Option<&[u8]>,
         now: UnixTime,
     ) -> Self {
-        let vector = match result {
-            Ok(verdict) => TrustVector::of_verdict(verdict),
-            Err(refusal) => TrustVector::of_refusal(refusal),
-        };
-        let policy = digest::digest(&digest::SHA256, policy_json);
-        let policy = format!("ni:///sha-256;{}", URL_SAFE_NO_PAD.encode(policy));
+        let appraisal = Appraisal::new(result, policy_json);
+        Self::of_nodes(
+            verifier,
+            [(SUBMODULE.to_owned(), appraisal)].into(),
+            nonce,
+            now,
+        )
+    }
+
+    /// A statement about several nodes, each under its id.
+    pub fn of_nodes(
+        verifier: VerifierId,
+        nodes: BTreeMap<String, Appraisal>,
+        nonce: Option<&[u8]>,
+        now: UnixTime,
+    ) -> Self {
         Self {
             eat_profile: PROFILE.to_owned(),
             iat: now,
             exp: None,
             ear_verifier_id: verifier,
             eat_nonce: nonce.map(|nonce| URL_SAFE_NO_PAD.encode(nonce)),
-            submods: Submodules {
-                node: Appraisal {
-                    ear_status: vector.tier(),
-                    ear_trustworthiness_vector: vector,
-                    ear_appraisal_policy_ids: vec![policy],
-                    verdict: result.ok().cloned(),
-                    refusal: result.err().map(ToString::to_string),
-                },
-            },
+            submods: nodes,
         }
     }
 
@@ -458,7 +494,10 @@ mod tests {
             report_data: HexBytes::ZERO,
         });
         let ear = Ear::new(verifier(), Ok(&said), b"", None, NOW);
-        assert_eq!(ear.submods.node.ear_status.to_string(), "contraindicated");
+        assert_eq!(
+            ear.submods[SUBMODULE].ear_status.to_string(),
+            "contraindicated"
+        );
         for refusal in [
             SnpRefusal::Measurement(HexBytes::ZERO),
             SnpRefusal::HostData(HexBytes::ZERO),
@@ -467,7 +506,7 @@ mod tests {
             SnpRefusal::Revoked,
         ] {
             let ear = Ear::new(verifier(), Err(&refusal.clone().into()), b"", None, NOW);
-            let node = ear.submods.node;
+            let node = ear.submods[SUBMODULE].clone();
             assert_eq!(node.ear_status, TrustTier::Contraindicated, "{refusal}");
             assert_eq!(node.refusal, Some(refusal.to_string()));
         }

@@ -30,8 +30,8 @@ pub const MAX_JOIN_ROW_BYTES: usize = 256 * 1024;
 /// adds to the rest.
 pub const MAX_EVIDENCE_JSON_BYTES: usize = 512 * 1024;
 
-/// An EAR token with a verdict in it. Seen: 2,600.
-pub const MAX_EAR_BYTES: usize = 32 * 1024;
+/// An EAR token with verdicts in it. Seen: 2,600 for one node.
+pub const MAX_EAR_BYTES: usize = 128 * 1024;
 
 /// What a TPM signs about its registers. Seen: 122.
 pub const MAX_TPM_QUOTE_BYTES: usize = 1024;

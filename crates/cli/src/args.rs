@@ -44,6 +44,9 @@ pub(crate) enum Command {
     /// Make members' keys, list members, acknowledge the ledger's state.
     #[command(subcommand)]
     Member(commands::member::Member),
+    /// Judge the nodes' evidence, and see who countersigns the ledger's history.
+    #[command(subcommand)]
+    Node(commands::node::Node),
     /// Propose, vote, withdraw: what members decide.
     #[command(subcommand)]
     Proposal(commands::proposal::Proposal),

@@ -89,6 +89,12 @@ impl ConnectionArgs {
         })
     }
 
+    /// The same, for the ledger at this address if there is one.
+    pub(crate) fn at(mut self, url: Option<String>) -> Self {
+        self.url = url.or(self.url);
+        self
+    }
+
     /// Makes a client.
     pub(crate) fn client(&self) -> Result<Client> {
         let Connection {

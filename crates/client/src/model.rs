@@ -226,6 +226,50 @@ impl Loading {
     }
 }
 
+/// What a node can show about its hardware, and what one needs to judge it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeQuote {
+    /// The node: the digest of its public key, in hex.
+    pub node_id: String,
+    /// The kind of evidence, in CCF's words.
+    pub format: String,
+    /// The node's public key, SubjectPublicKeyInfo, DER in base64.
+    pub public_key: String,
+    /// The nonce that the evidence is about, in hex.
+    pub nonce: String,
+    /// The evidence itself; null where the ledger has none.
+    pub evidence: serde_json::Value,
+}
+
+/// The keys of those who sign a ledger's checkpoints.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CosignerKeys {
+    /// The service's, as C2SP writes them.
+    pub service: Vec<String>,
+    /// The nodes'.
+    pub cosigners: Vec<CosignerKey>,
+}
+
+/// A node as a cosigner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CosignerKey {
+    /// The node: the digest of its public key, in hex.
+    pub node_id: String,
+    /// Whose node it is, as members noted.
+    #[serde(default)]
+    pub organisation: Option<String>,
+    /// Where clients reach it, `host:port`.
+    pub address: String,
+    /// Its public key, SubjectPublicKeyInfo, DER in base64.
+    pub public_key: String,
+    /// The key with which it countersigns, as C2SP writes it; `None` where it did not answer.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// By which its own key says so, see [`verify::checkpoint::cosigner_binding`]; DER in base64.
+    #[serde(default)]
+    pub binding: Option<String>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

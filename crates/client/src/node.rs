@@ -5,7 +5,7 @@ use verify::TxId;
 
 use crate::builder::Client;
 use crate::error::{ClientError, Refusal};
-use crate::model::{Network, NodeState, NodeTx};
+use crate::model::{CosignerKeys, Network, NodeQuote, NodeState, NodeTx};
 
 impl Client {
     /// The last committed transaction.
@@ -58,12 +58,42 @@ impl Client {
         self.json(self.node_request(&["version"])).await
     }
 
-    /// The node's evidence about its hardware.
+    /// What the nodes of the network can show about their hardware.
     ///
     /// # Errors
     /// The ledger cannot be reached.
-    pub async fn node_quotes(&self) -> Result<serde_json::Value, ClientError> {
-        self.json(self.node_request(&["quotes"])).await
+    pub async fn node_quotes(&self) -> Result<Vec<NodeQuote>, ClientError> {
+        #[derive(Deserialize)]
+        struct Quotes {
+            quotes: Vec<NodeQuote>,
+        }
+        let quotes: Quotes = self.json(self.node_request(&["quotes"])).await?;
+        Ok(quotes.quotes)
+    }
+
+    /// What the node that answers can show about its hardware.
+    ///
+    /// # Errors
+    /// The ledger cannot be reached.
+    pub async fn node_own_quote(&self) -> Result<NodeQuote, ClientError> {
+        self.json(self.node_request(&["quotes", "self"])).await
+    }
+
+    /// The newest checkpoint, a signed note: nothing of it is checked.
+    ///
+    /// # Errors
+    /// The ledger cannot be reached.
+    pub async fn node_checkpoint(&self) -> Result<String, ClientError> {
+        let bytes = self.bytes(self.node_request(&["checkpoint"])).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The keys of those who sign checkpoints, as the node says them.
+    ///
+    /// # Errors
+    /// The ledger cannot be reached.
+    pub async fn node_cosigners(&self) -> Result<CosignerKeys, ClientError> {
+        self.json(self.node_request(&["cosigners"])).await
     }
 
     /// The node's metrics, in Prometheus' text format.

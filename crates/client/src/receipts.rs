@@ -26,6 +26,20 @@ impl Client {
         self.read_receipt(id, answer.get().as_bytes())
     }
 
+    /// The receipt of a transaction, with a checkpoint above it that the nodes of the network
+    /// countersigned: those that answered in a moment. Who they are is for the caller to know; see
+    /// [`verify::Verifier::verify_cosigned`].
+    ///
+    /// # Errors
+    /// As [`Client::receipt`].
+    pub async fn cosigned_receipt(&self, id: TxId) -> Result<ReceiptDocument, ClientError> {
+        let text = id.to_string();
+        let request = self.app(Method::GET, &["transactions", &text, "receipt"]);
+        let request = request.query(&[("cosignatures", "true")]);
+        let answer: Box<RawValue> = self.ready(request).await?;
+        self.read_receipt(id, answer.get().as_bytes())
+    }
+
     /// The receipt of a transaction as COSE (RFC 9942, CCF profile): shorter, signed by the service
     /// itself, and without the claims. It proves that the transaction is committed.
     ///

@@ -144,7 +144,7 @@ pub enum CosignError {
     #[error(transparent)]
     Receipt(#[from] ReceiptError),
     /// Nobody was asked. Ask for the receipt again, with cosignatures.
-    #[error("the receipt carries no cosignatures; fetch it again with --cosignatures")]
+    #[error("the receipt carries no cosignatures; fetch it again, as JSON and with cosignatures")]
     None,
     /// The checkpoint in the receipt is damaged, or a cosignature on it was altered.
     #[error(transparent)]

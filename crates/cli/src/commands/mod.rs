@@ -6,6 +6,7 @@ pub(crate) mod demo;
 pub(crate) mod entry;
 pub(crate) mod ledger;
 pub(crate) mod member;
+pub(crate) mod node;
 pub(crate) mod proposal;
 pub(crate) mod receipt;
 mod story;
@@ -42,6 +43,7 @@ impl Command {
             Self::Ledger(ledger) => ledger.run(),
             Self::User(user) => user.run(),
             Self::Member(member) => member.run(),
+            Self::Node(node) => node.run(),
             Self::Proposal(proposal) => proposal.run(),
             Self::Bench(bench) => bench.run(),
             Self::Completions(completions) => completions.run(),

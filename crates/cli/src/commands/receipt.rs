@@ -35,6 +35,7 @@ impl Receipt {
 Examples:
   counterfoil receipt get 2.17 -o receipt.json
   counterfoil receipt get 2.17 --cose -o receipt.cose
+  counterfoil receipt get 2.17 --cosignatures -o receipt.json
   counterfoil receipt get 2.17 | jq .applicationClaims")]
 pub(crate) struct Get {
     /// The transaction, for example 2.17.
@@ -42,6 +43,10 @@ pub(crate) struct Get {
     /// As COSE (RFC 9942): shorter, without the entry's contents.
     #[arg(long)]
     cose: bool,
+    /// With a checkpoint that the nodes of the network countersigned, those that answer in a moment:
+    /// for `counterfoil verify --require`.
+    #[arg(long, conflicts_with = "cose")]
+    cosignatures: bool,
     /// Write to a file, not to standard output.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -61,7 +66,11 @@ impl Get {
             if self.cose {
                 return Ok(client.cose_receipt(id).await?.to_vec());
             }
-            let mut json = client::receipt_json(&client.receipt(id).await?).into_bytes();
+            let receipt = match self.cosignatures {
+                true => client.cosigned_receipt(id).await?,
+                false => client.receipt(id).await?,
+            };
+            let mut json = client::receipt_json(&receipt).into_bytes();
             json.push(b'\n');
             Ok(json)
         })?;

@@ -8,7 +8,8 @@ use anyhow::Result;
 use serde::Serialize;
 use verify::cose::CoseReceipt;
 use verify::{
-    Cert, Claim, Digest, ReceiptDocument, ReceiptError, Verified, Verifier, claims_digest,
+    Cert, Claim, CosignError, Cosigners, Digest, Receipt, ReceiptDocument, ReceiptError, Verified,
+    Verifier, Witnessed, claims_digest,
 };
 
 use crate::connection::TrustArgs;
@@ -24,7 +25,8 @@ use crate::report::{Failure, UNREADABLE};
 Examples:
   counterfoil verify receipt.json --service-cert service_cert.pem
   counterfoil verify receipt.cose --service-cert service_cert.pem --claims claims.json
-  counterfoil verify receipt.json --ledger ledger --json | jq .valid")]
+  counterfoil verify receipt.json --ledger ledger --json | jq .valid
+  counterfoil verify receipt.json --service-cert service_cert.pem --require 2 --cosigners known")]
 pub(crate) struct Verify {
     /// The receipt, JSON or COSE; - for standard input.
     receipt: PathBuf,
@@ -34,6 +36,17 @@ pub(crate) struct Verify {
     /// Check that claims with this digest were recorded.
     #[arg(long, value_name = "HEX")]
     claims_digest: Option<Digest>,
+    /// Demand that so many organisations countersigned a history with this entry.
+    #[arg(
+        long,
+        value_name = "COUNT",
+        requires = "cosigners",
+        value_parser = clap::value_parser!(u16).range(1..)
+    )]
+    require: Option<u16>,
+    /// The cosigners that you know, by organisation; `counterfoil node cosigners` prints such a file.
+    #[arg(long, value_name = "FILE", requires = "require")]
+    cosigners: Option<PathBuf>,
     /// Print the verdict as one line of JSON.
     #[arg(long)]
     json: bool,
@@ -52,6 +65,8 @@ pub(crate) struct Verdict {
     pub(crate) proven: Verified,
     /// The claims that are proven with it; empty where only their digest is known.
     pub(crate) claims: Vec<Claim>,
+    /// Who countersigned, where that was demanded.
+    pub(crate) witnessed: Option<Witnessed>,
 }
 
 impl Verify {
@@ -65,9 +80,17 @@ impl Verify {
             Some(path) => Some(read_claims(path)?),
             None => None,
         };
-        let verdict = AnyReceipt::read(&bytes).and_then(|receipt| {
-            receipt.check(anchor.clone(), expected.as_deref(), self.claims_digest)
-        });
+        let cosigners = self.cosigners.as_deref().map(read_cosigners).transpose()?;
+        let cosigners = cosigners.as_ref().zip(self.require);
+        let verdict = AnyReceipt::read(&bytes)
+            .map_err(CosignError::from)
+            .and_then(|receipt| {
+                let witnessed = receipt.witnessed(&anchor, cosigners);
+                let mut verdict =
+                    receipt.check(anchor.clone(), expected.as_deref(), self.claims_digest)?;
+                verdict.witnessed = witnessed?;
+                Ok(verdict)
+            });
         if self.json {
             out::write_json(&JsonVerdict::new(&verdict, &anchor));
         } else {
@@ -88,6 +111,24 @@ impl AnyReceipt {
             Some(b'{') => Ok(Self::Json(Box::new(ReceiptDocument::from_json(bytes)?))),
             _ => Ok(Self::Cose(Box::new(CoseReceipt::parse(bytes)?))),
         }
+    }
+
+    /// Who countersigned a history with the entry, where some must have.
+    fn witnessed(
+        &self,
+        service: &Cert,
+        required: Option<(&Cosigners, u16)>,
+    ) -> Result<Option<Witnessed>, CosignError> {
+        let Some((cosigners, count)) = required else {
+            return Ok(None);
+        };
+        let receipt: &Receipt = match self {
+            Self::Json(document) => &document.receipt,
+            Self::Cose(_) => return Err(CosignError::None),
+        };
+        let verifier = Verifier::new(service.clone());
+        let witnessed = verifier.verify_cosigned(receipt, cosigners, usize::from(count));
+        witnessed.map(Some)
     }
 
     /// Checks it under a service and, where claims are given, that just these were recorded.
@@ -120,13 +161,20 @@ impl AnyReceipt {
         let claims = shown
             .or_else(|| expected.map(<[Claim]>::to_vec))
             .unwrap_or_default();
-        Ok(Verdict { proven, claims })
+        Ok(Verdict {
+            proven,
+            claims,
+            witnessed: None,
+        })
     }
 }
 
 /// Whether the file was no receipt at all, rather than one that does not hold.
-fn is_unreadable(error: &ReceiptError) -> bool {
-    matches!(error, ReceiptError::Malformed(_) | ReceiptError::NotReady)
+fn is_unreadable(error: &CosignError) -> bool {
+    matches!(
+        error,
+        CosignError::Receipt(ReceiptError::Malformed(_) | ReceiptError::NotReady)
+    )
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
@@ -139,6 +187,15 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
             .map_err(Failure::reading(Path::new("standard input")));
     }
     std::fs::read(path).map_err(Failure::reading(path))
+}
+
+pub(crate) fn read_cosigners(path: &Path) -> Result<Cosigners, Failure> {
+    let text = std::fs::read_to_string(path).map_err(Failure::reading(path))?;
+    let cosigners = text.parse();
+    cosigners.map_err(|error: verify::cosigned::BadCosigners| {
+        let what = format!("{} has no usable cosigners", path.display());
+        Failure::unreadable(what).because(error)
+    })
 }
 
 /// Reads claims: a list of them, or an answer of the receipt endpoint that has them.
@@ -156,7 +213,7 @@ fn read_claims(path: &Path) -> Result<Vec<Claim>, Failure> {
     })
 }
 
-fn show(verdict: &Result<Verdict, ReceiptError>, service: &Cert) {
+fn show(verdict: &Result<Verdict, CosignError>, service: &Cert) {
     let verdict = match verdict {
         Ok(verdict) => verdict,
         Err(error) if is_unreadable(error) => {
@@ -200,6 +257,15 @@ fn show(verdict: &Result<Verdict, ReceiptError>, service: &Cert) {
         None => say!("  signed   by the service itself"),
     }
     say!("  service  {}", service.fingerprint_text());
+    if let Some(Witnessed {
+        organisations,
+        checkpoint,
+    }) = &verdict.witnessed
+    {
+        let names: Vec<_> = organisations.keys().map(String::as_str).collect();
+        say!("  seen by  {}", out::one_line(&names.join(", "), 200));
+        say!("  in       the history of size {}", checkpoint.size);
+    }
 }
 
 #[derive(Serialize)]
@@ -222,10 +288,13 @@ struct JsonProven<'a> {
     node_id: Option<Digest>,
     /// Fingerprint of the service certificate under which it holds.
     service: String,
+    /// Organisations that countersigned, and when, in seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seen_by: Option<&'a std::collections::BTreeMap<String, u64>>,
 }
 
 impl<'a> JsonVerdict<'a> {
-    fn new(verdict: &'a Result<Verdict, ReceiptError>, service: &Cert) -> Self {
+    fn new(verdict: &'a Result<Verdict, CosignError>, service: &Cert) -> Self {
         let proven = verdict.as_ref().ok().map(|verdict| JsonProven {
             transaction_id: verdict.proven.tx_id,
             claims_digest: verdict.proven.claims_digest,
@@ -233,6 +302,7 @@ impl<'a> JsonVerdict<'a> {
             root: verdict.proven.root,
             node_id: verdict.proven.node_id,
             service: service.fingerprint_text(),
+            seen_by: verdict.witnessed.as_ref().map(|seen| &seen.organisations),
         });
         let reason = verdict.as_ref().err().map(ToString::to_string);
         Self {

@@ -4,4 +4,5 @@
 mod common;
 mod gov;
 mod ledger;
+mod node;
 mod usage;
