@@ -31,6 +31,14 @@ fn sdk_2_writes_reads_and_verifies_on_a_public_ledger() -> Result<()> {
 }
 
 #[test]
+fn both_sdks_take_receipts_with_cosignatures() -> Result<()> {
+    for sdk in [SDK_1, SDK_2] {
+        sdk.run("cosignatures.py", &[], &Ledger::start()?)?;
+    }
+    Ok(())
+}
+
+#[test]
 fn sdk_1_lists_ranges_over_pages() -> Result<()> {
     SDK_1.run("azure_ranges.py", &["token"], &Ledger::start()?)
 }

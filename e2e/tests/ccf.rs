@@ -36,6 +36,14 @@ fn an_older_reader_validates_the_folder_and_receipts() -> Result<()> {
 }
 
 #[test]
+fn cosignatures_hold_without_our_code_and_readers_take_such_receipts() -> Result<()> {
+    for reader in ["ccf", "ccf6"] {
+        Client::Python(reader).run("cosignatures.py", &[], &Ledger::start()?)?;
+    }
+    Ok(())
+}
+
+#[test]
 fn the_folder_of_a_running_server_can_be_read() -> Result<()> {
     let ledger = Ledger::start()?;
     Client::Python("ccf").run("cose_receipts.py", &[], &ledger)?;

@@ -217,7 +217,7 @@ pub fn nodes(state: &dyn State) -> Vec<NodeRow> {
 mod tests {
     use super::*;
     use crate::kv::MemoryState;
-    use crate::limits::{NODE_NAME_BYTES_MAX, NODE_NAMES_MAX, PENDING_NODES_MAX};
+    use crate::limits::{NODE_NAME_BYTES_MAX, PENDING_NODES_MAX};
     use crate::service::{Open, ServiceRow};
     use crate::tables::{SERVICE, SINGLETON};
 

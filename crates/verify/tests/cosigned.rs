@@ -16,6 +16,8 @@ use counterfoil_verify::{
     Cert, CosignError, Cosigned, Cosigners, Digest, LeafComponents, NoteError, Receipt, SignedNote,
     TxId, Verifier, VerifierKey, View, prove,
 };
+use proptest::prelude::*;
+use proptest::sample::Index;
 use rcgen::{CertificateParams, CertifiedIssuer, IsCa, KeyPair, PKCS_ECDSA_P384_SHA384};
 
 const TIME: u64 = 1_800_000_000;
@@ -34,6 +36,12 @@ fn params() -> CertificateParams {
 }
 
 impl Ledger {
+    /// One for many cases: keys are slow to draw.
+    fn shared() -> &'static Self {
+        static SHARED: std::sync::LazyLock<Ledger> = std::sync::LazyLock::new(Ledger::new);
+        &SHARED
+    }
+
     fn new() -> Self {
         let draw = || KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
         let service = CertifiedIssuer::self_signed(params(), draw()).unwrap();
@@ -156,8 +164,8 @@ fn organisations_that_saw_the_same_history_are_counted() {
     let who = ledger.verify(&receipt, &known, 2).unwrap();
     assert_eq!(who, ["Carrier", "Orchard"]);
     // Without the cosignatures the receipt is as good as ever.
-    let verifier = Verifier::new(ledger.service.clone());
-    let verified = verifier.verify(&receipt, None).unwrap();
+    let verified = Verifier::new(ledger.service).verify(&receipt, None);
+    let verified = verified.unwrap();
     assert_eq!(
         verified.tx_id,
         TxId::new(View(2), counterfoil_verify::Seqno(17))
@@ -315,5 +323,23 @@ fn known_cosigners_are_read_and_mistakes_named_by_line() {
         (format!("[A]\n{signs_texts}\n"), 2),
     ] {
         assert_eq!(text.parse::<Cosigners>().unwrap_err().line, line, "{text}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn an_altered_note_is_refused_or_says_the_same(at in any::<Index>(), byte: u8) {
+        let ledger = Ledger::shared();
+        let ([one, ..], _) = known();
+        let text = ledger.checkpoint().text();
+        let note = SignedNote::new(text.clone(), vec![one.sign(&text)]).unwrap();
+        let mut bytes = note.to_string().into_bytes();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        let read = String::from_utf8(bytes).ok().and_then(|text| text.parse::<SignedNote>().ok());
+        if let Some(read) = read {
+            let believed = matches!(read.signed_by(&one.key), Ok(Some(_)));
+            prop_assert_eq!(believed, read == note);
+        }
     }
 }
