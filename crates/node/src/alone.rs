@@ -51,7 +51,7 @@ pub(crate) fn start(
     };
     let established = Arc::new(AtomicU64::new(view.0));
     let (_, standing) = watch::channel(standing);
-    let cosigning = parts.cosigning(starting, parts.cosigner(&seen)?, None)?;
+    let cosigning = parts.cosigning(starting, seen.clone(), None)?;
     let mut node = parts.node(starting, &plan, seen, standing, established, cosigning)?;
     node.threads = Mutex::new(threads);
     write_first(&node.queue, plan.first_writes)?;

@@ -121,7 +121,7 @@ pub(crate) fn start(
     let tls = Arc::new(tls);
     let (commands, to_log) = mpsc::channel();
     let (committed, seen) = watch::channel(reader.committed());
-    let cosigner = parts.cosigner(&seen)?;
+    let cosigning = parts.cosigning(&starting, seen.clone(), Some(Arc::clone(&tls)))?;
     let (standing_sender, standing) = watch::channel(Standing::default());
     let (stop, stopped) = oneshot::channel();
     let (begun, handle) = mpsc::channel();
@@ -149,7 +149,7 @@ pub(crate) fn start(
     };
     let beginning = Beginning {
         listener,
-        tls: Arc::clone(&tls),
+        tls,
         tail: Arc::clone(&tail),
         means: Means {
             id,
@@ -160,7 +160,7 @@ pub(crate) fn start(
             standing: standing_sender,
             crew: Arc::new(crew),
         },
-        cosigner: Arc::clone(&cosigner),
+        cosigning: Arc::clone(&cosigning),
         stop: stopped,
         handle: begun,
     };
@@ -173,7 +173,6 @@ pub(crate) fn start(
         spawn("agreement", move || consensus::run(beginning)).map_err(failed)?,
     ];
     let handle = handle.recv().map_err(|_| StartError::Stopped)??;
-    let cosigning = parts.cosigning(&starting, cosigner, Some(tls))?;
     let mut node = parts.node(&starting, &plan, seen, standing, established, cosigning)?;
     node.threads = Mutex::new(threads);
     node.agreement = Some(Agreement {

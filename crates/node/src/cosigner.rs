@@ -126,6 +126,16 @@ impl Cosigner {
         })
     }
 
+    /// The newest signed root that is committed here: a size, and never anything but that.
+    pub(crate) fn newest(&self) -> Seqno {
+        self.committed.borrow().seqno
+    }
+
+    /// What is committed here.
+    pub(crate) fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
     /// Answers another node, or this one. Waits a moment for what is not committed here yet.
     pub(crate) async fn answer(&self, ask: Ask) -> Countersigned {
         let mut committed = self.committed.clone();
@@ -145,12 +155,8 @@ impl Cosigner {
 
     fn sign(&self, ask: Ask) -> Result<Option<Vec<u8>>, ReadError> {
         let Ask { size, root } = ask;
-        let committed = self.committed.borrow().seqno.0;
-        if size > committed || size <= self.passed(committed) {
-            return Ok(None);
-        }
-        // Only where a root was signed: there the reader compares it with the tree.
-        if self.reader.signature_covering(Seqno(size))? != Some(Seqno(size)) {
+        let committed = self.newest().0;
+        if size == 0 || size > committed {
             return Ok(None);
         }
         let own = self.reader.prove(Seqno::ZERO, size)?.root(Digest::ZERO);
@@ -161,6 +167,11 @@ impl Cosigner {
                 %own,
                 "ALARM: another node of this service asked to countersign another history"
             );
+            return Ok(None);
+        }
+        // Only where a root was signed: there the reader compares it with the tree.
+        let signed_there = self.reader.signature_covering(Seqno(size))? == Some(Seqno(size));
+        if !signed_there || size <= self.passed(committed) {
             return Ok(None);
         }
         let text = Checkpoint::of_service(&self.service, size, root).text();

@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::future::join_all;
 use ledger::nodes::{NodeRow, NodeStatus, nodes};
 use tokio::sync::Mutex;
+use verify::limits::MAX_NOTE_SIGNATURES;
 use verify::note::{NoteKey, NoteSignature};
 use verify::receipt::Covered;
 use verify::{
@@ -35,6 +36,9 @@ const COLLECTED_EVERY: Duration = Duration::from_secs(1);
 
 /// A checkpoint that is still the newest is signed again after so long, for those who look at the time.
 const SIGNED_AGAIN: Duration = Duration::from_secs(60);
+
+/// Nodes compare their histories so often.
+const COMPARED_EVERY: Duration = Duration::from_secs(10);
 
 /// What the key is derived for with which the service signs checkpoints.
 const LOG_KEY: &[u8] = b"counterfoil log key 1";
@@ -108,6 +112,102 @@ impl Cosigning {
         })
     }
 
+    /// The nodes that the ledger trusts, this one too.
+    fn trusted(&self) -> Vec<NodeRow> {
+        let rows = nodes(self.cosigner.reader()).into_iter();
+        rows.filter(|row| row.status == NodeStatus::Trusted && row.cert.is_some())
+            .collect()
+    }
+
+    /// Compares histories with the other nodes, again and again: one that is asked to countersign another
+    /// root than its own says so in its log. So even if nobody asks for cosignatures, a leader that tells
+    /// two nodes two histories is found out as soon as these can reach each other.
+    pub(crate) async fn compare(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(COMPARED_EVERY).await;
+            let mut collected = self.collected.lock().await;
+            let size = self.cosigner.newest();
+            let known = |last: &Last| last.size == size.0 && last.by_all;
+            if size == Seqno::ZERO || collected.last.as_ref().is_some_and(known) {
+                continue;
+            }
+            match self.collect(&mut collected, size).await {
+                Ok(last) => collected.last = Some(last),
+                Err(error) => tracing::error!(%error, "histories cannot be compared"),
+            }
+        }
+    }
+
+    /// This node as a cosigner, for others.
+    pub(crate) const fn cosigner(&self) -> &Arc<Cosigner> {
+        &self.cosigner
+    }
+
+    /// What was collected last if it is `good`, else the newest checkpoint. Those who ask at the same
+    /// time wait for the same answers.
+    async fn countersigned(&self, good: impl Fn(&Last, Seqno) -> bool) -> Result<Last, ReadError> {
+        let mut collected = self.collected.lock().await;
+        let size = self.cosigner.newest();
+        if size == Seqno::ZERO {
+            // A node that has just joined.
+            return Err(ReadError::Pending(TxId::default()));
+        }
+        let known = collected.last.as_ref();
+        if let Some(last) = known.filter(|last| good(last, size)) {
+            return Ok(last.clone());
+        }
+        let last = self.collect(&mut collected, size).await?;
+        collected.last = Some(last.clone());
+        Ok(last)
+    }
+
+    async fn collect(&self, collected: &mut Collected, size: Seqno) -> Result<Last, ReadError> {
+        let at = Instant::now();
+        let signed = self.cosigner.reader().signed_root(size)?.ok_or_else(|| {
+            ReadError::Damaged(format!("the signature entry at seqno {size} is not there"))
+        })?;
+        let root = signed.root;
+        let ask = Ask { size: size.0, root };
+        let text = Checkpoint::of_service(&self.service, size.0, root).text();
+        let mut lines = self.service_lines(&text).to_vec();
+        let nodes = self.trusted();
+        let asked = nodes.iter().map(|node| {
+            let id = node.id.parse().ok();
+            let link = id.and_then(|id: Digest| collected.links.remove(&id));
+            tokio::time::timeout(ANSWERED_WITHIN, self.ask(node, link, ask))
+        });
+        let asked: Vec<_> = asked.collect();
+        let mut signers = 0;
+        for (node, answer) in nodes.iter().zip(join_all(asked).await) {
+            let (Some(id), Ok(Some((answer, link)))) = (public_key(node), answer) else {
+                tracing::debug!(node = node.id, "a node did not countersign in time");
+                continue;
+            };
+            if let Some(link) = link {
+                collected.links.insert(id.key_digest(), link);
+            }
+            let Some(key) = answer.key_of(&self.service, &id) else {
+                tracing::warn!(node = node.id, "a node countersigns with a foreign key");
+                continue;
+            };
+            if let Some(line) = answer.line(&key, &text) {
+                lines.push(line);
+                signers += 1;
+            }
+            let known = (key, answer.binding);
+            collected.keys.insert(id.key_digest(), known);
+        }
+        // More nodes than that are of no use to anybody.
+        lines.truncate(MAX_NOTE_SIGNATURES);
+        let note = SignedNote::new(text, lines);
+        Ok(Last {
+            at,
+            size: size.0,
+            note: note.expect("a checkpoint and its signatures are a note"),
+            by_all: signers == nodes.len(),
+        })
+    }
+
     /// The service's own signatures.
     fn service_lines(&self, text: &str) -> [NoteSignature; 2] {
         let [service, log] = &self.log_keys;
@@ -158,14 +258,14 @@ impl Node {
     pub async fn checkpoint(&self) -> Result<SignedNote, ReadError> {
         let good = |last: &Last, newest: Seqno| {
             let complete = last.by_all && last.size == newest.0;
-            last.at.elapsed()
-                < if complete {
-                    SIGNED_AGAIN
-                } else {
-                    COLLECTED_EVERY
-                }
+            let until = if complete {
+                SIGNED_AGAIN
+            } else {
+                COLLECTED_EVERY
+            };
+            last.at.elapsed() < until
         };
-        Ok(self.countersigned(good).await?.note)
+        Ok(self.cosigning.countersigned(good).await?.note)
     }
 
     /// The receipt of a committed transaction, with a checkpoint above it that the nodes countersigned:
@@ -182,7 +282,7 @@ impl Node {
             let complete = last.by_all || last.at.elapsed() < COLLECTED_EVERY;
             last.size > id.seqno.0 && complete
         };
-        let last = self.countersigned(good).await?;
+        let last = self.cosigning.countersigned(good).await?;
         document.receipt.cosigned = Some(Cosigned {
             proof: self.reader().prove(id.seqno, last.size)?,
             checkpoint: last.note,
@@ -197,7 +297,7 @@ impl Node {
     pub async fn cosigners(&self) -> Result<Vec<KnownCosigner>, ReadError> {
         self.checkpoint().await?;
         let collected = self.cosigning.collected.lock().await;
-        let nodes = trusted(self).into_iter();
+        let nodes = self.cosigning.trusted().into_iter();
         let cosigners = nodes.map(|node| {
             let id = node.id.parse().ok();
             let known = id.and_then(|id: Digest| collected.keys.get(&id)).cloned();
@@ -212,76 +312,6 @@ impl Node {
     pub fn checkpoint_keys(&self) -> &[VerifierKey] {
         &self.cosigning.log_keys
     }
-
-    /// What was collected last if it is `good`, else the newest checkpoint. Those who ask at the same
-    /// time wait for the same answers.
-    async fn countersigned(&self, good: impl Fn(&Last, Seqno) -> bool) -> Result<Last, ReadError> {
-        let mut collected = self.cosigning.collected.lock().await;
-        let size = self.committed().seqno;
-        if size == Seqno::ZERO {
-            // A node that has just joined.
-            return Err(ReadError::Pending(TxId::default()));
-        }
-        let known = collected.last.as_ref();
-        if let Some(last) = known.filter(|last| good(last, size)) {
-            return Ok(last.clone());
-        }
-        let last = self.collect(&mut collected, size).await?;
-        collected.last = Some(last.clone());
-        Ok(last)
-    }
-
-    async fn collect(&self, collected: &mut Collected, size: Seqno) -> Result<Last, ReadError> {
-        let cosigning = &self.cosigning;
-        let at = Instant::now();
-        let signed = self.reader().signed_root(size)?.ok_or_else(|| {
-            ReadError::Damaged(format!("the signature entry at seqno {size} is not there"))
-        })?;
-        let root = signed.root;
-        let ask = Ask { size: size.0, root };
-        let text = Checkpoint::of_service(&cosigning.service, size.0, root).text();
-        let mut lines = cosigning.service_lines(&text).to_vec();
-        let nodes = trusted(self);
-        let asked = nodes.iter().map(|node| {
-            let id = node.id.parse().ok();
-            let link = id.and_then(|id: Digest| collected.links.remove(&id));
-            tokio::time::timeout(ANSWERED_WITHIN, cosigning.ask(node, link, ask))
-        });
-        let asked: Vec<_> = asked.collect();
-        let mut signers = 0;
-        for (node, answer) in nodes.iter().zip(join_all(asked).await) {
-            let (Some(id), Ok(Some((answer, link)))) = (public_key(node), answer) else {
-                tracing::debug!(node = node.id, "a node did not countersign in time");
-                continue;
-            };
-            if let Some(link) = link {
-                collected.links.insert(id.key_digest(), link);
-            }
-            let Some(key) = answer.key_of(&cosigning.service, &id) else {
-                tracing::warn!(node = node.id, "a node countersigns with a foreign key");
-                continue;
-            };
-            if let Some(line) = answer.line(&key, &text) {
-                lines.push(line);
-                signers += 1;
-            }
-            let known = (key, answer.binding);
-            collected.keys.insert(id.key_digest(), known);
-        }
-        let note = SignedNote::new(text, lines);
-        Ok(Last {
-            at,
-            size: size.0,
-            note: note.expect("a checkpoint and its signatures are a note"),
-            by_all: signers == nodes.len(),
-        })
-    }
-}
-
-fn trusted(node: &Node) -> Vec<NodeRow> {
-    let rows = nodes(node.state()).into_iter();
-    rows.filter(|row| row.status == NodeStatus::Trusted && row.cert.is_some())
-        .collect()
 }
 
 fn public_key(node: &NodeRow) -> Option<PublicKey> {

@@ -47,7 +47,7 @@ pub struct Node {
     pub(crate) access_version: Arc<AtomicU64>,
     pub(crate) service_signer: Arc<RootSigner>,
     pub(crate) cose_roots: CoseRoots,
-    pub(crate) cosigning: Cosigning,
+    pub(crate) cosigning: Arc<Cosigning>,
     pub(crate) metrics: Metrics,
     pub(crate) threads: Mutex<Vec<JoinHandle<()>>>,
 }

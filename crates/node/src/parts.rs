@@ -82,33 +82,21 @@ impl Parts {
         }
     }
 
-    /// This node as a cosigner of what is committed.
-    pub(crate) fn cosigner(
-        &self,
-        committed: &watch::Receiver<TxId>,
-    ) -> Result<Arc<Cosigner>, StartError> {
-        let (service, reader) = (self.service.key_digest(), Arc::clone(&self.reader));
-        let cosigner = Cosigner::new(&self.node_key, service, reader, committed.clone())?;
-        Ok(Arc::new(cosigner))
-    }
-
-    /// What it needs to have its history countersigned, by others where there are any.
+    /// This node as a cosigner of what is committed, and what it needs to have its own history
+    /// countersigned, by others where there are any.
     pub(crate) fn cosigning(
         &self,
         starting: &Starting<'_>,
-        cosigner: Arc<Cosigner>,
+        committed: watch::Receiver<TxId>,
         tls: Option<Arc<PeerTls>>,
-    ) -> Result<Cosigning, StartError> {
+    ) -> Result<Arc<Cosigning>, StartError> {
+        let (service, reader) = (self.service.key_digest(), Arc::clone(&self.reader));
+        let cosigner = Arc::new(Cosigner::new(&self.node_key, service, reader, committed)?);
         let own = self.node_id.parse();
         let own = own.map_err(|_| not_a_ledger(&starting.config.dir, "node id"))?;
         let service_key = &starting.secrets.service_key;
-        Ok(Cosigning::new(
-            &self.service,
-            service_key,
-            own,
-            cosigner,
-            tls,
-        )?)
+        let cosigning = Cosigning::new(&self.service, service_key, own, cosigner, tls)?;
+        Ok(Arc::new(cosigning))
     }
 
     /// An executor that goes on from this tree in this view.
@@ -145,7 +133,7 @@ impl Parts {
         committed: watch::Receiver<TxId>,
         standing: watch::Receiver<Standing>,
         established: Arc<AtomicU64>,
-        cosigning: Cosigning,
+        cosigning: Arc<Cosigning>,
     ) -> Result<Node, StartError> {
         let dir = &starting.config.dir;
         let node_cert =

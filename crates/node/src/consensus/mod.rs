@@ -46,7 +46,7 @@ use self::outstanding::Outstanding;
 use self::reign::Reigning;
 use self::tail::{Log, Tail};
 use self::types::{LogId, Raft, StoredMembers};
-use crate::cosigner::Cosigner;
+use crate::cosigning::Cosigning;
 use crate::peers::PeerTls;
 use crate::submit::Queue;
 
@@ -120,7 +120,7 @@ pub(crate) struct Beginning {
     pub(crate) tls: Arc<PeerTls>,
     pub(crate) tail: Arc<Tail>,
     pub(crate) means: Means,
-    pub(crate) cosigner: Arc<Cosigner>,
+    pub(crate) cosigning: Arc<Cosigning>,
     /// Closed when the node is to stop.
     pub(crate) stop: oneshot::Receiver<()>,
     pub(crate) handle: mpsc::Sender<Result<Handle, BeginError>>,
@@ -220,15 +220,15 @@ pub(crate) fn run(beginning: Beginning) {
 
 async fn agree(beginning: Beginning) {
     let handle = beginning.handle.clone();
-    let (raft, server) = match begin(&beginning).await {
-        Ok((raft, server)) => {
+    let (raft, tasks) = match begin(&beginning).await {
+        Ok((raft, tasks)) => {
             let runtime = tokio::runtime::Handle::current();
             let begun = Handle {
                 raft: raft.clone(),
                 runtime,
             };
             let _ = handle.send(Ok(begun));
-            (raft, server)
+            (raft, tasks)
         }
         Err(error) => {
             let _ = handle.send(Err(error));
@@ -241,7 +241,7 @@ async fn agree(beginning: Beginning) {
     Reigning::new(raft.clone(), beginning.means)
         .run(beginning.stop)
         .await;
-    server.abort();
+    tasks.iter().for_each(tokio::task::JoinHandle::abort);
     if let Err(error) = raft.shutdown().await {
         tracing::warn!(%error, "the agreement did not end in order");
     }
@@ -249,7 +249,9 @@ async fn agree(beginning: Beginning) {
     let _ = commands.send(Command::Stop);
 }
 
-async fn begin(beginning: &Beginning) -> Result<(Raft, tokio::task::JoinHandle<()>), BeginError> {
+async fn begin(
+    beginning: &Beginning,
+) -> Result<(Raft, [tokio::task::JoinHandle<()>; 2]), BeginError> {
     let listener = beginning.listener.try_clone().map_err(BeginError::Log)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(BeginError::Log)?;
     let raft = raft(
@@ -262,9 +264,10 @@ async fn begin(beginning: &Beginning) -> Result<(Raft, tokio::task::JoinHandle<(
         listener,
         Arc::clone(&beginning.tls),
         raft.clone(),
-        Arc::clone(&beginning.cosigner),
+        Arc::clone(beginning.cosigning.cosigner()),
     ));
-    Ok((raft, server))
+    let comparing = tokio::spawn(Arc::clone(&beginning.cosigning).compare());
+    Ok((raft, [server, comparing]))
 }
 
 /// The library, going on from what is on the disk.
