@@ -84,6 +84,12 @@ async fn dispatch(
     };
     let outcome = async {
         let (version, caller) = admit(&session, route, &head).await?;
+        if route.path.starts_with("/app/")
+            && !matches!(route.needs, Needs::Nothing)
+            && !session.app.node.is_complete()
+        {
+            return Err(ApiError::recovering());
+        }
         let asked = params.first().map(|at| &head.uri.path()[at]);
         up_to_date(&session.app.node, route, asked).await?;
         (route.handler)(Call::new(session, head, body, version, caller, params)).await

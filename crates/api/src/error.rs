@@ -10,7 +10,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, HeaderValue, RETRY_AFTER, W
 use ledger::Rejection;
 use ledger::governance::Refusal;
 use ledger::governance::message::MessageError;
-use node::{ReadError, SubmitError};
+use node::{ReadError, ShareError, SubmitError};
 use serde::Serialize;
 use verify::TxId;
 
@@ -25,6 +25,7 @@ pub(crate) enum Code {
     CollectionIdTooLong,
     Conflict,
     EntrySizeCapacityExceeded,
+    FrontendNotOpen,
     InternalError,
     InvalidNodeState,
     InvalidQuote,
@@ -35,6 +36,7 @@ pub(crate) enum Code {
     InvalidResourceName,
     InvalidTransactionId,
     MissingApiVersionParameter,
+    NodeAlreadyRecovering,
     NotAllowed,
     NotImplemented,
     ProposalCreatedTooLongAgo,
@@ -46,6 +48,7 @@ pub(crate) enum Code {
     RequestTimeout,
     PrimaryNotFound,
     ResourceNotFound,
+    ServiceNotWaitingForRecoveryShares,
     SessionCapExhausted,
     StateDigestMismatch,
     StoppingService,
@@ -74,6 +77,11 @@ impl Code {
             Self::Conflict => ("Conflict", StatusCode::CONFLICT),
             Self::EntrySizeCapacityExceeded => {
                 ("EntrySizeCapacityExceeded", StatusCode::BAD_REQUEST)
+            }
+            Self::FrontendNotOpen => ("FrontendNotOpen", StatusCode::SERVICE_UNAVAILABLE),
+            Self::NodeAlreadyRecovering => ("NodeAlreadyRecovering", StatusCode::FORBIDDEN),
+            Self::ServiceNotWaitingForRecoveryShares => {
+                ("ServiceNotWaitingForRecoveryShares", StatusCode::FORBIDDEN)
             }
             Self::InternalError => ("InternalError", StatusCode::INTERNAL_SERVER_ERROR),
             Self::InvalidAuthenticationInfo => {
@@ -176,6 +184,15 @@ impl ApiError {
     /// A query parameter cannot be.
     pub(crate) fn query(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Code::InvalidQueryParameterValue, message)
+    }
+
+    /// The ledger is being taken up after a disaster.
+    pub(crate) fn recovering() -> Self {
+        Self::new(
+            Code::FrontendNotOpen,
+            "The ledger is being recovered from a disaster: entries can be read and written when \
+             enough members have given their recovery shares.",
+        )
     }
 
     /// It is not there.
@@ -371,7 +388,22 @@ impl From<ReadError> for ApiError {
             ReadError::NoSuchCollection(collection) => Self::not_found(format!(
                 "There is no collection {collection:?} with entries."
             )),
+            ReadError::NotRecovered(_) => Self::recovering(),
             damaged => Self::internal("Reading the ledger", &damaged),
+        }
+    }
+}
+
+impl From<ShareError> for ApiError {
+    fn from(error: ShareError) -> Self {
+        let message = error.to_string();
+        match error {
+            ShareError::NotWaiting => Self::new(Code::ServiceNotWaitingForRecoveryShares, message),
+            ShareError::Recovering => Self::new(Code::NodeAlreadyRecovering, message),
+            ShareError::NoShare(_) => Self::not_found(message),
+            ShareError::WrongShare(_) => Self::new(Code::InvalidInput, message),
+            ShareError::Submit(error) => error.into(),
+            ShareError::Rejected(rejection) => rejection.into(),
         }
     }
 }

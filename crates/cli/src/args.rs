@@ -28,6 +28,7 @@ Examples:
 pub(crate) enum Command {
     Up(commands::up::Up),
     Demo(commands::demo::Demo),
+    Recover(commands::recover::Recover),
     /// Write, read, list, import and watch entries.
     #[command(subcommand)]
     Entry(commands::entry::Entry),
@@ -41,7 +42,7 @@ pub(crate) enum Command {
     /// Say who may use the ledger.
     #[command(subcommand)]
     User(commands::user::User),
-    /// Make members' keys, list members, acknowledge the ledger's state.
+    /// Make members' keys, list members, acknowledge the ledger's state, give recovery shares.
     #[command(subcommand)]
     Member(commands::member::Member),
     /// Judge the nodes' evidence, and see who countersigns the ledger's history.

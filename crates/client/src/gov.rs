@@ -63,6 +63,18 @@ impl GoverningMember {
     }
 }
 
+/// How far a recovery is after a member gave its share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SharesGiven {
+    /// In words.
+    pub message: String,
+    /// How many members gave their share.
+    pub submitted_count: u64,
+    /// How many are needed.
+    pub recovery_threshold: u64,
+}
+
 #[derive(Deserialize)]
 struct List<T> {
     value: Vec<T>,
@@ -195,6 +207,35 @@ impl Client {
         let ack = format!("{member}:ack");
         let request = self.gov(Method::POST, &["members", "state-digests", &ack]);
         self.bytes(cose(request, message)).await.map(drop)
+    }
+
+    /// A member's recovery share, encrypted to its key (RSA-OAEP, SHA-256); base64.
+    ///
+    /// # Errors
+    /// It has none, or the ledger cannot be reached.
+    pub async fn encrypted_share(&self, member: &Digest) -> Result<String, ClientError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Shown {
+            encrypted_share: String,
+        }
+        let path = ["recovery", "encrypted-shares", &member.to_string()];
+        let shown: Shown = self.json(self.gov(Method::GET, &path)).await?;
+        Ok(shown.encrypted_share)
+    }
+
+    /// Gives a member's recovery share after a disaster: a signed message of type `recovery_share`.
+    ///
+    /// # Errors
+    /// The ledger refuses it, or cannot be reached.
+    pub async fn submit_share(
+        &self,
+        member: &Digest,
+        message: Vec<u8>,
+    ) -> Result<SharesGiven, ClientError> {
+        let recover = format!("{member}:recover");
+        let request = self.gov(Method::POST, &["recovery", "members", &recover]);
+        self.json(cose(request, message)).await
     }
 
     fn gov(&self, method: Method, path: &[&str]) -> RequestBuilder {

@@ -44,7 +44,7 @@ mod watch;
 
 pub use builder::{API_VERSION, Client, ClientBuilder, Credential};
 pub use error::{ClientError, Refusal};
-pub use gov::{GoverningMember, Proposal};
+pub use gov::{GoverningMember, Proposal, SharesGiven};
 pub use identity::fetch_identity_on_first_use;
 pub use model::{BatchAnswer, Entry, EntryRange, NewEntry, Recorded};
 pub use receipts::receipt_json;

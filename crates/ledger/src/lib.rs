@@ -4,7 +4,8 @@
 //! - [`write_set`]: keys and values that a transaction leaves, and their bytes.
 //! - [`entry`]: one transaction as it stands in the ledger: encoded, sealed, hashed.
 //! - [`chunk`]: how entries lie in a ledger file.
-//! - [`secret`]: the ledger secret and what is derived from it.
+//! - [`secret`], [`secrets`]: the ledger secret and what is derived from it; several of them.
+//! - [`shamir`], [`shares`], [`recovery`]: what members hold against a disaster, and what follows one.
 //! - [`tables`]: the names of all tables, who sees them and how they are kept.
 //! - [`kv`]: what a transaction sees while it runs.
 //! - [`signature`]: the entry that closes a batch, signed.
@@ -20,9 +21,13 @@ pub mod kv;
 pub mod limits;
 pub mod nodes;
 pub mod once;
+pub mod recovery;
 pub mod roles;
 pub mod secret;
+pub mod secrets;
 pub mod service;
+pub mod shamir;
+pub mod shares;
 pub mod signature;
 pub mod tables;
 pub mod users;
@@ -31,5 +36,6 @@ pub mod write_set;
 pub use entry::Entry;
 pub use kv::{Rejection, State, Transaction, Tx};
 pub use secret::LedgerSecret;
+pub use secrets::LedgerSecrets;
 pub use tables::Table;
 pub use write_set::WriteSet;

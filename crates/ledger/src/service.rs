@@ -29,7 +29,7 @@ pub struct Genesis {
 pub struct ServiceRow {
     /// The service's certificate, PEM: the trust anchor of every receipt.
     pub cert: String,
-    /// `Opening`, then `Open`.
+    /// `Opening`, then `Open`; after a disaster see [`crate::recovery`].
     pub status: String,
     /// The transaction that created this identity of the service.
     pub current_service_create_txid: String,
@@ -108,6 +108,38 @@ pub(crate) fn put_status(tx: &mut Tx<'_>, service: ServiceRow, status: &str) {
         ..service
     };
     tx.put(SERVICE, SINGLETON, json_bytes(&service));
+}
+
+/// Puts a renewed certificate, of the same key, in the place of the service's; what relies on the key
+/// notices nothing.
+#[derive(Debug, Clone)]
+pub struct RenewCertificate {
+    /// The renewed certificate, PEM.
+    pub cert: String,
+}
+
+impl Transaction for RenewCertificate {
+    fn run(self: Box<Self>, tx: &mut Tx<'_>) -> Result<Digest, Rejection> {
+        let key = |pem: &str| {
+            verify::Cert::from_pem(pem)
+                .map(|cert| cert.key_digest())
+                .ok()
+        };
+        let renewed = service(tx).filter(|row| {
+            let (before, after) = (key(&row.cert), key(&self.cert));
+            before.is_some() && before == after
+        });
+        let Some(row) = renewed else {
+            let why = "the certificate is not of this service's key".to_owned();
+            return Err(Rejection::Conflict(why));
+        };
+        let renewed = ServiceRow {
+            cert: self.cert,
+            ..row
+        };
+        tx.put(SERVICE, SINGLETON, json_bytes(&renewed));
+        Ok(Digest::ZERO)
+    }
 }
 
 /// What was fixed at the creation; `None` before it.

@@ -114,6 +114,30 @@ pub const SIGNATURES: Table = Table::named("public:ccf.internal.signatures");
 pub const COSE_SIGNATURES: Table = Table::named("public:ccf.internal.cose_signatures");
 /// The tree under a signed root: singleton -> its serialised frontier.
 pub const TREE: Table = Table::named("public:ccf.internal.tree");
+/// Recovery shares: singleton -> [`crate::shares::RecoveryShares`] as JSON.
+pub const RECOVERY_SHARES: Table = Table::named("public:ccf.internal.recovery_shares");
+/// A new ledger secret, sealed to each node: singleton -> JSON.
+pub const LEDGER_SECRETS: Table = Table::named("public:ccf.internal.encrypted_ledger_secrets");
+/// Earlier ledger secrets, each sealed under the next one: the seqno from which it was valid (u64
+/// little-endian) -> [`crate::shares::EarlierSecret`] as JSON.
+pub const EARLIER_SECRETS: Table =
+    Table::named("public:ccf.internal.historical_encrypted_ledger_secret");
+/// Shares that members gave after a disaster: member id -> JSON string, sealed under the new ledger
+/// secret.
+pub const SUBMITTED_SHARES: Table = Table::named("public:ccf.internal.encrypted_submitted_shares");
+/// The service before a recovery: singleton -> certificate, PEM, as a JSON string.
+pub const PREVIOUS_SERVICE: Table =
+    Table::named("public:ccf.gov.service.previous_service_identity");
+/// How the service endorses the one before it: singleton ->
+/// [`crate::recovery::EndorsementRow`] as JSON.
+pub const SERVICE_ENDORSEMENT: Table =
+    Table::named("public:ccf.internal.previous_service_identity_endorsement");
+/// The last root that the service before a recovery signed: singleton -> 32 bytes, hex, JSON string.
+pub const PREVIOUS_ROOT: Table =
+    Table::named("public:ccf.internal.previous_service_last_signed_root");
+/// All services before this one: recovery count, u64 big-endian ->
+/// [`crate::recovery::EarlierService`] as JSON.
+pub const EARLIER_SERVICES: Table = Table::named("public:counterfoil.gov.service.earlier");
 
 /// Who governs and by which rules: what a member acknowledges ([`crate::governance::members`]).
 pub static GOVERNED: [Table; 20] = [
@@ -191,7 +215,7 @@ impl fmt::Display for Table {
 }
 
 /// Most frequent first: looked up for every entry that is read.
-static WELL_KNOWN: [Table; 42] = [
+static WELL_KNOWN: [Table; 50] = [
     PRIVATE_ENTRIES,
     PUBLIC_ENTRIES,
     TAGGED,
@@ -234,6 +258,14 @@ static WELL_KNOWN: [Table; 42] = [
     VIRTUAL_HOST_DATA,
     TDX_POLICY,
     SGX_POLICY,
+    RECOVERY_SHARES,
+    LEDGER_SECRETS,
+    EARLIER_SECRETS,
+    SUBMITTED_SHARES,
+    PREVIOUS_SERVICE,
+    SERVICE_ENDORSEMENT,
+    PREVIOUS_ROOT,
+    EARLIER_SERVICES,
 ];
 
 #[cfg(test)]

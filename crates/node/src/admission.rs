@@ -5,11 +5,13 @@ use attest::{Evidence, report_data_for};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ledger::nodes::{self, JoinNode, NodeRow, NodeStatus};
+use ledger::recovery::earlier_services;
 use ledger::service::genesis;
 use ledger::tables::{SGX_POLICY, SINGLETON, TDX_POLICY};
 use ledger::{State, Table};
 use time::OffsetDateTime;
 use verify::{Digest, PublicKey};
+use zeroize::Zeroizing;
 
 use crate::Node;
 use crate::identity;
@@ -70,6 +72,10 @@ impl Node {
         self.judge(&evidence, &public_key, &encryption_key)?;
 
         let id = Digest::of(&public_key).to_string();
+        if !self.is_complete() {
+            // Another node could not read what this one cannot read yet.
+            return Ok(JoinAnswer::Pending { node_id: id });
+        }
         let Some(row) = nodes::node(self.state(), &id) else {
             // Made only to see that it can be: the names and the key are the node's word.
             let now = OffsetDateTime::now_utc();
@@ -130,8 +136,16 @@ impl Node {
 
     fn grant(&self, node_cert: String) -> Grant {
         let visibility = genesis(self.state()).map_or(self.visibility(), |row| row.visibility);
+        let encoded = |secret: &Zeroizing<[u8; 32]>| STANDARD.encode(**secret);
+        let kept = self.secrets.kept();
+        let (first, later) = kept.split_first().expect("a node begins with a secret");
+        let later = later.iter();
+        let earlier_services = earlier_services(self.state()).into_iter();
         Grant {
-            ledger_secret: STANDARD.encode(self.secret().bytes()),
+            ledger_secret: encoded(&first.1),
+            state_secret: (self.state_secret != first.1).then(|| encoded(&self.state_secret)),
+            later_secrets: later.map(|(from, it)| (from.0, encoded(it))).collect(),
+            earlier_services: earlier_services.map(|service| service.cert).collect(),
             service_key: STANDARD.encode(&*self.service_key),
             service_cert: self.service_cert().to_owned(),
             node_cert,

@@ -2,28 +2,40 @@
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
-use ledger::LedgerSecret;
+use ledger::LedgerSecrets;
 use store::Store;
 use tokio::sync::watch;
+use verify::TxId;
 
 use crate::committer::{Closed, Committer};
 use crate::consensus::Standing;
+use crate::duties::Duties;
 use crate::node::Node;
 use crate::parts::Parts;
 use crate::start::{StartError, Starting, begin_view, write_first, write_service_cert};
 use crate::thread::spawn;
 
+/// How often a node alone looks whether members decided something that it has to do.
+const LOOKS_EVERY: Duration = Duration::from_millis(50);
+
 pub(crate) fn start(
     starting: &Starting<'_>,
     store: Store,
-    secret: Arc<LedgerSecret>,
+    secrets: Arc<LedgerSecrets>,
 ) -> Result<Node, StartError> {
     let dir = &starting.config.dir;
     let reader = store.reader();
     let view = begin_view(dir, reader.committed().view)?;
     let plan = starting.plan(&*reader, reader.committed().seqno.0 == 0)?;
-    let parts = Parts::new(starting, &store, secret, &plan)?;
+    let parts = Arc::new(Parts::new(starting, &store, secrets, &plan)?);
+    let duties = Duties::new(
+        Arc::clone(&parts),
+        dir,
+        starting.node_id.clone(),
+        starting.secrets.service_key.clone(),
+    );
     let (log, batches) = mpsc::channel();
     let (committed, seen) = watch::channel(reader.committed());
     let publisher = parts.publisher(committed);
@@ -39,9 +51,11 @@ pub(crate) fn start(
         path: dir.clone(),
         source,
     };
+    let until = seen.clone();
     let threads = vec![
         spawn("executor", move || executor.run()).map_err(failed)?,
         spawn("committer", move || committer.run()).map_err(failed)?,
+        spawn("duties", move || attend(&duties, &until)).map_err(failed)?,
     ];
     let standing = Standing {
         view,
@@ -57,4 +71,12 @@ pub(crate) fn start(
     write_first(&node.queue, plan.first_writes)?;
     write_service_cert(dir, &plan.service_cert)?;
     Ok(node)
+}
+
+/// Does a leader's duties until the committer has ended.
+fn attend(duties: &Duties, committed: &watch::Receiver<TxId>) {
+    while committed.has_changed().is_ok() {
+        duties.look(&[]);
+        std::thread::sleep(LOOKS_EVERY);
+    }
 }

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use ledger::governance::wishes;
 use ledger::nodes::{NodeStatus, nodes};
-use ledger::{LedgerSecret, State};
+use ledger::{LedgerSecrets, State};
 use store::order::{Order, Vote};
 use store::{Batch, Store};
 use tokio::sync::{oneshot, watch};
-use verify::{Digest, Frontier, Seqno, View};
+use verify::{Cert, Digest, Frontier, Seqno, View};
 
 use crate::committer::Closed;
 use crate::config::PeerConfig;
@@ -70,7 +70,7 @@ pub(crate) fn start(
     mut starting: Starting<'_>,
     peers: &PeerConfig,
     mut store: Store,
-    secret: Arc<LedgerSecret>,
+    secrets: Arc<LedgerSecrets>,
 ) -> Result<Node, StartError> {
     let dir = &starting.config.dir;
     let id: Digest = starting
@@ -78,7 +78,8 @@ pub(crate) fn start(
         .parse()
         .map_err(|_| not_a_ledger(dir, "node id"))?;
     let reader = store.reader();
-    let joins = Admitted::read(dir)?.is_some();
+    let admitted = Admitted::read(dir)?;
+    let joins = admitted.is_some();
     let founds = !Order::exists(dir) && !joins;
     let listener = listen(dir, peers, &starting.node_id, &*reader)?;
     let local_addr = listener.local_addr().map_err(|source| BeginError::Listen {
@@ -110,7 +111,7 @@ pub(crate) fn start(
     let undecided: Vec<Arc<Batch>> = undecided.into_iter().map(Arc::new).collect();
     let tail = Tail::new(Arc::clone(&reader), order, &undecided, vote).map_err(BeginError::Log)?;
     let tail = Arc::new(tail);
-    let parts = Arc::new(Parts::new(&starting, &store, secret, &plan)?);
+    let parts = Arc::new(Parts::new(&starting, &store, secrets, &plan)?);
     parts.queue.close();
 
     let tls = PeerTls::new(
@@ -127,10 +128,18 @@ pub(crate) fn start(
     let (begun, handle) = mpsc::channel();
     let established = Arc::new(AtomicU64::new(reader.committed().view.0));
     let outstanding = Arc::new(Outstanding::default());
+    let mut services = vec![parts.service.clone()];
+    for earlier in admitted
+        .iter()
+        .flat_map(|admitted| &admitted.earlier_services)
+    {
+        let earlier = Cert::from_pem(earlier);
+        services.push(earlier.map_err(|_| not_a_ledger(dir, "earlier service certificate"))?);
+    }
     let log = LogThread::new(
         store,
         Arc::clone(&tail),
-        Judge::new(parts.service.clone()),
+        Judge::new(services),
         undecided,
         Told {
             publisher: parts.publisher(committed),
@@ -143,6 +152,7 @@ pub(crate) fn start(
         parts: Arc::clone(&parts),
         duties: Duties::new(
             Arc::clone(&parts),
+            dir,
             starting.node_id.clone(),
             starting.secrets.service_key.clone(),
         ),

@@ -4,13 +4,19 @@
 //! Each effect is recorded in the transaction that takes the wish, so it happens once, whoever leads.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ledger::governance::wishes::{self, ALL_NODE_CERTS, NODE_CERT, REMOVE_NODE, TRUST_NODE, Wish};
+use ledger::governance::service;
+use ledger::governance::wishes::{
+    self, ALL_NODE_CERTS, NODE_CERT, REMOVE_NODE, SERVICE_CERT, TRUST_NODE, Wish,
+};
+use ledger::limits::VALIDITY_DAYS_DEFAULT;
 use ledger::nodes::{EndorseNode, NodeRow, NodeStatus, PutNode, node, nodes};
+use ledger::service::RenewCertificate;
 use ledger::{Rejection, Transaction, Tx};
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
@@ -19,6 +25,7 @@ use zeroize::Zeroizing;
 
 use crate::identity::{self, IdentityError, NODE_VALIDITY};
 use crate::parts::Parts;
+use crate::shares::ShareDuty;
 use crate::submit::{Reply, Submission, Wait};
 
 /// What was handed in is not handed in again within this time.
@@ -28,15 +35,22 @@ const AGAIN: std::time::Duration = std::time::Duration::from_secs(2);
 pub(crate) struct Duties {
     parts: Arc<Parts>,
     node_id: String,
+    shares: ShareDuty,
     service_key: Zeroizing<Vec<u8>>,
     /// When something was handed in last, by what it is.
     handed_in: Mutex<HashMap<String, Instant>>,
 }
 
 impl Duties {
-    /// Those of this node.
-    pub(crate) fn new(parts: Arc<Parts>, node_id: String, service_key: Zeroizing<Vec<u8>>) -> Self {
+    /// The duties of this node, which is in this folder.
+    pub(crate) fn new(
+        parts: Arc<Parts>,
+        dir: &Path,
+        node_id: String,
+        service_key: Zeroizing<Vec<u8>>,
+    ) -> Self {
         Self {
+            shares: ShareDuty::new(Arc::clone(&parts), dir),
             parts,
             node_id,
             service_key,
@@ -51,6 +65,9 @@ impl Duties {
             if let Some(transaction) = self.effect(&key, &wish, deciding) {
                 self.hand_in(&key, transaction);
             }
+        }
+        if let Some((what, transaction)) = self.shares.due() {
+            self.hand_in(what, transaction);
         }
         // Who joined while the service opened is trusted without a decision.
         for row in nodes(state) {
@@ -74,6 +91,9 @@ impl Duties {
         let state = &*self.parts.reader;
         let days = wish.args["validity_period_days"].as_u64();
         let (action, about) = wishes::split_key(key);
+        if (action, about) == (SERVICE_CERT, None) {
+            return self.renewal(days);
+        }
         let rows = match (action, about) {
             (TRUST_NODE, Some(id)) => self.with_certificate(node(state, id)?, days),
             // What a retired node signs counts no more, so it must not lead any more: this one does,
@@ -107,6 +127,27 @@ impl Duties {
             }
             Ok(Digest::ZERO)
         }))
+    }
+
+    /// A certificate of the service's key that ends later. Nodes show it after their next start.
+    fn renewal(&self, days: Option<u64>) -> Option<Box<dyn Transaction>> {
+        let config = service::config(&*self.parts.reader);
+        let limit = config["maximum_service_certificate_validity_days"].as_u64();
+        let days = days.or(limit).unwrap_or(VALIDITY_DAYS_DEFAULT);
+        let validity = time::Duration::days(i64::try_from(days).ok()?);
+        let now = OffsetDateTime::now_utc();
+        match identity::renewed_service_cert(&self.service_key, now, validity) {
+            Ok(cert) => Some(Box::new(move |tx: &mut Tx<'_>| {
+                if wishes::take(tx, SERVICE_CERT).is_none() {
+                    return Err(Rejection::Conflict("it was renewed before".to_owned()));
+                }
+                Box::new(RenewCertificate { cert }).run(tx)
+            })),
+            Err(error) => {
+                tracing::warn!(%error, "the service's certificate is not renewed");
+                None
+            }
+        }
     }
 
     /// The node as a trusted one, with a certificate; nothing where none can be made.

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use ledger::{LedgerSecret, Transaction, Tx, WriteSet, entry};
+use ledger::write_set::Domain;
+use ledger::{LedgerSecret, LedgerSecrets, Rejection, Transaction, Tx, WriteSet, entry};
 use store::{Batch, BatchEntry};
 use verify::{Digest, Frontier, Seqno, TxId, View};
 
@@ -37,6 +38,8 @@ const WHAT_IS_THERE: Wanted = Wanted {
 
 pub(crate) struct Executor {
     pub(crate) view: View,
+    pub(crate) secrets: Arc<LedgerSecrets>,
+    /// The one of this batch.
     pub(crate) secret: Arc<LedgerSecret>,
     pub(crate) state: Speculative,
     /// The tree ahead of the commit. Its frontier is all that is needed to sign.
@@ -72,7 +75,7 @@ impl Filling {
 impl Executor {
     /// Runs until it is told to stop and everything before that is handed to the log.
     pub(crate) fn run(mut self) {
-        let mut filling = self.batch_from(Seqno(self.tree.size()), 0);
+        let mut filling = Self::empty_batch(Seqno(self.tree.size()), self.view, 0);
         // Taken while the batch was full. Still counted by the queue, so bounded.
         let mut backlog = VecDeque::new();
         let mut log_free = true;
@@ -181,6 +184,13 @@ impl Executor {
             }
         };
         let writes = tx.into_writes();
+        let is_private = |write: &ledger::write_set::Write| write.table.domain() == Domain::Private;
+        if writes.iter().any(is_private) && !self.secrets.is_complete() {
+            // What is private is not there to be seen, so it must not be written.
+            let why = "the ledger is being recovered: nothing private can be written before the \
+                       members gave their shares";
+            return Err(Rejection::Conflict(why.to_owned()));
+        }
         self.state.apply(id.seqno, &writes);
         self.append(batch, id, writes, claims);
         self.executed.store(id.seqno.0, Ordering::Release);
@@ -201,12 +211,13 @@ impl Executor {
     fn close(&mut self, filling: &mut Filling) -> Closed {
         let began = Instant::now();
         let id = TxId::new(self.view, Seqno(self.tree.size()));
-        let next = self.batch_from(id.seqno.next(), filling.batch.bytes.len());
+        let bytes = filling.batch.bytes.len();
+        let empty = Self::empty_batch(id.seqno.next(), self.view, bytes);
         let Filling {
             mut batch,
             waiting,
             callers,
-        } = std::mem::replace(filling, next);
+        } = std::mem::replace(filling, empty);
         self.pace.closed(callers);
         let signed = self.signer.sign(id, &self.tree);
         self.metrics
@@ -214,15 +225,21 @@ impl Executor {
             .observe(began.elapsed().as_secs_f64());
         self.append(&mut batch, id, signed.to_writes(), Digest::ZERO);
         self.executed.store(id.seqno.0, Ordering::Release);
+        self.secret = self.secret_from(id.seqno.next());
         Closed { batch, waiting }
+    }
+
+    /// The secret of a batch that begins here.
+    fn secret_from(&self, first: Seqno) -> Arc<LedgerSecret> {
+        self.secrets.at(first).expect("the newest secret is known")
     }
 
     /// An empty batch, with room for as many bytes as the last one had: growing it step by step
     /// would copy it each time.
-    fn batch_from(&self, first: Seqno, last_bytes: usize) -> Filling {
+    fn empty_batch(first: Seqno, view: View, last_bytes: usize) -> Filling {
         let batch = Batch {
             first,
-            view: self.view,
+            view,
             bytes: Vec::with_capacity(last_bytes + last_bytes / 4),
             entries: Vec::new(),
             writes: Vec::new(),

@@ -14,8 +14,8 @@ use rcgen::{
     KeyUsagePurpose, PKCS_ECDSA_P384_SHA384, PublicKeyData, SubjectPublicKeyInfo,
 };
 use time::{Duration, OffsetDateTime};
-use verify::Digest;
 use verify::key::prehashed_for_p384;
+use verify::{Digest, Seqno};
 use zeroize::Zeroizing;
 
 use crate::platform::Secrets;
@@ -55,15 +55,25 @@ pub enum IdentityError {
 /// # Errors
 /// No random numbers.
 pub fn draw_secrets() -> Result<Secrets, IdentityError> {
-    let mut ledger_secret = Zeroizing::new([0; 32]);
-    SystemRandom::new()
-        .fill(&mut *ledger_secret)
-        .map_err(|_| IdentityError::Random)?;
+    let ledger_secret = draw_secret()?;
     Ok(Secrets {
-        ledger_secret,
+        state_secret: ledger_secret.clone(),
+        ledger_secrets: vec![(Seqno::FIRST, ledger_secret)],
         service_key: draw_key()?,
         node_key: draw_key()?,
     })
+}
+
+/// 32 random bytes.
+///
+/// # Errors
+/// No random numbers.
+pub fn draw_secret() -> Result<Zeroizing<[u8; 32]>, IdentityError> {
+    let mut secret = Zeroizing::new([0; 32]);
+    SystemRandom::new()
+        .fill(&mut *secret)
+        .map_err(|_| IdentityError::Random)?;
+    Ok(secret)
 }
 
 /// A new P-384 private key, PKCS#8 DER.
@@ -80,10 +90,22 @@ pub fn draw_key() -> Result<Zeroizing<Vec<u8>>, IdentityError> {
 /// # Errors
 /// The key is none.
 pub fn service_cert(service_key: &[u8], now: OffsetDateTime) -> Result<String, IdentityError> {
+    renewed_service_cert(service_key, now, SERVICE_VALIDITY)
+}
+
+/// The service's self-signed certificate, valid for so long, PEM.
+///
+/// # Errors
+/// The key is none.
+pub fn renewed_service_cert(
+    service_key: &[u8],
+    now: OffsetDateTime,
+    validity: Duration,
+) -> Result<String, IdentityError> {
     let key = key_pair(service_key, "service")?;
     let mut params = service_params();
     params.not_before = now - BACKDATED;
-    params.not_after = now + SERVICE_VALIDITY;
+    params.not_after = now + validity;
     let cert = params
         .self_signed(&key)
         .map_err(|source| IdentityError::Certificate {
@@ -145,6 +167,31 @@ pub fn endorse_node(
     let key = SubjectPublicKeyInfo::from_der(public_key)
         .map_err(|_| IdentityError::Key { what: "node" })?;
     Ok(params.signed_by(&key, &issuer).map_err(failed)?.pem())
+}
+
+/// A certificate for the key of the service before this one (SubjectPublicKeyInfo, DER), endorsed by
+/// this one: what leads from its receipts to this service. PEM.
+///
+/// # Errors
+/// A key is none.
+pub fn endorse_earlier_service(
+    service_key: &[u8],
+    earlier: &[u8],
+    now: OffsetDateTime,
+) -> Result<String, IdentityError> {
+    let issuer = Issuer::new(service_params(), key_pair(service_key, "service")?);
+    let mut params = service_params();
+    params.use_authority_key_identifier_extension = true;
+    params.not_before = now - BACKDATED;
+    params.not_after = now + SERVICE_VALIDITY;
+    let key = SubjectPublicKeyInfo::from_der(earlier)
+        .map_err(|_| IdentityError::Key { what: "service" })?;
+    let cert = params.signed_by(&key, &issuer);
+    let cert = cert.map_err(|source| IdentityError::Certificate {
+        what: "service",
+        source,
+    })?;
+    Ok(cert.pem())
 }
 
 /// The public half of a private key (PKCS#8 DER), as SubjectPublicKeyInfo in DER.

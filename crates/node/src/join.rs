@@ -14,7 +14,7 @@ use rustls::crypto::aws_lc_rs::hpke::DH_KEM_P384_HKDF_SHA384_AES_256;
 use rustls::crypto::hpke::{EncapsulatedSecret, Hpke, HpkePrivateKey, HpkePublicKey};
 use serde::{Deserialize, Serialize};
 use store::durable::write_atomically;
-use verify::{Cert, Digest};
+use verify::{Cert, Digest, Seqno};
 use zeroize::Zeroizing;
 
 use crate::config::NodeConfig;
@@ -95,7 +95,17 @@ pub struct Sealed {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Grant {
+    /// The first ledger secret, base64.
     pub(crate) ledger_secret: String,
+    /// Those after it, each with the first seqno that it is valid for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) later_secrets: Vec<(u64, String)>,
+    /// What the nodes keep their state under, where that is another than the first; base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) state_secret: Option<String>,
+    /// The services before this one, whose nodes signed the first part of the ledger; PEM.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) earlier_services: Vec<String>,
     pub(crate) service_key: String,
     pub(crate) service_cert: String,
     pub(crate) node_cert: String,
@@ -107,6 +117,8 @@ pub(crate) struct Grant {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Admitted {
     pub(crate) service_cert: String,
+    #[serde(default)]
+    pub(crate) earlier_services: Vec<String>,
     pub(crate) node_cert: String,
     pub(crate) visibility: Visibility,
     pub(crate) peer_address: String,
@@ -259,18 +271,27 @@ impl Joining {
                 .map(Zeroizing::new)
                 .map_err(|_| JoinError::Answer("a secret is not base64"))
         };
-        let secret = decode(&grant.ledger_secret)?;
-        let secret: [u8; 32] = secret
-            .as_slice()
-            .try_into()
-            .map_err(|_| JoinError::Answer("the ledger secret does not have 32 bytes"))?;
+        let secret = |text: &str| {
+            let secret: [u8; 32] = decode(text)?
+                .as_slice()
+                .try_into()
+                .map_err(|_| JoinError::Answer("a ledger secret does not have 32 bytes"))?;
+            Ok::<_, JoinError>(Zeroizing::new(secret))
+        };
+        let first = secret(&grant.ledger_secret)?;
+        let mut ledger_secrets = vec![(Seqno::FIRST, first.clone())];
+        for (from, text) in &grant.later_secrets {
+            ledger_secrets.push((Seqno(*from), secret(text)?));
+        }
         let secrets = Secrets {
-            ledger_secret: Zeroizing::new(secret),
+            ledger_secrets,
+            state_secret: grant.state_secret.as_deref().map_or(Ok(first), secret)?,
             service_key: decode(&grant.service_key)?,
             node_key: self.node_key.clone(),
         };
         let admitted = Admitted {
             service_cert: grant.service_cert,
+            earlier_services: grant.earlier_services,
             node_cert: grant.node_cert,
             visibility: grant.visibility,
             peer_address: self.request.peer_address.clone(),

@@ -1,12 +1,12 @@
 //! The handle of a running node.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ledger::entries::{EntryLimits, Visibility};
-use ledger::{LedgerSecret, Rejection, State, Transaction, nodes};
+use ledger::{LedgerSecret, LedgerSecrets, Rejection, State, Transaction, nodes};
 use store::Reader;
 use tokio::sync::{oneshot, watch};
 use verify::{Cert, Seqno, TxId, TxStatus, View};
@@ -19,6 +19,7 @@ use crate::cosigning::Cosigning;
 use crate::limits::GovernedLimits;
 use crate::metrics::Metrics;
 use crate::platform;
+use crate::reads::ReadError;
 use crate::receipts::CoseRoots;
 use crate::signer::RootSigner;
 use crate::start::{StartError, start};
@@ -32,9 +33,12 @@ pub struct Node {
     pub(crate) service_cert: String,
     pub(crate) node_cert_pem: String,
     pub(crate) node_cert: Cert,
+    /// What the state is kept under; the same at all nodes, so that snapshots are.
+    pub(crate) state_secret: Zeroizing<[u8; 32]>,
     pub(crate) tls_key: Zeroizing<Vec<u8>>,
     pub(crate) service_key: Zeroizing<Vec<u8>>,
-    pub(crate) secret: Arc<LedgerSecret>,
+    pub(crate) secrets: Arc<LedgerSecrets>,
+    pub(crate) restoring: Arc<AtomicBool>,
     pub(crate) reader: Arc<Reader>,
     pub(crate) queue: Arc<Queue>,
     pub(crate) committed: watch::Receiver<TxId>,
@@ -301,8 +305,15 @@ impl Node {
         &self.reader
     }
 
-    pub(crate) fn secret(&self) -> &LedgerSecret {
-        &self.secret
+    /// Whether the ledger can be read from its first entry on. After a disaster it cannot until
+    /// enough members gave their shares; until then nothing private is read or written.
+    pub fn is_complete(&self) -> bool {
+        self.secrets.is_complete()
+    }
+
+    /// The ledger secret of the entry at `seqno`.
+    pub(crate) fn secret_of(&self, seqno: Seqno) -> Result<Arc<LedgerSecret>, ReadError> {
+        self.secrets.at(seqno).ok_or(ReadError::NotRecovered(seqno))
     }
 }
 

@@ -1,12 +1,12 @@
 //! What a node consists of, alone or among others.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 
-use ledger::LedgerSecret;
+use ledger::LedgerSecrets;
 use store::{Reader, Store};
 use tokio::sync::watch;
-use verify::{Cert, Frontier, TxId, View};
+use verify::{Cert, Frontier, Seqno, TxId, View};
 use zeroize::Zeroizing;
 
 use crate::commit::Publisher;
@@ -29,7 +29,9 @@ use crate::submit::Queue;
 
 /// The parts.
 pub(crate) struct Parts {
-    pub(crate) secret: Arc<LedgerSecret>,
+    pub(crate) secrets: Arc<LedgerSecrets>,
+    /// What was private before a disaster is being read again.
+    pub(crate) restoring: Arc<AtomicBool>,
     pub(crate) reader: Arc<Reader>,
     pub(crate) queue: Arc<Queue>,
     pub(crate) executed: Arc<AtomicU64>,
@@ -46,7 +48,7 @@ impl Parts {
     pub(crate) fn new(
         starting: &Starting<'_>,
         store: &Store,
-        secret: Arc<LedgerSecret>,
+        secrets: Arc<LedgerSecrets>,
         plan: &Plan,
     ) -> Result<Self, StartError> {
         let dir = &starting.config.dir;
@@ -60,7 +62,8 @@ impl Parts {
         let metrics = Metrics::default();
         let queue = Queue::new(starting.config.queue_entries, metrics.clone());
         Ok(Self {
-            secret,
+            secrets,
+            restoring: Arc::default(),
             executed: Arc::new(AtomicU64::new(reader.committed().seqno.0)),
             reader,
             queue: Arc::new(queue),
@@ -108,7 +111,11 @@ impl Parts {
     ) -> Result<Executor, StartError> {
         Ok(Executor {
             view,
-            secret: Arc::clone(&self.secret),
+            secret: self
+                .secrets
+                .at(Seqno(tree.size()))
+                .expect("the newest is known"),
+            secrets: Arc::clone(&self.secrets),
             state: Speculative::new(Arc::clone(&self.reader)),
             tree,
             signer: Signer {
@@ -146,8 +153,10 @@ impl Parts {
             node_cert_pem: plan.node_cert.clone(),
             node_cert,
             tls_key: self.node_key.clone(),
+            state_secret: starting.secrets.state_secret.clone(),
             service_key: starting.secrets.service_key.clone(),
-            secret: Arc::clone(&self.secret),
+            secrets: Arc::clone(&self.secrets),
+            restoring: Arc::clone(&self.restoring),
             reader: Arc::clone(&self.reader),
             queue: Arc::clone(&self.queue),
             committed,

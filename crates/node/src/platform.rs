@@ -3,6 +3,7 @@
 //! On confidential hardware they are sealed to the platform. The only platform here so far is
 //! `virtual`: no hardware, no protection but the file system's, and it says so wherever it can.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -10,9 +11,10 @@ use ::platform::{CollectFault, Collected, Linux, collect, collect_virtual};
 use attest::{Evidence, HexBytes, ReportData, report_data_for};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use ledger::secrets::KeptSecret;
 use serde::{Deserialize, Serialize};
 use store::durable::write_atomically;
-use verify::{Cert, Digest};
+use verify::{Cert, Digest, Seqno};
 use zeroize::Zeroizing;
 
 /// The name of the platform in evidence and in the ledger (CCF's name for it).
@@ -30,8 +32,11 @@ const SECRET_MODE: u32 = 0o600;
 
 /// What a node must know to go on after a restart.
 pub struct Secrets {
-    /// The ledger secret.
-    pub ledger_secret: Zeroizing<[u8; 32]>,
+    /// The ledger secrets, each with the first seqno that it is valid for, oldest first. After a
+    /// disaster the earliest are missing until the members gave their shares.
+    pub ledger_secrets: Vec<KeptSecret>,
+    /// What the nodes keep their state under. It never changes.
+    pub state_secret: Zeroizing<[u8; 32]>,
     /// The service's private key, PKCS#8 DER.
     pub service_key: Zeroizing<Vec<u8>>,
     /// The node's private key, PKCS#8 DER.
@@ -43,7 +48,14 @@ pub struct Secrets {
 struct File {
     warning: String,
     platform: String,
-    ledger_secret: String,
+    /// The ledger secret of a ledger that never had another one; the state's too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ledger_secret: Option<String>,
+    /// Where there are several, or the first is not known: by the first seqno of each.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    ledger_secrets: BTreeMap<u64, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    state_secret: Option<String>,
     service_key: String,
     node_key: String,
 }
@@ -105,13 +117,29 @@ pub fn load(dir: &Path) -> Result<Option<Secrets>, SecretsError> {
             .map(Zeroizing::new)
             .map_err(|_| damaged(what))
     };
-    let secret = decode(file.ledger_secret, "the ledger secret is not base64")?;
-    let secret: [u8; 32] = secret
-        .as_slice()
-        .try_into()
-        .map_err(|_| damaged("the ledger secret does not have 32 bytes"))?;
+    let secret = |text: String| {
+        let secret = decode(text, "a secret is not base64")?;
+        let secret: [u8; 32] = secret
+            .as_slice()
+            .try_into()
+            .map_err(|_| damaged("a secret does not have 32 bytes"))?;
+        Ok(Zeroizing::new(secret))
+    };
+    let mut ledger_secrets = Vec::new();
+    for (from, text) in file.ledger_secrets {
+        ledger_secrets.push((Seqno(from), secret(text)?));
+    }
+    if let Some(only) = file.ledger_secret {
+        ledger_secrets.insert(0, (Seqno::FIRST, secret(only)?));
+    }
+    let state_secret = match (file.state_secret, ledger_secrets.first()) {
+        (Some(own), _) => secret(own)?,
+        (None, Some((_, first))) => first.clone(),
+        (None, None) => return Err(damaged("it has no ledger secret")),
+    };
     Ok(Some(Secrets {
-        ledger_secret: Zeroizing::new(secret),
+        ledger_secrets,
+        state_secret,
         service_key: decode(file.service_key, "the service key is not base64")?,
         node_key: decode(file.node_key, "the node key is not base64")?,
     }))
@@ -123,10 +151,27 @@ pub fn load(dir: &Path) -> Result<Option<Secrets>, SecretsError> {
 /// The file cannot be written.
 pub fn save(dir: &Path, secrets: &Secrets) -> Result<(), SecretsError> {
     let path = dir.join(SECRETS_FILE);
+    let encoded = |secret: &Zeroizing<[u8; 32]>| STANDARD.encode(**secret);
+    let (ledger_secret, ledger_secrets, state_secret) = match secrets.ledger_secrets.as_slice() {
+        [(Seqno::FIRST, only)] if *only == secrets.state_secret => {
+            (Some(encoded(only)), BTreeMap::new(), None)
+        }
+        several => {
+            let several = several.iter();
+            let by_seqno = several.map(|(from, secret)| (from.0, encoded(secret)));
+            (
+                None,
+                by_seqno.collect(),
+                Some(encoded(&secrets.state_secret)),
+            )
+        }
+    };
     let file = File {
         warning: WARNING.to_owned(),
         platform: VIRTUAL.to_owned(),
-        ledger_secret: STANDARD.encode(*secrets.ledger_secret),
+        ledger_secret,
+        ledger_secrets,
+        state_secret,
         service_key: STANDARD.encode(&secrets.service_key),
         node_key: STANDARD.encode(&secrets.node_key),
     };
@@ -217,7 +262,8 @@ mod tests {
 
     fn secrets() -> Secrets {
         Secrets {
-            ledger_secret: Zeroizing::new([7; 32]),
+            ledger_secrets: vec![(Seqno::FIRST, Zeroizing::new([7; 32]))],
+            state_secret: Zeroizing::new([7; 32]),
             service_key: Zeroizing::new(vec![1, 2]),
             node_key: Zeroizing::new(vec![3]),
         }
@@ -229,7 +275,8 @@ mod tests {
         assert!(load(dir.path()).unwrap().is_none());
         save(dir.path(), &secrets()).unwrap();
         let back = load(dir.path()).unwrap().unwrap();
-        assert_eq!(*back.ledger_secret, [7; 32]);
+        assert_eq!(back.ledger_secrets, secrets().ledger_secrets);
+        assert_eq!(*back.state_secret, [7; 32]);
         assert_eq!(*back.node_key, [3]);
 
         let path = dir.path().join(SECRETS_FILE);
@@ -242,6 +289,19 @@ mod tests {
             load(dir.path()),
             Err(SecretsError::Exposed { mode: 0o640, .. })
         ));
+    }
+
+    #[test]
+    fn several_ledger_secrets_are_kept_each_with_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let several = Secrets {
+            ledger_secrets: vec![(Seqno(17), Zeroizing::new([8; 32]))],
+            ..secrets()
+        };
+        save(dir.path(), &several).unwrap();
+        let back = load(dir.path()).unwrap().unwrap();
+        assert_eq!(back.ledger_secrets, several.ledger_secrets);
+        assert_eq!(back.state_secret, several.state_secret);
     }
 
     #[test]

@@ -62,6 +62,12 @@ pub enum ReadError {
     /// The collection has no entry, or had none at that time.
     #[error("the collection {0:?} has no entry")]
     NoSuchCollection(String),
+    /// The ledger is being recovered from a disaster, and members have not given their shares yet. Ask
+    /// again when the service is open.
+    #[error(
+        "what was private at seqno {0} cannot be read before members have given their recovery shares"
+    )]
+    NotRecovered(Seqno),
     /// A file of this node is damaged. The operator must restore it; other nodes have it intact.
     #[error("this node's files are damaged: {0}")]
     Damaged(String),
@@ -199,7 +205,7 @@ impl Node {
         let bytes = entry_bytes(self.reader(), seqno)?;
         let damaged = |error| ReadError::Damaged(format!("the entry at seqno {seqno}: {error}"));
         let entry = Entry::parse(&bytes).map_err(damaged)?;
-        let writes = entry.writes(self.secret()).map_err(damaged)?;
+        let writes = entry.writes(&*self.secret_of(seqno)?).map_err(damaged)?;
         let value = UserEntry::from_writes(self.visibility(), writes);
         Ok(value.map(|value| Placed {
             id: entry.id,

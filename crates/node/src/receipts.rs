@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ledger::Entry;
 use ledger::entries::UserEntry;
+use ledger::recovery::{EarlierService, earlier_services};
 use ledger::signature::SignedRoot;
 use lru::LruCache;
 use verify::{
@@ -51,7 +52,8 @@ impl Node {
             let signed = self.signed_root(covering)?;
             let cert = self.signing_cert(&signed)?;
             let signature = signed.signature.clone();
-            let receipt = Receipt::of_root(cert, signed.root, signature, Vec::new());
+            let endorsements = self.endorsements(&signed)?;
+            let receipt = Receipt::of_root(cert, signed.root, signature, endorsements);
             return Ok(ReceiptDocument {
                 transaction_id: Some(id),
                 claims: None,
@@ -66,7 +68,8 @@ impl Node {
         } = self.parts(id, covering)?;
         let cert = self.signing_cert(&signed)?;
         let signature = signed.signature.clone();
-        let receipt = Receipt::new(cert, components, proof, signature, Vec::new());
+        let endorsements = self.endorsements(&signed)?;
+        let receipt = Receipt::new(cert, components, proof, signature, endorsements);
         Ok(ReceiptDocument {
             transaction_id: Some(id),
             claims,
@@ -107,20 +110,26 @@ impl Node {
                 "the proof of {id} does not lead to its root"
             )));
         }
+        let secret = self.secret_of(id.seqno)?;
+        let commit_evidence = secret.commit_evidence(id);
+        if Digest::of(commit_evidence.as_bytes()) != leaf.commit_evidence_digest {
+            // Its secret was lost in a disaster before anybody had a share of it.
+            return Err(ReadError::NotRecovered(id.seqno));
+        }
         let components = LeafComponents {
             write_set_digest: leaf.write_set_digest,
-            commit_evidence: self.secret().commit_evidence(id),
+            commit_evidence,
             claims_digest: leaf.claims_digest,
         };
         let claims = if leaf.claims_digest == Digest::ZERO {
             None
         } else {
-            let writes = entry.writes(self.secret()).map_err(damaged)?;
+            let writes = entry.writes(&secret).map_err(damaged)?;
             UserEntry::from_writes(self.visibility(), writes).map(|entry| {
                 vec![Claim::LedgerEntry {
                     collection_id: entry.collection,
                     contents: entry.contents,
-                    secret_key: self.secret().claims_key(id),
+                    secret_key: secret.claims_key(id),
                 }]
             })
         };
@@ -148,7 +157,10 @@ impl Node {
     /// The service's signature over a root: the one in the ledger, or one that is made now. The root
     /// is committed, so the service may vouch for it at any time.
     fn root_signature(&self, signed: &SignedRoot) -> Vec<u8> {
-        if let Some(recorded) = &signed.cose {
+        // What an earlier service signed, this one signs again: its receipts need no endorsement.
+        if let Some(recorded) = &signed.cose
+            && self.services_since(signed).is_empty()
+        {
             return recorded.clone();
         }
         let roots = &self.cose_roots.0;
@@ -159,6 +171,30 @@ impl Node {
                 self.service_signer.sign(signed.id, &signed.root)
             })
             .clone()
+    }
+
+    /// The services that followed each other after this root, but for the present one; none where the
+    /// present one signed it.
+    fn services_since(&self, signed: &SignedRoot) -> Vec<EarlierService> {
+        let mut services = earlier_services(self.state());
+        services
+            .retain(|service| service.endorsement.endorsement_epoch_end.seqno >= signed.id.seqno);
+        services
+    }
+
+    /// What leads from the service that endorsed the node which signed to the present one.
+    fn endorsements(&self, signed: &SignedRoot) -> Result<Vec<Cert>, ReadError> {
+        if signed.cert == self.node_cert() {
+            return Ok(Vec::new());
+        }
+        let services = self.services_since(signed).into_iter();
+        services
+            .map(|service| {
+                Cert::from_pem(&service.endorsed_cert).map_err(|error| {
+                    ReadError::Damaged(format!("the certificate of an earlier service: {error}"))
+                })
+            })
+            .collect()
     }
 
     /// The certificate of the node that signed: nearly always this node as it is now.

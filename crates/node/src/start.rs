@@ -10,13 +10,14 @@ use base64::engine::general_purpose::STANDARD;
 use ledger::entries::Visibility;
 use ledger::governance::{CONSTITUTION_TEXT, FoundingMember, actions};
 use ledger::nodes::{self, NodeRow, NodeStatus, PutNode};
+use ledger::recovery::{EarlierService, Recover};
 use ledger::roles::ADMINISTRATOR;
 use ledger::service::{Create, Genesis, Open};
 use ledger::users::{Assign, AssignRoles};
-use ledger::{LedgerSecret, Rejection, State, Transaction, Tx, service};
+use ledger::{LedgerSecret, LedgerSecrets, Rejection, State, Transaction, Tx, service};
 use store::durable::write_atomically;
 use store::order::Order;
-use store::{Store, StoreOptions, Tail};
+use store::{Store, StoreOptions, StoreSecrets, Tail};
 use time::{Duration, OffsetDateTime};
 use verify::{Cert, Digest, View};
 
@@ -34,7 +35,7 @@ use crate::{alone, among};
 const RENEW_BEFORE: Duration = Duration::days(60);
 
 /// Holds the last view that was begun, so that none is ever begun twice.
-const VIEW_FILE: &str = "view";
+pub(crate) const VIEW_FILE: &str = "view";
 
 /// Why a node does not start. Nothing was changed, unless it says otherwise.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +54,8 @@ pub enum StartError {
     Secrets(#[from] SecretsError),
     /// Restore the secrets file from a backup; without it the private entries cannot be read.
     #[error(
-        "{dir} holds a ledger, but not its secrets ({file}); restore that file from a backup",
+        "{dir} holds a ledger, but not its secrets ({file}); restore that file from a backup, or \
+         where the secrets of all nodes are lost, recover the ledger with its members",
         file = platform::SECRETS_FILE
     )]
     SecretsMissing {
@@ -118,6 +120,8 @@ pub(crate) struct Starting<'a> {
     pub(crate) now: OffsetDateTime,
     /// Where other nodes reach this one.
     pub(crate) peer_address: Option<String>,
+    /// The service that is followed by a new one after a disaster; `None` at any other start.
+    pub(crate) recovers: Option<EarlierService>,
 }
 
 /// What a node starts with, and what it writes first.
@@ -132,7 +136,7 @@ pub(crate) fn start(config: &NodeConfig) -> Result<Node, StartError> {
     let dir = &config.dir;
     make_folder(dir)?;
     let secrets = secrets(dir)?;
-    let secret = Arc::new(LedgerSecret::new(*secrets.ledger_secret));
+    let ledger_secrets = Arc::new(LedgerSecrets::new(&secrets.ledger_secrets));
     let agreed = Order::exists(dir);
     if agreed && config.peers.is_none() {
         return Err(StartError::PartOfNetwork { dir: dir.clone() });
@@ -147,7 +151,7 @@ pub(crate) fn start(config: &NodeConfig) -> Result<Node, StartError> {
         },
         ..StoreOptions::default()
     };
-    let store = Store::open(dir, Arc::clone(&secret), options)?;
+    let store = Store::open(dir, store_secrets(&secrets, &ledger_secrets), options)?;
     let now = OffsetDateTime::now_utc();
     let starting = Starting {
         config,
@@ -155,10 +159,11 @@ pub(crate) fn start(config: &NodeConfig) -> Result<Node, StartError> {
         node_id: node_id(&secrets, now)?,
         now,
         peer_address: None,
+        recovers: None,
     };
     match &config.peers {
-        None => alone::start(&starting, store, secret),
-        Some(peers) => among::start(starting, peers, store, secret),
+        None => alone::start(&starting, store, ledger_secrets),
+        Some(peers) => among::start(starting, peers, store, ledger_secrets),
     }
 }
 
@@ -166,6 +171,9 @@ impl Starting<'_> {
     /// What to begin or to go on with.
     pub(crate) fn plan(&self, state: &dyn State, empty: bool) -> Result<Plan, StartError> {
         let dir = &self.config.dir;
+        if let Some(earlier) = &self.recovers {
+            return self.recover(state, earlier.clone());
+        }
         if let Some(row) = service::service(state) {
             return self.go_on(state, row.cert);
         }
@@ -221,6 +229,25 @@ impl Starting<'_> {
             service_cert,
             node_cert,
             first_writes,
+        })
+    }
+
+    /// A new service behind the one that was lost.
+    fn recover(&self, state: &dyn State, earlier: EarlierService) -> Result<Plan, StartError> {
+        let dir = &self.config.dir;
+        let genesis = service::genesis(state).ok_or_else(|| not_a_ledger(dir, "genesis row"))?;
+        let service_cert = identity::service_cert(&self.secrets.service_key, self.now)?;
+        let (node, node_cert) = self.new_node_row(&service_cert, None)?;
+        let recover = Recover {
+            service_cert: service_cert.clone(),
+            node,
+            earlier,
+        };
+        Ok(Plan {
+            visibility: genesis.visibility,
+            service_cert,
+            node_cert,
+            first_writes: vec![Box::new(recover)],
         })
     }
 
@@ -363,6 +390,14 @@ pub(crate) fn write_first(
     Ok(())
 }
 
+/// What the store needs of a node's secrets.
+pub(crate) fn store_secrets(secrets: &Secrets, ledger: &Arc<LedgerSecrets>) -> StoreSecrets {
+    StoreSecrets {
+        ledger: Arc::clone(ledger),
+        state: Arc::new(LedgerSecret::new(*secrets.state_secret)),
+    }
+}
+
 fn make_folder(dir: &Path) -> Result<(), StartError> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new()
@@ -427,7 +462,7 @@ pub(crate) fn begin_view(dir: &Path, committed: View) -> Result<View, StartError
     Ok(view)
 }
 
-fn node_id(secrets: &Secrets, now: OffsetDateTime) -> Result<String, StartError> {
+pub(crate) fn node_id(secrets: &Secrets, now: OffsetDateTime) -> Result<String, StartError> {
     let cert = identity::node_cert(secrets, &[], now)?;
     let cert = Cert::from_pem(&cert).map_err(|_| IdentityError::Key { what: "node" })?;
     Ok(cert.key_digest().to_string())

@@ -36,6 +36,8 @@ pub mod order;
 mod reader;
 mod recovery;
 mod replay;
+mod restore;
+mod secrets;
 mod state;
 mod store;
 mod trust;
@@ -44,4 +46,6 @@ pub use audit::{AuditError, AuditOptions, AuditReport, Progress, audit, audit_ea
 pub use batch::{BATCH_BYTES_MAX, Batch, BatchEntry};
 pub use error::{OpenError, ReadError, StoreError};
 pub use reader::Reader;
+pub use restore::RestoreError;
+pub use secrets::StoreSecrets;
 pub use store::{CHUNK_BYTES_MAX, Store, StoreOptions, Tail};

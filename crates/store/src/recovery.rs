@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use ledger::chunk::{CHUNK_HEADER_LEN, ChunkName};
 use ledger::entry::encode;
-use ledger::{Entry, LedgerSecret};
+use ledger::{Entry, LedgerSecret, LedgerSecrets};
 use verify::{Digest, Frontier, Seqno, TreeNode, View};
 
 use crate::batch::Batch;
@@ -28,6 +28,7 @@ use crate::replay::{
     FoundBatch, batch_at, entries_end, entry_at, positions_match, signature_entries_in,
     signed_roots_in,
 };
+use crate::secrets::StoreSecrets;
 use crate::state::{self, StateStore};
 use crate::store::{Appended, Folders, Recovered, Store, StoreOptions, Tail, index_and_apply};
 use crate::trust::Trust;
@@ -38,7 +39,7 @@ const HEAD: u64 = 64 << 10;
 
 pub(crate) fn open(
     folders: Folders,
-    secret: Arc<LedgerSecret>,
+    secrets: StoreSecrets,
     options: StoreOptions,
 ) -> Result<Store, OpenError> {
     for folder in [&folders.dir, &folders.ledger, &folders.index] {
@@ -58,7 +59,7 @@ pub(crate) fn open(
     let places = PlaceFile::open(path.clone()).map_err(OpenError::io("open", &path))?;
     let placed = places.last().map_err(OpenError::io("read", &path))?;
 
-    let state = open_state(&folders.state, &secret, options)?;
+    let state = open_state(&folders.state, &secrets.state, options)?;
     let state_failed = |source| OpenError::State {
         path: folders.state.clone(),
         source,
@@ -92,7 +93,7 @@ pub(crate) fn open(
     };
     let mut recovery = Recovery {
         reader: Arc::new(reader),
-        secret,
+        secrets: Arc::clone(&secrets.ledger),
         known,
         decided,
         frontier: Frontier::new(),
@@ -106,7 +107,6 @@ pub(crate) fn open(
     recovery.run(&names, from)?;
     let Recovery {
         reader,
-        secret,
         taken,
         chunks,
         replayed,
@@ -119,7 +119,7 @@ pub(crate) fn open(
         appended: taken.appended,
         undecided: taken.undecided,
     };
-    let mut store = Store::recovered(reader, secret, recovered, checkpoint, options, lock);
+    let mut store = Store::recovered(reader, secrets, recovered, checkpoint, options, lock);
     store.close_applied().map_err(wrapped)?;
     if replayed {
         store.checkpoint().map_err(wrapped)?;
@@ -156,7 +156,7 @@ struct Ready {
 
 struct Recovery {
     reader: Arc<Reader>,
-    secret: Arc<LedgerSecret>,
+    secrets: Arc<LedgerSecrets>,
     /// The last entry that is known to have been committed.
     known: Seqno,
     /// Batches that begin up to here are applied; those after it are kept apart.
@@ -307,6 +307,7 @@ impl Recovery {
                 remedy: REBUILD,
             });
         }
+        self.trust.signed(&signed);
         self.taken.frontier = frontier.clone();
         self.taken.view = signed.id.view;
         self.frontier = frontier;
@@ -415,15 +416,19 @@ impl Recovery {
             .verify(&batch.signed)
             .map_err(|error| error.to_string())?;
         let written = batch.slices(bytes).last().unwrap_or(&[]);
+        let Some(secret) = self.secrets.at(batch.last()) else {
+            // What it says was checked; its tag and its commit evidence nobody can check.
+            return Ok(());
+        };
         let encoded = Entry::parse(written).ok().and_then(|entry| {
-            let writes = entry.writes(&self.secret).ok()?;
+            let writes = entry.writes(&secret).ok()?;
             let mut encoded = Vec::with_capacity(written.len());
             encode(
                 &mut encoded,
                 entry.id,
                 &writes,
                 entry.claims_digest,
-                &self.secret,
+                &secret,
             );
             Some(encoded)
         });
@@ -452,7 +457,10 @@ impl Recovery {
         while let Ok(slice) = entry_at(&bytes, at) {
             at += slice.len();
             if let Ok(entry) = Entry::parse(slice) {
-                let evidence = self.secret.commit_evidence(entry.id);
+                let Some(secret) = self.secrets.at(entry.id.seqno) else {
+                    return Ok(());
+                };
+                let evidence = secret.commit_evidence(entry.id);
                 if entry.commit_evidence_digest == Digest::of(evidence.as_bytes()) {
                     return Ok(());
                 }
@@ -518,7 +526,7 @@ impl Recovery {
     fn take_over(&mut self, Ready { batch, bytes }: Ready) -> Result<(), OpenError> {
         // What a trusted node signed is not damaged, so this is another secret.
         let writes = batch
-            .writes(&bytes, &self.secret)
+            .writes(&bytes, &self.secrets)
             .map_err(|seqno| OpenError::WrongSecret { seqno })?;
         let offset = u32::try_from(batch.start).expect("a chunk is below 4 GiB");
         // A full disk may have taken a part of what is derived from a batch; only decided ones have

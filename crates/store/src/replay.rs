@@ -5,7 +5,7 @@ use ledger::entry::{HEADER_LEN, length_of};
 use ledger::signature::SignedRoot;
 use ledger::tables::{SIGNATURES, SINGLETON};
 use ledger::write_set::Domain;
-use ledger::{Entry, LedgerSecret, WriteSet};
+use ledger::{Entry, LedgerSecrets, WriteSet};
 use verify::{Digest, Frontier, Seqno, View};
 
 use crate::batch::BatchEntry;
@@ -34,22 +34,24 @@ impl FoundBatch {
         self.signed.id.seqno
     }
 
-    /// What its entries write, private parts too, given the bytes of its ledger file.
+    /// What its entries write, private parts too where their secret is known, given the bytes of its
+    /// ledger file.
     ///
     /// # Errors
     /// The seqno of the entry that does not open.
     pub(crate) fn writes(
         &self,
         file: &[u8],
-        secret: &LedgerSecret,
+        secrets: &LedgerSecrets,
     ) -> Result<Vec<WriteSet>, Seqno> {
         let entries = self.slices(file).zip(&self.public);
         let writes = entries.map(|(slice, public)| {
             let entry = Entry::parse(slice).expect("the batch was read from it");
-            if entry.has_private_part() {
-                entry.writes(secret).map_err(|_| entry.id.seqno)
-            } else {
-                Ok(public.clone())
+            match secrets.at(entry.id.seqno) {
+                Some(secret) if entry.has_private_part() => {
+                    entry.writes(&secret).map_err(|_| entry.id.seqno)
+                }
+                _ => Ok(public.clone()),
             }
         });
         writes.collect()

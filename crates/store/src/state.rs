@@ -25,7 +25,7 @@ use ledger::secret::TAG_LEN;
 use ledger::tables::Kept;
 use ledger::write_set::Domain;
 use ledger::{LedgerSecret, Table, WriteSet};
-use verify::{Seqno, View};
+use verify::{Seqno, TxId, View};
 
 const APPLIED: &[u8] = b"\0applied";
 const VIEW: &[u8] = b"\0view";
@@ -171,6 +171,52 @@ impl StateStore {
         let applied = first.0 + writes.len() as u64 - 1;
         batch.insert(&self.values, APPLIED, applied.to_be_bytes());
         batch.insert(&self.streams, APPLIED, applied.to_be_bytes());
+        batch.commit()
+    }
+
+    /// Takes over the private writes of these entries, which follow each other and whose public writes
+    /// are here already.
+    pub(crate) fn apply_private(&self, entries: &[(TxId, WriteSet)]) -> fjall::Result<()> {
+        let Some((first, _)) = entries.first() else {
+            return Ok(());
+        };
+        let mut batch = self.database.batch();
+        let mut streams = Streams::default();
+        for (id, writes) in entries {
+            let key = self.sealing_key(id.view.0);
+            // Counted over all writes, as in `apply`: the same value is sealed alike.
+            for (index, write) in (0u32..).zip(writes.iter()) {
+                if write.table.domain() == Domain::Public {
+                    continue;
+                }
+                match (write.table.kept(), &write.value) {
+                    (Kept::InLedger, _) => {}
+                    (Kept::Stream, _) => streams.add(&write.table, &write.key, id.seqno.0),
+                    (Kept::Value, None) => {
+                        batch.remove(&self.values, self.value_key(&write.table, &write.key));
+                    }
+                    (Kept::Value, Some(value)) => {
+                        let place = self.value_key(&write.table, &write.key);
+                        let place_in_ledger = [id.view.0, id.seqno.0];
+                        let sealed = seal(
+                            &key,
+                            &write.table,
+                            place_in_ledger,
+                            index,
+                            &write.key,
+                            value,
+                        );
+                        batch.insert(&self.values, place, sealed);
+                    }
+                }
+            }
+        }
+        for (stream, seqnos) in streams.lists {
+            let mut key = [0; NAME_LEN + 8];
+            key[..NAME_LEN].copy_from_slice(&self.stream_name(stream.0, stream.1));
+            key[NAME_LEN..].copy_from_slice(&first.seqno.0.to_be_bytes());
+            batch.insert(&self.streams, key, deltas(first.seqno.0, &seqnos));
+        }
         batch.commit()
     }
 

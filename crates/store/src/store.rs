@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ledger::LedgerSecret;
 use ledger::chunk::ChunkName;
 use ledger::signature::SignedRoot;
 use verify::{Digest, Frontier, Seqno, View};
@@ -18,6 +17,7 @@ use crate::lock::FolderLock;
 use crate::reader::Reader;
 use crate::recovery;
 use crate::replay::batch_at;
+use crate::secrets::StoreSecrets;
 
 /// What an operator may choose.
 #[derive(Debug, Clone, Copy)]
@@ -87,7 +87,7 @@ pub(crate) struct Recovered {
 #[derive(Debug)]
 pub struct Store {
     pub(crate) reader: Arc<Reader>,
-    secret: Arc<LedgerSecret>,
+    secrets: StoreSecrets,
     frontier: Frontier,
     /// Of the last batch appended.
     view: View,
@@ -136,15 +136,15 @@ impl Store {
     /// See [`OpenError`]. Nothing is served from a ledger that is damaged.
     pub fn open(
         dir: &Path,
-        secret: Arc<LedgerSecret>,
+        secrets: impl Into<StoreSecrets>,
         options: StoreOptions,
     ) -> Result<Self, OpenError> {
-        recovery::open(Folders::under(dir), secret, options)
+        recovery::open(Folders::under(dir), secrets.into(), options)
     }
 
     pub(crate) fn recovered(
         reader: Arc<Reader>,
-        secret: Arc<LedgerSecret>,
+        secrets: StoreSecrets,
         recovered: Recovered,
         checkpoint: CheckpointFile,
         options: StoreOptions,
@@ -159,7 +159,7 @@ impl Store {
         } = recovered;
         Self {
             reader,
-            secret,
+            secrets,
             frontier,
             view,
             chunk: chunks.pop_back(),
@@ -206,7 +206,11 @@ impl Store {
         if found.end != bytes.len() {
             return Err("more follows its signature entry".to_owned());
         }
-        let writes = found.writes(&bytes, &self.secret).map_err(|seqno| {
+        let secrets = &self.secrets.ledger;
+        if secrets.at(found.first).is_none() {
+            return Err("its ledger secret is not known here".to_owned());
+        }
+        let writes = found.writes(&bytes, secrets).map_err(|seqno| {
             format!("entry {seqno} was sealed under another ledger secret, or changed")
         })?;
         let batch = Batch {

@@ -1,12 +1,18 @@
 //! Whose signature over a root counts: what the public tables say about service and nodes.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use ledger::WriteSet;
+use ledger::recovery::{EndorsementRow, RECOVERING, WAITING_FOR_SHARES};
 use ledger::signature::SignedRoot;
-use ledger::tables::{NODE_CERTS, NODES, SERVICE, SINGLETON};
+use ledger::tables::{NODE_CERTS, NODES, SERVICE, SERVICE_ENDORSEMENT, SINGLETON};
 use verify::cert::Cert;
+use verify::cose::verify_endorsements;
 use verify::key::PublicKey;
+use verify::{Digest, TxId};
 
 use crate::state::StateStore;
 
@@ -17,8 +23,10 @@ pub(crate) enum Untrusted {
     NoService,
     #[error("the row of the service is not readable")]
     ServiceRow,
-    #[error("the service changed its certificate")]
+    #[error("the service changed its certificate and says nothing about the one before it")]
     OtherService,
+    #[error("the service does not rightly endorse the one before it: {0}")]
+    Endorsement(String),
     #[error("the service went from {from} to {to}")]
     Status { from: String, to: String },
     #[error("the row of node {0} is not readable")]
@@ -40,6 +48,8 @@ pub(crate) struct Trust {
     nodes: HashSet<String>,
     /// The last certificate of each node that was found good, with its key.
     keys: HashMap<String, (String, PublicKey)>,
+    /// The last root that was signed, and where: what a service that follows this one endorses.
+    last: Option<(TxId, Digest)>,
 }
 
 #[derive(Debug)]
@@ -71,7 +81,9 @@ impl Trust {
                 .map_err(|error| error.to_string())?;
         }
         if let Some(row) = state.value(&SERVICE, &SINGLETON).map_err(read)? {
-            trust.service(&row).map_err(|error| error.to_string())?;
+            trust
+                .service(&row, None)
+                .map_err(|error| error.to_string())?;
         }
         Ok(trust)
     }
@@ -80,7 +92,12 @@ impl Trust {
     pub(crate) fn observe(&mut self, writes: &WriteSet) -> Result<(), Untrusted> {
         // The service first: it stands behind the certificates of its nodes in the same entry.
         for write in writes.iter().filter(|write| write.table == SERVICE) {
-            self.service(write.value.as_deref().ok_or(Untrusted::ServiceRow)?)?;
+            let row = write.value.as_deref().ok_or(Untrusted::ServiceRow)?;
+            let endorsement = writes.written(&SERVICE_ENDORSEMENT, &SINGLETON);
+            self.service(row, endorsement.flatten())?;
+        }
+        if let Ok(Some(signed)) = SignedRoot::from_writes(writes) {
+            self.signed(&signed);
         }
         for write in writes.iter() {
             if write.table == NODES {
@@ -91,6 +108,11 @@ impl Trust {
             }
         }
         Ok(())
+    }
+
+    /// Remembers the last root that was signed.
+    pub(crate) fn signed(&mut self, signed: &SignedRoot) {
+        self.last = Some((signed.id, signed.root));
     }
 
     /// The service's certificate, once an entry said what it is.
@@ -171,15 +193,28 @@ impl Trust {
         Ok(())
     }
 
-    fn service(&mut self, row: &[u8]) -> Result<(), Untrusted> {
+    /// Takes over what the service says about itself. `endorsement` is what the same entry says about
+    /// the service before it.
+    fn service(&mut self, row: &[u8], endorsement: Option<&[u8]>) -> Result<(), Untrusted> {
         let row: ServiceRow = serde_json::from_slice(row).map_err(|_| Untrusted::ServiceRow)?;
         let cert = Cert::from_pem(&row.cert).map_err(|_| Untrusted::ServiceRow)?;
         if let Some(before) = &self.service {
-            if before.cert != cert {
-                return Err(Untrusted::OtherService);
-            }
+            let same_key = before.cert.key_digest() == cert.key_digest();
             let (from, to) = (before.status.as_str(), row.status.as_str());
-            if from != to && (from, to) != ("Opening", "Open") {
+            if !same_key {
+                let endorsement = endorsement.ok_or(Untrusted::OtherService)?;
+                self.follows(&before.cert, &cert, endorsement)?;
+                // Its nodes have to be endorsed anew.
+                self.keys.clear();
+            }
+            let allowed = match (same_key, from, to) {
+                (false, _, RECOVERING)
+                | (true, "Opening", "Open")
+                | (true, RECOVERING, WAITING_FOR_SHARES)
+                | (true, WAITING_FOR_SHARES, "Open") => true,
+                (same_key, from, to) => same_key && from == to,
+            };
+            if !allowed {
                 return Err(Untrusted::Status {
                     from: from.to_owned(),
                     to: to.to_owned(),
@@ -190,6 +225,31 @@ impl Trust {
             cert,
             status: row.status,
         });
+        Ok(())
+    }
+
+    /// Checks that a new service endorses the one before it, for all that it signed.
+    fn follows(&self, before: &Cert, after: &Cert, row: &[u8]) -> Result<(), Untrusted> {
+        let wrong = |why: &str| Untrusted::Endorsement(why.to_owned());
+        let row: EndorsementRow =
+            serde_json::from_slice(row).map_err(|_| wrong("its row is not readable"))?;
+        let message = STANDARD
+            .decode(&row.endorsement)
+            .map_err(|_| wrong("it is not base64"))?;
+        let chain = verify_endorsements(&after.public_key(), &[message], |_| {
+            ControlFlow::Continue(())
+        });
+        let chain = chain.map_err(|error| Untrusted::Endorsement(error.to_string()))?;
+        let [endorsement] = chain.as_slice() else {
+            return Err(wrong("it is not one"));
+        };
+        if endorsement.key != before.public_key() {
+            return Err(wrong("it is of another service"));
+        }
+        let signed = endorsement.end.zip(endorsement.end_root);
+        if signed.is_none() || signed != self.last {
+            return Err(wrong("it does not end with the last root before it"));
+        }
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod members;
 pub(crate) mod proposals;
+pub(crate) mod recovery;
 pub(crate) mod service;
 mod signed;
 

@@ -11,13 +11,13 @@ use verify::{Cert, CoseAlgorithm};
 use crate::support::{AUDIENCE, Caller, Front, Issuer, Reply, now, send};
 
 /// Somebody who signs.
-struct Member {
-    cert: Cert,
+pub(crate) struct Member {
+    pub(crate) cert: Cert,
     key: EcdsaKeyPair,
 }
 
 impl Member {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
         let mut params = rcgen::CertificateParams::default();
         params
@@ -31,7 +31,7 @@ impl Member {
         }
     }
 
-    fn id(&self) -> MemberId {
+    pub(crate) fn id(&self) -> MemberId {
         self.cert.fingerprint()
     }
 
@@ -39,7 +39,12 @@ impl Member {
         FoundingMember::active(&self.cert.to_pem(), None, json!({ "name": name })).unwrap()
     }
 
-    fn sign(&self, kind: MessageType, proposal: Option<ProposalId>, payload: &Value) -> Vec<u8> {
+    pub(crate) fn sign(
+        &self,
+        kind: MessageType,
+        proposal: Option<ProposalId>,
+        payload: &Value,
+    ) -> Vec<u8> {
         self.sign_as(self.id(), kind, now(), proposal, payload)
     }
 
@@ -67,10 +72,10 @@ impl Member {
 }
 
 /// A ledger with three members, and a caller without credentials.
-struct Consortium {
-    front: Front,
-    anybody: Caller,
-    members: Vec<Member>,
+pub(crate) struct Consortium {
+    pub(crate) front: Front,
+    pub(crate) anybody: Caller,
+    pub(crate) members: Vec<Member>,
 }
 
 impl Consortium {
@@ -85,12 +90,12 @@ impl Consortium {
         }
     }
 
-    async fn get(&self, path: &str) -> Reply {
+    pub(crate) async fn get(&self, path: &str) -> Reply {
         let path = format!("/gov/{path}?api-version=2024-07-01");
         self.anybody.get(&path).await
     }
 
-    async fn post(&self, path: &str, message: Vec<u8>) -> Reply {
+    pub(crate) async fn post(&self, path: &str, message: Vec<u8>) -> Reply {
         let path = format!("/gov/{path}?api-version=2024-07-01");
         let request = self.anybody.request(Method::POST, &path).body(message);
         send(request.header("content-type", "application/cose")).await
@@ -117,7 +122,7 @@ impl Consortium {
     }
 
     /// Two of three accept it.
-    async fn decide(&self, actions: Value) -> ProposalId {
+    pub(crate) async fn decide(&self, actions: Value) -> ProposalId {
         let (id, reply) = self.propose(0, actions).await;
         assert_eq!(reply.is(200).json()["proposalState"], "Open");
         self.vote(0, id, true).await.is(200);

@@ -5,6 +5,7 @@ mod auth;
 mod entries;
 mod gov;
 mod node_api;
+mod recovery;
 mod server;
 mod streams;
 mod support;

@@ -132,7 +132,7 @@ pub(crate) fn folders(dir: &Path) -> (PathBuf, Option<PathBuf>) {
 }
 
 /// A bar of the bytes checked; invisible where standard error is no terminal.
-fn progress() -> ProgressBar {
+pub(super) fn progress() -> ProgressBar {
     let template = "{bar:30.cyan/dim} {bytes}/{total_bytes}  {msg} entries  {eta} left";
     let style = ProgressStyle::with_template(template).expect("the template is well formed");
     ProgressBar::new(0).with_style(style)

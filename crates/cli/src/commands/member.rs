@@ -16,6 +16,7 @@ use serde::Serialize;
 use verify::Cert;
 
 use super::block_on;
+use super::share::RecoveryShare;
 use crate::connection::ConnectionArgs;
 use crate::out::{self, bold, faint, good, say, warning};
 use crate::report::Failure;
@@ -27,6 +28,7 @@ pub(crate) enum Member {
     Keygen(Keygen),
     List(List),
     Ack(Ack),
+    RecoveryShare(RecoveryShare),
 }
 
 impl Member {
@@ -35,6 +37,7 @@ impl Member {
             Self::Keygen(keygen) => keygen.run(),
             Self::List(list) => list.run(),
             Self::Ack(ack) => ack.run(),
+            Self::RecoveryShare(share) => share.run(),
         }?;
         Ok(ExitCode::SUCCESS)
     }

@@ -9,6 +9,8 @@ pub(crate) mod member;
 pub(crate) mod node;
 pub(crate) mod proposal;
 pub(crate) mod receipt;
+pub(crate) mod recover;
+mod share;
 mod story;
 pub(crate) mod up;
 pub(crate) mod user;
@@ -37,6 +39,7 @@ impl Command {
         match self {
             Self::Up(up) => up.run(),
             Self::Demo(demo) => demo.run(),
+            Self::Recover(recover) => recover.run(),
             Self::Entry(entry) => entry.run(),
             Self::Receipt(receipt) => receipt.run(),
             Self::Verify(verify) => verify.run(),

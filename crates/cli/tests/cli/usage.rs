@@ -36,6 +36,8 @@ fn every_command_has_an_example() {
         "entry watch",
         "receipt get",
         "verify",
+        "recover",
+        "member recovery-share",
         "ledger audit",
         "ledger identity",
         "user list",

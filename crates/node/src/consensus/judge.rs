@@ -13,16 +13,18 @@ const CHECK_EVERY: Duration = Duration::from_millis(100);
 
 /// Remembers who signs.
 pub(crate) struct Judge {
-    service: Cert,
+    /// The service, and those before it.
+    services: Vec<Cert>,
     signer: Option<(String, PublicKey)>,
     checked: Option<(View, Instant)>,
 }
 
 impl Judge {
-    /// Believes nodes that this service endorses.
-    pub(crate) const fn new(service: Cert) -> Self {
+    /// Believes nodes that one of these services endorses: the present one, and for a node that
+    /// fetches the ledger from its beginning, those before it.
+    pub(crate) const fn new(services: Vec<Cert>) -> Self {
         Self {
-            service,
+            services,
             signer: None,
             checked: None,
         }
@@ -37,7 +39,9 @@ impl Judge {
         if !known {
             let cert = Cert::from_pem(&signed.cert)
                 .map_err(|error| format!("the certificate of its node: {error}"))?;
-            if cert.key_digest().to_string() != signed.node || !cert.is_signed_by(&self.service) {
+            let mut services = self.services.iter();
+            let endorsed = services.any(|service| cert.is_signed_by(service));
+            if cert.key_digest().to_string() != signed.node || !endorsed {
                 return Err(format!(
                     "node {} is not endorsed by the service",
                     signed.node

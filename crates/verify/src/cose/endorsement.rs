@@ -8,8 +8,8 @@ use std::ops::ControlFlow;
 
 use minicbor::decode::Decoder;
 
-use super::header::{ALG, CCF, CRIT};
-use super::message::{Label, Sign1, end, malformed, map, once, sig_structure};
+use super::header::{ALG, CCF, CRIT, CWT_CLAIMS, CWT_ISSUED_AT};
+use super::message::{COSE_SIGN1, Label, Sign1, encoded, end, malformed, map, once, sig_structure};
 use crate::digest::Digest;
 use crate::error::ReceiptError;
 use crate::key::{CoseAlgorithm, PublicKey};
@@ -116,6 +116,42 @@ impl Endorsement {
     }
 }
 
+/// The protected header of an endorsement: what a service says about the one before it.
+pub fn endorsement_header(
+    alg: i64,
+    issued_at: i64,
+    begin: TxId,
+    end: TxId,
+    end_root: &Digest,
+) -> Vec<u8> {
+    encoded(|e| {
+        e.map(3)?.i64(ALG)?.i64(alg)?;
+        e.i64(CWT_CLAIMS)?
+            .map(1)?
+            .i64(CWT_ISSUED_AT)?
+            .i64(issued_at)?;
+        e.str(CCF)?.map(3)?;
+        e.str("epoch.start.txid")?.str(&begin.to_string())?;
+        e.str("epoch.end.txid")?.str(&end.to_string())?;
+        e.str("epoch.end.merkle.root")?.bytes(end_root.as_bytes())?;
+        Ok(())
+    })
+}
+
+/// What is signed in an endorsement of the key `earlier` (SubjectPublicKeyInfo, DER).
+pub fn endorsement_to_be_signed(protected: &[u8], earlier: &[u8]) -> Vec<u8> {
+    sig_structure(protected, earlier)
+}
+
+/// The endorsement of the key `earlier`. The signature is `r || s`, by the key that follows it.
+pub fn endorsement(protected: &[u8], earlier: &[u8], signature: &[u8]) -> Vec<u8> {
+    encoded(|e| {
+        e.tag(COSE_SIGN1)?.array(4)?.bytes(protected)?;
+        e.map(0)?.bytes(earlier)?.bytes(signature)?;
+        Ok(())
+    })
+}
+
 fn tx_id(d: &mut Decoder<'_>) -> Result<TxId, ReceiptError> {
     d.str()?
         .parse()
@@ -162,7 +198,6 @@ mod tests {
     use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 
     use super::*;
-    use crate::cose::message::{COSE_SIGN1, encoded};
     use crate::tx_id::{Seqno, View};
 
     fn pair() -> EcdsaKeyPair {
@@ -179,32 +214,11 @@ mod tests {
 
     /// `later` endorses `earlier`, which signed for this range.
     fn endorse(later: &EcdsaKeyPair, earlier: &EcdsaKeyPair, begin: TxId, end: TxId) -> Vec<u8> {
-        let protected = encoded(|e| {
-            e.map(3)?
-                .i64(1)?
-                .i64(-35)?
-                .i64(15)?
-                .map(1)?
-                .i64(6)?
-                .i64(1_700_000_000)?;
-            e.str("ccf.v1")?.map(3)?;
-            e.str("epoch.start.txid")?.str(&begin.to_string())?;
-            e.str("epoch.end.txid")?.str(&end.to_string())?;
-            e.str("epoch.end.merkle.root")?.bytes(&[7; 32])?;
-            Ok(())
-        });
+        let protected = endorsement_header(-35, 1_700_000_000, begin, end, &Digest([7; 32]));
         let payload = key(earlier).spki_der().to_vec();
-        let message = sig_structure(&protected, &payload);
+        let message = endorsement_to_be_signed(&protected, &payload);
         let signature = later.sign(&SystemRandom::new(), &message).unwrap();
-        encoded(|e| {
-            e.tag(COSE_SIGN1)?
-                .array(4)?
-                .bytes(&protected)?
-                .map(0)?
-                .bytes(&payload)?;
-            e.bytes(signature.as_ref())?;
-            Ok(())
-        })
+        endorsement(&protected, &payload, signature.as_ref())
     }
 
     fn all(_: &Endorsement) -> ControlFlow<()> {

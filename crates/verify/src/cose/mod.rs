@@ -21,7 +21,10 @@ use crate::merkle::{InclusionProof, Step};
 use crate::receipt::LeafComponents;
 use crate::tx_id::TxId;
 
-pub use endorsement::{Endorsement, EndorsementError, verify_endorsements};
+pub use endorsement::{
+    Endorsement, EndorsementError, endorsement, endorsement_header, endorsement_to_be_signed,
+    verify_endorsements,
+};
 pub use header::{RootHeader, verify_root_signature};
 pub use message::sig_structure;
 pub use read::CoseReceipt;

@@ -12,12 +12,13 @@ use crate::kv::{State, Tx};
 use crate::limits::{
     CONTENTS_BYTES_GOVERNED_MAX, RECOVERY_THRESHOLD_MAX, VALIDITY_DAYS_DEFAULT, VALIDITY_DAYS_MAX,
 };
+use crate::recovery::{RECOVERING, WAITING_FOR_SHARES};
 use crate::service;
-use crate::tables::{FEATURES, SERVICE_CONFIG, SINGLETON};
+use crate::tables::{FEATURES, PREVIOUS_SERVICE, SERVICE_CONFIG, SINGLETON};
 
 pub(super) fn transition_service_to_open(args: &mut Args<'_>) -> Parsed {
     let next = args.optional("next_service_identity", member_cert)?;
-    args.optional("previous_service_identity", member_cert)?;
+    let previous = args.optional("previous_service_identity", member_cert)?;
     Ok(Box::new(move |tx| {
         let row = service::service(tx).ok_or("there is no service to open")?;
         if let Some(next) = &next
@@ -31,9 +32,30 @@ pub(super) fn transition_service_to_open(args: &mut Args<'_>) -> Parsed {
                 service::put_status(tx, row, "Open");
                 Ok(())
             }
+            WAITING_FOR_SHARES => Ok(()),
+            RECOVERING => {
+                // Members say which service they give their shares to, and that it follows the one
+                // they know.
+                let recorded = previous_service(tx);
+                if next.is_none() || previous.is_none() || previous != recorded {
+                    return Err(
+                        "a recovered service is opened with its next_service_identity and with \
+                         the previous_service_identity that it follows"
+                            .to_owned(),
+                    );
+                }
+                service::put_status(tx, row, WAITING_FOR_SHARES);
+                Ok(())
+            }
             other => Err(format!("the service is {other} and cannot be opened so")),
         }
     }))
+}
+
+/// The service before the last recovery; `None` where there was none.
+pub fn previous_service(state: &dyn State) -> Option<verify::Cert> {
+    let pem: String = row(state, &PREVIOUS_SERVICE, &SINGLETON)?;
+    verify::Cert::from_pem(&pem).ok()
 }
 
 pub(super) fn assert_service_identity(args: &mut Args<'_>) -> Parsed {
@@ -256,8 +278,21 @@ mod tests {
         act(&mut state, "transition_service_to_open", open(&cert)).unwrap();
         assert_eq!(service::service(&state).unwrap().status, "Open");
         act(&mut state, "transition_service_to_open", Value::Null).unwrap();
-        let (mut state, _) = with_service("Recovering");
+        let (mut state, cert) = with_service(RECOVERING);
+        let before = other.clone();
+        state
+            .run(move |tx: &mut Tx<'_>| {
+                tx.put(PREVIOUS_SERVICE, SINGLETON, bytes(&before));
+                Ok(Digest::ZERO)
+            })
+            .unwrap();
         assert!(act(&mut state, "transition_service_to_open", Value::Null).is_err());
+        assert!(act(&mut state, "transition_service_to_open", open(&cert)).is_err());
+        let both = |previous: &str| json!({ "next_service_identity": cert, "previous_service_identity": previous });
+        assert!(act(&mut state, "transition_service_to_open", both(&cert)).is_err());
+        act(&mut state, "transition_service_to_open", both(&other)).unwrap();
+        let status = || service::service(&state).unwrap().status;
+        assert_eq!(status(), WAITING_FOR_SHARES, "members have to give shares");
         invalid("transition_service_to_open", open("x"));
     }
 

@@ -63,7 +63,8 @@ impl Common {
         let mut nodes: Vec<_> = (0..nodes)
             .map(|_| {
                 let secrets = Secrets {
-                    ledger_secret: founder.ledger_secret.clone(),
+                    ledger_secrets: founder.ledger_secrets.clone(),
+                    state_secret: founder.state_secret.clone(),
                     service_key: founder.service_key.clone(),
                     node_key: identity::draw_key().unwrap(),
                 };
@@ -81,7 +82,7 @@ impl Common {
             random: Mutex::new(Random(!seed)),
             nodes,
             service,
-            ledger_secret: Arc::new(LedgerSecret::new(*founder.ledger_secret)),
+            ledger_secret: Arc::new(LedgerSecret::new(*founder.state_secret)),
         };
         let ids = (0..common.nodes.len()).map(|at| common.id(at)).collect();
         *common.trusted.lock().unwrap() = ids;
@@ -243,7 +244,7 @@ impl Replica {
         let log = LogThread::new(
             store,
             Arc::clone(&tail),
-            Judge::new(Cert::from_pem(&self.common.service).unwrap()),
+            Judge::new(vec![Cert::from_pem(&self.common.service).unwrap()]),
             undecided,
             Told {
                 publisher: Publisher {
