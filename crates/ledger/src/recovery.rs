@@ -210,6 +210,7 @@ mod tests {
             public_key: "AQID".to_owned(),
             platform: "Virtual".to_owned(),
             evidence: serde_json::Value::Null,
+            nonce: String::new(),
             address: "127.0.0.1:1".to_owned(),
             peer_address: None,
             subject_alt_names: Vec::new(),

@@ -174,7 +174,7 @@ mod tests {
     fn a_node_that_takes_part_leaves_when_the_leader_says_so() {
         let (mut state, id) = with_node("Trusted");
         let last = act(&mut state, "remove_node", json!({ "node_id": id })).unwrap_err();
-        assert!(last.to_string().contains("no other node"), "{last}");
+        assert!(last.contains("no other node"), "{last}");
         let other = Digest::of(b"other").to_string();
         state
             .run(|tx: &mut Tx<'_>| {
