@@ -311,6 +311,7 @@ impl Peers {
             listen: self.listen,
             published_address: self.published_address.clone(),
             timing,
+            replay_entries: node::config::REPLAY_ENTRIES_DEFAULT,
         }
     }
 }

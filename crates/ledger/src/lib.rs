@@ -29,6 +29,7 @@ pub mod service;
 pub mod shamir;
 pub mod shares;
 pub mod signature;
+pub mod snapshot;
 pub mod tables;
 pub mod users;
 pub mod write_set;

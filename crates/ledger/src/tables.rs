@@ -138,6 +138,8 @@ pub const PREVIOUS_ROOT: Table =
 /// All services before this one: recovery count, u64 big-endian ->
 /// [`crate::recovery::EarlierService`] as JSON.
 pub const EARLIER_SERVICES: Table = Table::named("public:counterfoil.gov.service.earlier");
+/// Snapshots: singleton -> [`crate::snapshot::SnapshotEvidence`] as JSON.
+pub const SNAPSHOT_EVIDENCE: Table = Table::named("public:ccf.internal.snapshot_evidence");
 
 /// Who governs and by which rules: what a member acknowledges ([`crate::governance::members`]).
 pub static GOVERNED: [Table; 20] = [
@@ -215,13 +217,14 @@ impl fmt::Display for Table {
 }
 
 /// Most frequent first: looked up for every entry that is read.
-static WELL_KNOWN: [Table; 50] = [
+static WELL_KNOWN: [Table; 51] = [
     PRIVATE_ENTRIES,
     PUBLIC_ENTRIES,
     TAGGED,
     SIGNATURES,
     COSE_SIGNATURES,
     TREE,
+    SNAPSHOT_EVIDENCE,
     PRIVATE_COLLECTIONS,
     PUBLIC_COLLECTIONS,
     ONCE,

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::Node;
 use crate::identity;
-use crate::join::{EVIDENCE_LABEL, Grant, JoinAnswer, JoinRequest, possession, seal};
+use crate::join::{EVIDENCE_LABEL, Grant, JoinAnswer, JoinRequest, KnownNode, possession, seal};
 use crate::platform;
 use crate::submit::{SubmitError, Wait};
 
@@ -134,6 +134,20 @@ impl Node {
         Ok(())
     }
 
+    /// Everybody who has the ledger.
+    fn known_nodes(&self) -> Vec<KnownNode> {
+        let trusted = nodes::nodes(self.state()).into_iter();
+        trusted
+            .filter(|row| row.status == NodeStatus::Trusted && row.cert.is_some())
+            .filter_map(|row| {
+                Some(KnownNode {
+                    address: row.peer_address?,
+                    id: row.id,
+                })
+            })
+            .collect()
+    }
+
     fn grant(&self, node_cert: String) -> Grant {
         let visibility = genesis(self.state()).map_or(self.visibility(), |row| row.visibility);
         let encoded = |secret: &Zeroizing<[u8; 32]>| STANDARD.encode(**secret);
@@ -150,6 +164,7 @@ impl Node {
             service_cert: self.service_cert().to_owned(),
             node_cert,
             visibility,
+            peers: self.known_nodes(),
         }
     }
 }

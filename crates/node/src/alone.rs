@@ -14,6 +14,7 @@ use crate::consensus::Standing;
 use crate::duties::Duties;
 use crate::node::Node;
 use crate::parts::Parts;
+use crate::snapshots::Snapshots;
 use crate::start::{StartError, Starting, begin_view, write_first, write_service_cert};
 use crate::thread::spawn;
 
@@ -30,11 +31,25 @@ pub(crate) fn start(
     let view = begin_view(dir, reader.committed().view)?;
     let plan = starting.plan(&*reader, reader.committed().seqno.0 == 0)?;
     let parts = Arc::new(Parts::new(starting, &store, secrets, &plan)?);
+    let (_, standing) = watch::channel(Standing {
+        view,
+        leader: Some(starting.node_id.clone()),
+        leads: true,
+        deciding: vec![starting.node_id.clone()],
+    });
+    let snapshots = Arc::new(Snapshots::new(
+        dir.clone(),
+        Arc::clone(&reader),
+        Arc::clone(&parts.queue),
+        Arc::clone(&parts.secrets),
+        standing.clone(),
+    ));
     let duties = Duties::new(
         Arc::clone(&parts),
         dir,
         starting.node_id.clone(),
         starting.secrets.service_key.clone(),
+        Arc::clone(&snapshots),
     );
     let (log, batches) = mpsc::channel();
     let (committed, seen) = watch::channel(reader.committed());
@@ -57,17 +72,11 @@ pub(crate) fn start(
         spawn("committer", move || committer.run()).map_err(failed)?,
         spawn("duties", move || attend(&duties, &until)).map_err(failed)?,
     ];
-    let standing = Standing {
-        view,
-        leader: Some(starting.node_id.clone()),
-        leads: true,
-        deciding: vec![starting.node_id.clone()],
-    };
     let established = Arc::new(AtomicU64::new(view.0));
-    let (_, standing) = watch::channel(standing);
     let cosigning = parts.cosigning(starting, seen.clone(), None)?;
     let mut node = parts.node(starting, &plan, seen, standing, established, cosigning)?;
     node.threads = Mutex::new(threads);
+    node.snapshots = Some(snapshots);
     write_first(&node.queue, plan.first_writes)?;
     write_service_cert(dir, &plan.service_cert)?;
     Ok(node)

@@ -28,10 +28,12 @@ use crate::join::Admitted;
 use crate::node::Node;
 use crate::parts::Parts;
 use crate::peers::PeerTls;
+use crate::snapshots::Snapshots;
 use crate::start::{
     StartError, Starting, begun_view, not_a_ledger, write_first, write_service_cert,
 };
 use crate::thread::spawn;
+use crate::transfer::Host;
 
 /// A founder that does not lead by then never will.
 const FOUNDED_WITHIN: Duration = Duration::from_secs(30);
@@ -39,7 +41,7 @@ const FOUNDED_WITHIN: Duration = Duration::from_secs(30);
 /// The nodes' agreement, as the node asks and ends it.
 pub(crate) struct Agreement {
     handle: Handle,
-    tail: Arc<Tail>,
+    pub(crate) tail: Arc<Tail>,
     stop: Mutex<Option<oneshot::Sender<()>>>,
 }
 
@@ -148,6 +150,13 @@ pub(crate) fn start(
             established: Arc::clone(&established),
         },
     );
+    let snapshots = Arc::new(Snapshots::new(
+        dir.clone(),
+        Arc::clone(&reader),
+        Arc::clone(&parts.queue),
+        Arc::clone(&parts.secrets),
+        standing.clone(),
+    ));
     let crew = LeaderCrew {
         parts: Arc::clone(&parts),
         duties: Duties::new(
@@ -155,8 +164,10 @@ pub(crate) fn start(
             dir,
             starting.node_id.clone(),
             starting.secrets.service_key.clone(),
+            Arc::clone(&snapshots),
         ),
     };
+    let host = Host::new(reader, Arc::clone(&tail), Arc::clone(&snapshots));
     let beginning = Beginning {
         listener,
         tls,
@@ -171,6 +182,7 @@ pub(crate) fn start(
             crew: Arc::new(crew),
         },
         cosigning: Arc::clone(&cosigning),
+        host: Arc::new(host),
         stop: stopped,
         handle: begun,
     };
@@ -185,6 +197,7 @@ pub(crate) fn start(
     let handle = handle.recv().map_err(|_| StartError::Stopped)??;
     let mut node = parts.node(&starting, &plan, seen, standing, established, cosigning)?;
     node.threads = Mutex::new(threads);
+    node.snapshots = Some(snapshots);
     node.agreement = Some(Agreement {
         handle,
         tail,

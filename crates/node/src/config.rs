@@ -16,6 +16,9 @@ pub const QUEUE_ENTRIES_DEFAULT: usize = 16_384;
 /// Bytes after which a ledger file is closed. CCF's default.
 pub const CHUNK_BYTES_DEFAULT: u64 = 5_000_000;
 
+/// As many entries as a node replays in about a second; making a snapshot and getting it takes as long.
+pub const REPLAY_ENTRIES_DEFAULT: u64 = 250_000;
+
 /// How a node starts.
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
@@ -55,6 +58,9 @@ pub struct PeerConfig {
     pub published_address: Option<String>,
     /// How soon nodes miss each other.
     pub timing: Timing,
+    /// A node that joins replays up to this many entries; if the others have no snapshot that is
+    /// newer, it has one made.
+    pub replay_entries: u64,
 }
 
 impl NodeConfig {

@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ledger::governance::service;
 use ledger::governance::wishes::{
-    self, ALL_NODE_CERTS, NODE_CERT, REMOVE_NODE, SERVICE_CERT, TRUST_NODE, Wish,
+    self, ALL_NODE_CERTS, NODE_CERT, REMOVE_NODE, SERVICE_CERT, SNAPSHOT, TRUST_NODE, Wish,
 };
 use ledger::limits::VALIDITY_DAYS_DEFAULT;
 use ledger::nodes::{EndorseNode, NodeRow, NodeStatus, PutNode, node, nodes};
@@ -26,6 +26,7 @@ use zeroize::Zeroizing;
 use crate::identity::{self, IdentityError, NODE_VALIDITY};
 use crate::parts::Parts;
 use crate::shares::ShareDuty;
+use crate::snapshots::Snapshots;
 use crate::submit::{Reply, Submission, Wait};
 
 /// What was handed in is not handed in again within this time.
@@ -37,6 +38,7 @@ pub(crate) struct Duties {
     node_id: String,
     shares: ShareDuty,
     service_key: Zeroizing<Vec<u8>>,
+    snapshots: Arc<Snapshots>,
     /// When something was handed in last, by what it is.
     handed_in: Mutex<HashMap<String, Instant>>,
 }
@@ -48,12 +50,14 @@ impl Duties {
         dir: &Path,
         node_id: String,
         service_key: Zeroizing<Vec<u8>>,
+        snapshots: Arc<Snapshots>,
     ) -> Self {
         Self {
             shares: ShareDuty::new(Arc::clone(&parts), dir),
             parts,
             node_id,
             service_key,
+            snapshots,
             handed_in: Mutex::default(),
         }
     }
@@ -114,6 +118,11 @@ impl Duties {
                     .filter(|row| row.status == NodeStatus::Trusted)
                     .flat_map(|row| self.with_certificate(row, days))
                     .collect()
+            }
+            (SNAPSHOT, None) => {
+                // It takes the wish itself when it is recorded.
+                self.snapshots.make();
+                return None;
             }
             _ => return None,
         };

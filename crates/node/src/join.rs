@@ -110,6 +110,16 @@ pub(crate) struct Grant {
     pub(crate) service_cert: String,
     pub(crate) node_cert: String,
     pub(crate) visibility: Visibility,
+    /// Who has the ledger.
+    #[serde(default)]
+    pub(crate) peers: Vec<KnownNode>,
+}
+
+/// A node of the network, and where it listens for others.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct KnownNode {
+    pub(crate) id: String,
+    pub(crate) address: String,
 }
 
 /// What a node that joined knows before it has the ledger.
@@ -122,6 +132,9 @@ pub(crate) struct Admitted {
     pub(crate) node_cert: String,
     pub(crate) visibility: Visibility,
     pub(crate) peer_address: String,
+    /// Who has the ledger.
+    #[serde(default)]
+    pub(crate) peers: Vec<KnownNode>,
 }
 
 /// What a node was told when it joined cannot be read: let it join again with an empty folder.
@@ -295,6 +308,7 @@ impl Joining {
             node_cert: grant.node_cert,
             visibility: grant.visibility,
             peer_address: self.request.peer_address.clone(),
+            peers: grant.peers,
         };
         let path = self.dir.join(ADMITTED_FILE);
         let io = |source| JoinError::Io {

@@ -9,7 +9,7 @@
 //! - [`config`], [`platform`], [`identity`]: what it starts from.
 //! - `start`: creates a ledger or recovers one; `alone` and `among` others set it going.
 //! - `consensus`, `peers`: how nodes agree, and how they talk.
-//! - [`join`], `admission`: how a node comes to be part of a network.
+//! - [`join`], `admission`, `transfer`: how a node comes to be part of a network, and gets its ledger.
 //! - `executor`, `speculative`, `pace`, `signer`, `committer`: the life of a write.
 //! - [`reads`], [`receipts`]: what can be asked later.
 //! - `cosigner`, `cosigning`: what this node countersigns, and what it has countersigned.
@@ -40,10 +40,12 @@ pub mod receipts;
 pub mod recover;
 mod shares;
 mod signer;
+mod snapshots;
 mod speculative;
 mod start;
 mod submit;
 mod thread;
+mod transfer;
 
 pub use admission::AdmitError;
 pub use config::{NodeConfig, PeerConfig};
@@ -57,3 +59,4 @@ pub use recover::{PREVIOUS_SERVICE_CERT_FILE, RecoverError, Recovered, recover};
 pub use shares::{ShareError, ShareTaken};
 pub use start::StartError;
 pub use submit::{SubmitError, Wait};
+pub use transfer::FetchError;

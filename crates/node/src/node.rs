@@ -22,6 +22,7 @@ use crate::platform;
 use crate::reads::ReadError;
 use crate::receipts::CoseRoots;
 use crate::signer::RootSigner;
+use crate::snapshots::Snapshots;
 use crate::start::{StartError, start};
 use crate::submit::{Queue, Reply, Submission, SubmitError, Wait};
 
@@ -48,6 +49,8 @@ pub struct Node {
     pub(crate) established: Arc<AtomicU64>,
     /// `None` for a node that is alone.
     pub(crate) agreement: Option<Agreement>,
+    /// `None` until the node is set going.
+    pub(crate) snapshots: Option<Arc<Snapshots>>,
     pub(crate) access_version: Arc<AtomicU64>,
     pub(crate) service_signer: Arc<RootSigner>,
     pub(crate) cose_roots: CoseRoots,
@@ -82,12 +85,18 @@ impl Node {
         if let Some(agreement) = &self.agreement {
             agreement.stop();
         }
+        if let Some(snapshots) = &self.snapshots {
+            snapshots.stop();
+        }
         let threads =
             std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
             if thread.join().is_err() {
                 tracing::error!("a thread of the node panicked while it stopped");
             }
+        }
+        if let Some(snapshots) = &self.snapshots {
+            snapshots.join();
         }
     }
 

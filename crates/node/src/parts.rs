@@ -164,6 +164,7 @@ impl Parts {
             standing,
             established,
             agreement: None,
+            snapshots: None,
             access_version: Arc::clone(&self.access_version),
             service_signer: Arc::clone(&self.service_signer),
             cose_roots: CoseRoots::default(),

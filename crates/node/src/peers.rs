@@ -91,6 +91,14 @@ impl PeerTls {
         })
     }
 
+    /// The id of this node.
+    #[cfg(test)]
+    pub(crate) fn id(&self) -> Digest {
+        Cert::from_der(&self.cert)
+            .expect("it was read before")
+            .key_digest()
+    }
+
     /// Takes a connection, and tells which node it is from.
     pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<(Incoming, Digest)> {
         stream.set_nodelay(true)?;

@@ -190,7 +190,7 @@ impl Found {
             }
             _ => Ok(()),
         };
-        for derived in ["state", "index", "consensus"] {
+        for derived in ["state", "index", "consensus", "snapshots", "arriving"] {
             let path = dir.join(derived);
             let result = std::fs::remove_dir_all(&path);
             removed(path, result)?;

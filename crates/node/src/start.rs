@@ -29,6 +29,7 @@ use crate::node::{Node, SERVICE_CERT_FILE};
 use crate::peers::PeerTlsError;
 use crate::platform::{self, Secrets, SecretsError};
 use crate::submit::{Queue, Reply, Submission, SubmitError, Wait};
+use crate::transfer::{self, FetchError};
 use crate::{alone, among};
 
 /// A node's certificate is renewed at a start within this time of its end.
@@ -98,6 +99,9 @@ pub enum StartError {
     /// What the node was told when it joined cannot be read.
     #[error(transparent)]
     Joined(#[from] JoinFileError),
+    /// The ledger did not come from the other nodes: the error says why.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
     /// The node cannot talk to others: the error says why.
     #[error(transparent)]
     Agreement(#[from] BeginError),
@@ -137,6 +141,9 @@ pub(crate) fn start(config: &NodeConfig) -> Result<Node, StartError> {
     make_folder(dir)?;
     let secrets = secrets(dir)?;
     let ledger_secrets = Arc::new(LedgerSecrets::new(&secrets.ledger_secrets));
+    if let Some(admitted) = Admitted::read(dir)? {
+        transfer::arrive(config, &admitted, &secrets)?;
+    }
     let agreed = Order::exists(dir);
     if agreed && config.peers.is_none() {
         return Err(StartError::PartOfNetwork { dir: dir.clone() });

@@ -32,6 +32,7 @@ fn config(dir: &Path) -> NodeConfig {
                 heartbeat: Duration::from_millis(50),
                 election: Duration::from_millis(250),
             },
+            replay_entries: 300,
         }),
         chunk_bytes: 20_000,
         ..NodeConfig::new(dir)
@@ -360,6 +361,95 @@ async fn a_node_that_members_remove_decides_no_more() {
     assert_eq!(network.nodes[0].status(last), TxStatus::Committed);
     removed.stop().await;
     write(network.led().await, "still").await.unwrap();
+    network.stop().await;
+}
+
+async fn write_many(node: &Node, entries: u64) -> Vec<TxId> {
+    let mut ids = Vec::new();
+    for first in (0..entries).step_by(100) {
+        let entries = (first..first + 100).map(|number| append(node, &format!("entry {number}")));
+        let answers = node.submit_many(entries.collect(), Wait::Committed).await;
+        ids.extend(answers.unwrap().into_iter().map(|answer| answer.unwrap()));
+    }
+    ids
+}
+
+fn ledger_files(dir: &Path) -> Vec<(std::ffi::OsString, Vec<u8>)> {
+    let files = std::fs::read_dir(dir.join("ledger")).unwrap();
+    let mut files: Vec<_> = files
+        .map(|file| file.unwrap())
+        .map(|file| (file.file_name(), std::fs::read(file.path()).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_joins_a_long_ledger_by_files_and_a_snapshot() {
+    let mut network = Network::of(1).await;
+    let founder = Arc::clone(network.led().await);
+    let before = write_many(&founder, 3_000).await;
+    let dir = tempfile::tempdir().unwrap();
+    let joined = join(&founder, dir.path()).await;
+    // What it has before anything comes the usual way: nearly everything.
+    assert!(joined.committed() >= *before.last().unwrap());
+    let snapshots = std::fs::read_dir(dir.path().join("snapshots")).unwrap();
+    assert_eq!(snapshots.count(), 1);
+    network.nodes.push(joined);
+    network.dirs.push(dir);
+    network.all_decide().await;
+    let after = write_many(network.led().await, 200).await;
+    network.caught_up().await;
+    let verifier = Verifier::new(Cert::from_pem(founder.service_cert()).unwrap());
+    let joined = Arc::clone(&network.nodes[1]);
+    for (number, id) in before.iter().chain(&after).enumerate().step_by(97) {
+        let entry = joined.entry(*id, None).unwrap();
+        assert_eq!(entry.value.contents, format!("entry {}", number % 3_000));
+        let receipt = joined.receipt(*id).unwrap();
+        verifier.verify_document(&receipt).unwrap();
+        assert_eq!(
+            founder.receipt(*id).unwrap().receipt.root,
+            receipt.receipt.root
+        );
+    }
+    let evidence = Seqno(
+        std::fs::read_dir(network.dirs[1].path().join("snapshots"))
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .map(|name| {
+                store::snapshot::SnapshotName::parse(&name)
+                    .unwrap()
+                    .evidence
+                    .0
+            })
+            .next()
+            .unwrap(),
+    );
+    let history = joined.view_history();
+    let view = history.iter().rev().find(|(_, first)| *first <= evidence);
+    let receipt = joined
+        .receipt(TxId::new(view.unwrap().0, evidence))
+        .unwrap();
+    verifier.verify_document(&receipt).unwrap();
+    drop((founder, joined));
+    for node in network.nodes.drain(..) {
+        node.stop().await;
+    }
+    let [one, two] = [0, 1].map(|at| ledger_files(network.dirs[at].path()));
+    assert_eq!(one.len(), two.len());
+    assert!(one == two, "the files are the same");
+    // Without its state, it makes it from the snapshot again.
+    std::fs::remove_dir_all(network.dirs[1].path().join("state")).unwrap();
+    for at in 0..2 {
+        let node = start_node(config(network.dirs[at].path())).await;
+        network.nodes.push(node);
+    }
+    let last = write(network.led().await, "still there").await.unwrap();
+    network.caught_up().await;
+    for node in &network.nodes {
+        assert_eq!(node.status(last), TxStatus::Committed);
+        assert_eq!(nodes(node.state()).len(), 2);
+    }
     network.stop().await;
 }
 

@@ -81,6 +81,7 @@ fn config(dir: &Path, members: &[Member], alone: bool) -> NodeConfig {
             heartbeat: Duration::from_millis(100),
             election: Duration::from_millis(2_000),
         },
+        replay_entries: 20,
     };
     NodeConfig {
         administrators: vec![UserId::parse("administrator").unwrap()],
@@ -252,6 +253,9 @@ async fn members_open_a_ledger_again_whose_nodes_are_all_lost_and_again() {
     assert_eq!(created.view.0, recovered.last.view.0 + 2);
     assert_eq!(row.recovery_count, 1);
     assert!(!node.is_complete());
+    // The state lacks what is private: no snapshot may be made of it.
+    let wished = decide(&node, "trigger_snapshot", json!({})).await;
+    wished.unwrap();
     let refused = try_write(&node, "too early").await;
     assert!(
         matches!(refused, Err(Rejection::Conflict(_))),
@@ -283,11 +287,16 @@ async fn members_open_a_ledger_again_whose_nodes_are_all_lost_and_again() {
     let node = start(config(3, false)).await;
     leads(&node).await;
     assert_eq!(status(&node), "WaitingForRecoveryShares");
+    assert!(store::snapshot::list(dirs[3].path()).unwrap().is_empty());
     let second = node
         .submit_share(members[2].id, &members[2].share(&node))
         .await;
     assert!(second.unwrap().enough);
     until("the service is open", || status(&node) == "Open").await;
+
+    // The snapshot that members wished for while nothing private could be read is of all there is.
+    let made = || store::snapshot::list(dirs[3].path()).unwrap();
+    until("the snapshot is made", || !made().is_empty()).await;
 
     // Everything is there, and can be proven under the new service and the old one.
     let new_service = Cert::from_pem(node.service_cert()).unwrap();
@@ -320,6 +329,19 @@ async fn members_open_a_ledger_again_whose_nodes_are_all_lost_and_again() {
 
     // A node joins with an empty folder, and reads what was written before the disaster.
     let joined = join(&node, config(4, false)).await;
+    let last = node.committed();
+    until("it has caught up", || joined.committed() >= last).await;
+    check(&joined);
+    // It came as files, which two services signed, and a snapshot of the restored state; that is
+    // good for another start too.
+    let snapshots = store::snapshot::list(dirs[4].path()).unwrap();
+    assert_eq!(snapshots.len(), 1);
+    joined.stop().await;
+    node.stop().await;
+    drop((joined, node));
+    std::fs::remove_dir_all(dirs[4].path().join("state")).unwrap();
+    let [first, second] = [3, 4].map(|place| start(config(place, false)));
+    let (node, joined) = tokio::join!(first, second);
     let last = node.committed();
     until("it has caught up", || joined.committed() >= last).await;
     check(&joined);

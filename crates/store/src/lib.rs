@@ -8,6 +8,7 @@
 //! DIR/index/seqnos       where each entry lies           } written without a sync,
 //! DIR/state/             what is looked up by key        } rebuilt where they are missing
 //! DIR/index/checkpoint   how far the three are synced
+//! DIR/snapshots/         the state at a seqno, recorded in the ledger
 //! DIR/consensus/         what nodes agreed on beside the ledger's bytes, where there are several
 //! DIR/lock               held by the process that has the folder open
 //! ```
@@ -17,12 +18,14 @@
 //!
 //! - [`Store`]: append, apply, checkpoint; what happens at power loss.
 //! - [`Reader`]: entries, proofs, streams and values, as committed.
+//! - [`snapshot`]: the state at a seqno in one file; [`arrival`]: a ledger that comes from others.
 //! - [`order`]: places of batches among what nodes agree on.
 //! - [`audit`]: checking a folder of ledger files without its secret.
 //! - [`durable`]: replacing a small file.
 //!
 //! It is not: a judge of what may be written (crate `ledger`), nor of when (crate `node`).
 
+pub mod arrival;
 pub mod audit;
 pub mod durable;
 
@@ -38,6 +41,7 @@ mod recovery;
 mod replay;
 mod restore;
 mod secrets;
+pub mod snapshot;
 mod state;
 mod store;
 mod trust;

@@ -14,7 +14,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -379,6 +379,84 @@ impl Order {
         // Marks behind what a crash took from the ledger were never acknowledged together with it.
         let next = self.next;
         self.truncate(next).map_err(|error| error.to_string())
+    }
+}
+
+/// What a node tells another of its order, which has the batches.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ToldOrder {
+    /// All marks before the last batch.
+    pub marks: Vec<Mark>,
+    /// The place of the last batch.
+    pub place: u64,
+}
+
+/// The order of a ledger that comes from another node: its marks are told, the places of its batches
+/// follow as they are found.
+pub(crate) struct ComingOrder {
+    dir: PathBuf,
+    told: ToldOrder,
+    /// How many of the marks have their place.
+    placed: usize,
+    positions: BufWriter<File>,
+    next: u64,
+    last: Option<(u64, Seqno)>,
+}
+
+impl ComingOrder {
+    /// Begins it in `dir`; what is there is replaced.
+    pub(crate) fn begin(dir: &Path, told: ToldOrder) -> Result<Self, OpenError> {
+        let dir = folder(dir);
+        create_folder(&dir).map_err(OpenError::io("create the folder", &dir))?;
+        let path = dir.join("positions");
+        let positions = File::create(&path).map_err(OpenError::io("create", &path))?;
+        Ok(Self {
+            dir,
+            told,
+            placed: 0,
+            positions: BufWriter::with_capacity(1 << 16, positions),
+            next: 0,
+            last: None,
+        })
+    }
+
+    /// The next batch begins at `first`.
+    pub(crate) fn push_batch(&mut self, first: Seqno) -> io::Result<()> {
+        while let Some(mark) = self.told.marks.get(self.placed)
+            && mark.index == self.next
+        {
+            if mark.after.next() != first {
+                let why = format!("place {} does not follow entry {}", mark.index, mark.after);
+                return Err(io::Error::new(ErrorKind::InvalidData, why));
+            }
+            self.placed += 1;
+            self.push(Seqno::ZERO)?;
+        }
+        self.last = Some((self.next, first));
+        self.push(first)
+    }
+
+    fn push(&mut self, first: Seqno) -> io::Result<()> {
+        self.next += 1;
+        self.positions.write_all(&first.0.to_le_bytes())
+    }
+
+    /// Ends with the last batch, which is committed. It survives power loss when this returns.
+    pub(crate) fn finish(mut self) -> io::Result<()> {
+        let all_placed = self.placed == self.told.marks.len();
+        let last = self
+            .last
+            .filter(|(index, _)| all_placed && *index == self.told.place);
+        let Some((index, first)) = last else {
+            let why = format!("the last batch does not have the place {}", self.told.place);
+            return Err(io::Error::new(ErrorKind::InvalidData, why));
+        };
+        self.positions.flush()?;
+        self.positions.get_ref().sync_all()?;
+        let marks = self.told.marks.into_iter().map(Record::Mark);
+        let mut text: Vec<u8> = marks.flat_map(|mark| encode(&mark)).collect();
+        text.extend(encode(&Record::Milepost { index, first }));
+        write_atomically(&self.dir.join("marks"), &text, MODE)
     }
 }
 

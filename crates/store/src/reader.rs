@@ -16,6 +16,7 @@ use ledger::{Entry, State, Table};
 use lru::LruCache;
 use verify::{Digest, InclusionProof, Seqno, TxId, View, prove};
 
+use crate::arrival::Chunk;
 use crate::batch::BATCH_BYTES_MAX;
 use crate::error::ReadError;
 use crate::index::{HashFile, Place, PlaceFile};
@@ -151,6 +152,80 @@ impl Reader {
         file.read_exact_at(&mut bytes, start)
             .map_err(ReadError::io(&path))?;
         Ok(Some((bytes, last)))
+    }
+
+    /// The ledger files, oldest first, as far as their entries are committed: what another node needs
+    /// to have the same ledger.
+    ///
+    /// # Errors
+    /// The disk fails, or the file of places contradicts itself.
+    pub fn files(&self) -> Result<Vec<Chunk>, ReadError> {
+        let committed = self.committed_seqno();
+        let names = self
+            .chunks
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let mut files = Vec::with_capacity(names.len());
+        for (at, name) in names.iter().enumerate() {
+            let next = names.get(at + 1).map(|next| Seqno(next.first.0 - 1));
+            let last = name.last.or(next).unwrap_or(committed).min(committed);
+            if last < name.first {
+                break;
+            }
+            let path = self.ledger_dir.join(name.to_string());
+            let bytes = if name.last.is_some() {
+                std::fs::metadata(&path)
+                    .map_err(ReadError::io(&path))?
+                    .len()
+            } else {
+                let (_, file) = self.file_of(name.first)?;
+                let start = u64::from(self.place(last)?.offset);
+                let mut header = [0; HEADER_LEN];
+                file.read_exact_at(&mut header, start)
+                    .map_err(ReadError::io(&path))?;
+                let length = length_of(header)
+                    .map_err(|error| self.damaged_place(last, &error.to_string()))?;
+                start + length as u64
+            };
+            files.push(Chunk {
+                first: name.first,
+                last,
+                bytes,
+                closed: name.last.is_some(),
+            });
+        }
+        Ok(files)
+    }
+
+    /// Bytes of the ledger file that begins with the entry `first`, from `offset` on; fewer than
+    /// asked for at its end. They are not compared with the tree: whoever takes them does that.
+    ///
+    /// # Errors
+    /// The disk fails, or there is no such entry.
+    pub fn file_bytes(
+        &self,
+        first: Seqno,
+        offset: u64,
+        length: usize,
+    ) -> Result<Vec<u8>, ReadError> {
+        if !self.has(first) {
+            return Err(self.damaged_place(first, "there is no such entry"));
+        }
+        let (name, file) = self.file_of(first)?;
+        let path = self.ledger_dir.join(name.to_string());
+        let mut bytes = vec![0; length];
+        let mut found = 0;
+        while found < length {
+            match file.read_at(&mut bytes[found..], offset + found as u64) {
+                Ok(0) => break,
+                Ok(more) => found += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(ReadError::io(&path)(error)),
+            }
+        }
+        bytes.truncate(found);
+        Ok(bytes)
     }
 
     /// The signature entry whose root covers `seqno`; for a signature entry, itself. `None` where

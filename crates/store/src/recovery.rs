@@ -29,6 +29,7 @@ use crate::replay::{
     signed_roots_in,
 };
 use crate::secrets::StoreSecrets;
+use crate::snapshot::restore::{Derived, restore};
 use crate::state::{self, StateStore};
 use crate::store::{Appended, Folders, Recovered, Store, StoreOptions, Tail, index_and_apply};
 use crate::trust::Trust;
@@ -51,7 +52,6 @@ pub(crate) fn open(
 
     let names = chunks::list(&folders.ledger)?;
     let checkpoint = CheckpointFile::new(folders.index.join("checkpoint"));
-    let noted = checkpoint.read()?;
     let path = folders.index.join("hashes");
     let hashes = HashFile::open(path.clone()).map_err(OpenError::io("open", &path))?;
     let leaves = hashes.leaves().map_err(OpenError::io("read", &path))?;
@@ -59,6 +59,13 @@ pub(crate) fn open(
     let places = PlaceFile::open(path.clone()).map_err(OpenError::io("open", &path))?;
     let placed = places.last().map_err(OpenError::io("read", &path))?;
 
+    let derived = Derived {
+        names: &names,
+        checkpoint: &checkpoint,
+        last: placed.min(Seqno(leaves - 1)),
+    };
+    restore(&folders, &secrets.state, &derived, options)?;
+    let noted = checkpoint.read()?;
     let state = open_state(&folders.state, &secrets.state, options)?;
     let state_failed = |source| OpenError::State {
         path: folders.state.clone(),

@@ -14,18 +14,23 @@
 //! writing a batch again changes nothing.
 
 use std::collections::HashMap;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::hmac::{Context, HMAC_SHA256, Key};
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{
+    Database, Guard, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot, UserKey,
+    UserValue,
+};
 use ledger::secret::TAG_LEN;
 use ledger::tables::Kept;
 use ledger::write_set::Domain;
 use ledger::{LedgerSecret, Table, WriteSet};
 use verify::{Seqno, TxId, View};
+
+use crate::snapshot::file::{Row, Section};
 
 const APPLIED: &[u8] = b"\0applied";
 const VIEW: &[u8] = b"\0view";
@@ -220,6 +225,32 @@ impl StateStore {
         batch.commit()
     }
 
+    /// What is in here now, for as long as it is held, whatever is applied meanwhile.
+    pub(crate) fn still(&self) -> Still {
+        Still {
+            snapshot: self.database.snapshot(),
+            values: self.values.clone(),
+            streams: self.streams.clone(),
+        }
+    }
+
+    /// Fills an empty store with rows, ascending by section and key, and syncs them.
+    pub(crate) fn load(&self, mut next: impl FnMut() -> io::Result<Option<Row>>) -> io::Result<()> {
+        let mut row = next()?;
+        for (section, keyspace) in [
+            (Section::Values, &self.values),
+            (Section::Streams, &self.streams),
+        ] {
+            let mut ingestion = keyspace.start_ingestion().map_err(io::Error::other)?;
+            while let Some((_, key, value)) = row.take_if(|row| row.0 == section) {
+                ingestion.write(key, value).map_err(io::Error::other)?;
+                row = next()?;
+            }
+            ingestion.finish().map_err(io::Error::other)?;
+        }
+        self.sync().map_err(io::Error::other)
+    }
+
     /// Makes everything applied so far survive power loss.
     pub(crate) fn sync(&self) -> fjall::Result<()> {
         self.database.persist(PersistMode::SyncAll)
@@ -365,6 +396,45 @@ impl StateStore {
         let (length, rest) = plain.split_first_chunk::<4>()?;
         let (key, value) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
         Some((key.to_vec(), value.to_vec()))
+    }
+}
+
+/// A view of the store that does not change.
+pub(crate) struct Still {
+    snapshot: Snapshot,
+    values: Keyspace,
+    streams: Keyspace,
+}
+
+impl Still {
+    /// The last seqno that is in here; `None` for none, or if a part was lost.
+    pub(crate) fn applied(&self) -> fjall::Result<Option<Seqno>> {
+        let applied = |keyspace: &Keyspace| -> fjall::Result<Option<Seqno>> {
+            let seqno = self.snapshot.get(keyspace, APPLIED)?;
+            Ok(seqno.and_then(|bytes| number(&bytes)).map(Seqno))
+        };
+        let (one, two) = (applied(&self.values)?, applied(&self.streams)?);
+        Ok(one.filter(|_| one == two))
+    }
+
+    /// The view of that seqno.
+    pub(crate) fn last_view(&self) -> fjall::Result<Option<View>> {
+        let last = self.snapshot.prefix(&self.values, VIEW).next_back();
+        let Some(row) = last else { return Ok(None) };
+        let key = row.key()?;
+        Ok(key.strip_prefix(VIEW).and_then(number).map(View))
+    }
+
+    /// The rows of a section, ascending.
+    pub(crate) fn rows(
+        &self,
+        section: Section,
+    ) -> impl Iterator<Item = fjall::Result<(UserKey, UserValue)>> {
+        let keyspace = match section {
+            Section::Values => &self.values,
+            Section::Streams => &self.streams,
+        };
+        self.snapshot.iter(keyspace).map(Guard::into_inner)
     }
 }
 

@@ -452,7 +452,7 @@ async fn anybody_sees_the_rules_and_who_made_them() {
         .decide(json!([
             { "name": "set_constitution_settings", "args": settings },
             { "name": "add_snp_measurement", "args": { "measurement": measurement } },
-            { "name": "trigger_snapshot" },
+            { "name": "trigger_ledger_rekey" },
         ]))
         .await;
     let info = consortium.get("service/info").await.is(200).json();
@@ -461,7 +461,7 @@ async fn anybody_sees_the_rules_and_who_made_them() {
     assert_eq!(info["configuration"]["recoveryThreshold"], 0);
     assert_eq!(info["configuration"]["recentCoseProposalsWindowSize"], 100);
     assert_eq!(info["constitutionSettings"]["veto"], true);
-    assert_eq!(info["wishes"], json!(["trigger_snapshot"]));
+    assert_eq!(info["wishes"], json!(["trigger_ledger_rekey"]));
     assert!(Cert::from_pem(info["certificate"].as_str().unwrap()).is_ok());
     let policy = consortium.get("service/join-policy").await.is(200).json();
     assert_eq!(policy["snp"]["measurements"], json!([measurement]));

@@ -49,9 +49,13 @@ use self::types::{LogId, Raft, StoredMembers};
 use crate::cosigning::Cosigning;
 use crate::peers::PeerTls;
 use crate::submit::Queue;
+use crate::transfer::Host;
 
 /// Entries in one request. The reader stops before, at a few MiB.
 const REQUEST_ENTRIES: u64 = 256;
+
+/// How long a node that stops waits for a piece of a file that is being read.
+const FILES_CLOSED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Who leads, as far as this node knows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -121,6 +125,8 @@ pub(crate) struct Beginning {
     pub(crate) tail: Arc<Tail>,
     pub(crate) means: Means,
     pub(crate) cosigning: Arc<Cosigning>,
+    /// Sends files to nodes that join.
+    pub(crate) host: Arc<Host>,
     /// Closed when the node is to stop.
     pub(crate) stop: oneshot::Receiver<()>,
     pub(crate) handle: mpsc::Sender<Result<Handle, BeginError>>,
@@ -212,15 +218,31 @@ pub(crate) fn run(beginning: Beginning) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    match runtime {
-        Ok(runtime) => runtime.block_on(agree(beginning)),
-        Err(error) => drop(beginning.handle.send(Err(BeginError::Thread(error)))),
+    // Files are read and sealed elsewhere, so that the agreement is not kept waiting.
+    let files = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(2)
+        .thread_name("files")
+        .enable_time()
+        .build();
+    match (runtime, files) {
+        (Ok(runtime), Ok(files)) => {
+            let agreed = agree(beginning, files.handle().clone());
+            // In this crate's own tests the library takes chance out of a seed, wherever it runs.
+            #[cfg(test)]
+            let agreed = types::Runtime::scope(7, agreed);
+            runtime.block_on(agreed);
+            files.shutdown_timeout(FILES_CLOSED_WITHIN);
+        }
+        (Err(error), _) | (_, Err(error)) => {
+            drop(beginning.handle.send(Err(BeginError::Thread(error))));
+        }
     }
 }
 
-async fn agree(beginning: Beginning) {
+async fn agree(beginning: Beginning, files: tokio::runtime::Handle) {
     let handle = beginning.handle.clone();
-    let (raft, tasks) = match begin(&beginning).await {
+    let (raft, tasks) = match begin(&beginning, files).await {
         Ok((raft, tasks)) => {
             let runtime = tokio::runtime::Handle::current();
             let begun = Handle {
@@ -251,6 +273,7 @@ async fn agree(beginning: Beginning) {
 
 async fn begin(
     beginning: &Beginning,
+    files: tokio::runtime::Handle,
 ) -> Result<(Raft, [tokio::task::JoinHandle<()>; 2]), BeginError> {
     let listener = beginning.listener.try_clone().map_err(BeginError::Log)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(BeginError::Log)?;
@@ -260,11 +283,16 @@ async fn begin(
         Arc::clone(&beginning.tls),
     )
     .await?;
+    let answering = network::Answering {
+        raft: raft.clone(),
+        cosigner: Arc::clone(beginning.cosigning.cosigner()),
+        host: Arc::clone(&beginning.host),
+        files,
+    };
     let server = tokio::spawn(network::serve(
         listener,
         Arc::clone(&beginning.tls),
-        raft.clone(),
-        Arc::clone(beginning.cosigning.cosigner()),
+        answering,
     ));
     let comparing = tokio::spawn(Arc::clone(&beginning.cosigning).compare());
     Ok((raft, [server, comparing]))

@@ -20,6 +20,7 @@ use super::types::{NodeId, Peer, Raft, Types, Vote};
 use super::wire::{Reply, Request};
 use crate::cosigner::Cosigner;
 use crate::peers::{Incoming, Outgoing, PeerTls};
+use crate::transfer::{self, Host};
 
 /// A node that has not synced entries by then is asked again.
 const SYNCED_WITHIN: Duration = Duration::from_secs(3);
@@ -174,13 +175,18 @@ impl RaftNetworkV2<Types> for Link {
     }
 }
 
+/// Who answers what.
+#[derive(Clone)]
+pub(crate) struct Answering {
+    pub(crate) raft: Raft,
+    pub(crate) cosigner: Arc<Cosigner>,
+    pub(crate) host: Arc<Host>,
+    /// Where files are read and sent.
+    pub(crate) files: tokio::runtime::Handle,
+}
+
 /// Answers other nodes until the task is aborted.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    tls: Arc<PeerTls>,
-    raft: Raft,
-    cosigner: Arc<Cosigner>,
-) {
+pub(crate) async fn serve(listener: TcpListener, tls: Arc<PeerTls>, answering: Answering) {
     let mut connections = tokio::task::JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -192,12 +198,11 @@ pub(crate) async fn serve(
                 continue;
             }
         };
-        let (tls, raft) = (Arc::clone(&tls), raft.clone());
-        let cosigner = Arc::clone(&cosigner);
+        let (tls, answering) = (Arc::clone(&tls), answering.clone());
         connections.spawn(async move {
             match tls.accept(stream).await {
                 Ok((connection, id)) => {
-                    if let Err(error) = answer_all(connection, &raft, &cosigner).await {
+                    if let Err(error) = answer_all(connection, id, &answering).await {
                         tracing::debug!(%id, %error, "a connection of another node ended");
                     }
                 }
@@ -207,8 +212,18 @@ pub(crate) async fn serve(
     }
 }
 
-async fn answer_all(mut connection: Incoming, raft: &Raft, cosigner: &Cosigner) -> io::Result<()> {
+async fn answer_all(mut connection: Incoming, id: NodeId, answering: &Answering) -> io::Result<()> {
+    let Answering {
+        raft,
+        cosigner,
+        host,
+        files,
+    } = answering;
     while let Some(question) = connection.question().await? {
+        if transfer::is_question(&question) {
+            host.take_over(connection, id, question, files);
+            return Ok(());
+        }
         let request = Request::decode(&question).map_err(io::Error::other)?;
         drop(question);
         let reply = match request {

@@ -14,8 +14,14 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
 };
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ledger::recovery::{EndorsementRow, RECOVERING};
 use ledger::signature::SignedRoot;
-use ledger::tables::{NODE_CERTS, NODES, PRIVATE_COLLECTIONS, PRIVATE_ENTRIES, SERVICE, SINGLETON};
+use ledger::tables::{
+    NODE_CERTS, NODES, PRIVATE_COLLECTIONS, PRIVATE_ENTRIES, SERVICE, SERVICE_ENDORSEMENT,
+    SINGLETON,
+};
 use ledger::{LedgerSecret, WriteSet, entry};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, PKCS_ECDSA_P384_SHA384};
 use store::{Batch, BatchEntry, OpenError, Store, StoreOptions, Tail};
@@ -77,6 +83,36 @@ impl Party {
                 writes
             })
             .to_vec()
+    }
+
+    /// What a service writes first that follows the one of `earlier`, whose last root is this one.
+    pub(crate) fn follows(&self, earlier: &Self, last: TxId, root: Digest) -> WriteSet {
+        let key = earlier.service.spki_der();
+        let begin = TxId::new(View(2), Seqno::FIRST);
+        let protected = cose::endorsement_header(cose::ES384, 1, begin, last, &root);
+        let message = cose::endorsement_to_be_signed(&protected, key);
+        let signature = self.service_key.sign(&SystemRandom::new(), &message);
+        let message = cose::endorsement(&protected, key, signature.unwrap().as_ref());
+        let row = EndorsementRow {
+            endorsement: STANDARD.encode(message),
+            endorsing_key: STANDARD.encode(self.service.spki_der()),
+            root: root.to_string(),
+            endorsement_epoch_begin: begin,
+            endorsement_epoch_end: last,
+        };
+        let service = serde_json::json!({"cert": self.service.to_pem(), "status": RECOVERING});
+        let [gone, new] = [earlier, self].map(|party| party.node.key_digest().to_string());
+        let mut writes = WriteSet::default();
+        writes.put(SERVICE, SINGLETON, service.to_string().into_bytes());
+        writes.put(
+            SERVICE_ENDORSEMENT,
+            SINGLETON,
+            serde_json::to_vec(&row).unwrap(),
+        );
+        writes.put(NODES, gone.as_bytes(), br#"{"status":"Retired"}"#);
+        writes.put(NODES, new.as_bytes(), br#"{"status":"Trusted"}"#);
+        writes.put(NODE_CERTS, new.as_bytes(), self.node.to_pem().into_bytes());
+        writes
     }
 
     /// A batch of these entries and the signature that closes it, following on the tree `before`.

@@ -20,7 +20,7 @@ pub(crate) struct Simulation(Seeded);
 
 impl Simulation {
     /// Runs `future` with chance out of this seed.
-    pub(super) fn scope<F: Future>(seed: u64, future: F) -> impl Future<Output = F::Output> {
+    pub(crate) fn scope<F: Future>(seed: u64, future: F) -> impl Future<Output = F::Output> {
         Seeded::scope(seed, future)
     }
 }
