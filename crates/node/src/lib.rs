@@ -17,6 +17,7 @@
 mod admission;
 mod alone;
 mod among;
+mod cbor;
 mod commit;
 mod committer;
 pub mod config;

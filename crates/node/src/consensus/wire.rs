@@ -31,6 +31,7 @@ use verify::{Digest, Seqno, View};
 
 use super::members;
 use super::types::{Content, LogEntry, LogId, Proposal, Types, Vote, log_entry, log_id};
+use crate::cbor::{counted, ended, exactly};
 use crate::cosigner::{Ask, Countersigned};
 
 /// Entries in one request: the reader stops at far fewer.
@@ -323,28 +324,6 @@ fn digest(input: &mut Decoder<'_>) -> Result<Digest, Error> {
     bytes
         .map(Digest)
         .map_err(|_| Error::message("a node id, a root and a key have 32 bytes"))
-}
-
-fn exactly(input: &mut Decoder<'_>, length: u64) -> Result<(), Error> {
-    match input.array()? {
-        Some(found) if found == length => Ok(()),
-        _ => Err(Error::message("an array has another length than expected")),
-    }
-}
-
-fn counted(input: &mut Decoder<'_>, most: u64) -> Result<u64, Error> {
-    match input.array()? {
-        Some(count) if count <= most => Ok(count),
-        _ => Err(Error::message("too many entries")),
-    }
-}
-
-fn ended(input: &Decoder<'_>) -> Result<(), Error> {
-    if input.position() == input.input().len() {
-        Ok(())
-    } else {
-        Err(Error::message("something follows the message"))
-    }
 }
 
 #[cfg(test)]

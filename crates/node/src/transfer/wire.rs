@@ -22,6 +22,8 @@ use store::order::ToldOrder;
 use store::snapshot::SnapshotName;
 use verify::Seqno;
 
+use crate::cbor::{counted, ended, exactly};
+
 /// The first kind of ours.
 const KINDS: u8 = 16;
 /// More ledger files, or marks, than any ledger has: at 5 MB a file these are 5 TB.
@@ -179,10 +181,10 @@ impl Answer {
         let length = input.array()?;
         let answer = match (input.u8()?, length) {
             (16, Some(5)) => {
-                let count = counted(&mut input)?;
+                let count = counted(&mut input, ROWS_MAX)?;
                 let chunks = (0..count).map(|_| chunk(&mut input));
                 let chunks = chunks.collect::<Result<_, _>>()?;
-                let count = counted(&mut input)?;
+                let count = counted(&mut input, ROWS_MAX)?;
                 let marks = (0..count).map(|_| {
                     let mark = serde_json::from_str(input.str()?);
                     mark.map_err(|_| Error::message("a mark cannot be read"))
@@ -243,28 +245,6 @@ fn piece(input: &mut Decoder<'_>) -> Result<usize, Error> {
     length
         .filter(|length| *length <= PIECE_BYTES)
         .ok_or(Error::message("too much is asked for at a time"))
-}
-
-fn exactly(input: &mut Decoder<'_>, length: u64) -> Result<(), Error> {
-    match input.array()? {
-        Some(found) if found == length => Ok(()),
-        _ => Err(Error::message("an array has another length than expected")),
-    }
-}
-
-fn counted(input: &mut Decoder<'_>) -> Result<u64, Error> {
-    match input.array()? {
-        Some(count) if count <= ROWS_MAX => Ok(count),
-        _ => Err(Error::message("too many rows")),
-    }
-}
-
-fn ended(input: &Decoder<'_>) -> Result<(), Error> {
-    if input.position() == input.input().len() {
-        Ok(())
-    } else {
-        Err(Error::message("something follows the message"))
-    }
 }
 
 #[cfg(test)]
