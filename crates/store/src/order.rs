@@ -160,6 +160,14 @@ impl Order {
         cut().map_err(OpenError::io("cut", &path))?;
         let at = folder.join("positions");
         let positions = open(&at).map_err(OpenError::io("open", &at))?;
+        let length = positions
+            .metadata()
+            .map_err(OpenError::io("look at", &at))?
+            .len();
+        // Places before a milepost were synced. A file that lacks some is made again from the start.
+        if length / 8 < milepost.0 {
+            milepost = (0, Seqno::FIRST);
+        }
         let mut order = Self {
             dir: folder,
             marks,

@@ -8,7 +8,7 @@ use std::path::Path;
 use common::{Party, folder, private_entry, small_chunks};
 use store::order::{Mark, Order, Slot, Vote};
 use store::{Batch, OpenError, Store, StoreOptions, Tail};
-use verify::{Seqno, View};
+use verify::{Digest, Seqno, View};
 
 fn options() -> StoreOptions {
     StoreOptions {
@@ -80,9 +80,20 @@ fn places_are_found_again_from_the_ledger_and_the_marks() {
     append(&party, &mut store, &mut order, 4);
     let before = slots(&order);
     drop((store, order));
-    let (_, order) = open(&party, dir.path());
+    let (store, order) = open(&party, dir.path());
     assert_eq!(slots(&order), before);
     assert_eq!(order.marks().count(), 2);
+    drop((store, order));
+    // Nor does a milepost need what was lost before it.
+    let path = dir.path().join("consensus/marks");
+    let mut marks = std::fs::read_to_string(&path).unwrap();
+    let milepost = format!(r#"{{"milepost":{{"index":8,"first":{}}}}}"#, one.first);
+    let sum = hex::encode(&Digest::of(milepost.as_bytes()).0[..8]);
+    marks.push_str(&format!("{sum} {milepost}\n"));
+    std::fs::write(&path, marks).unwrap();
+    std::fs::remove_file(dir.path().join("consensus/positions")).unwrap();
+    let (_, order) = open(&party, dir.path());
+    assert_eq!(slots(&order), before);
 }
 
 #[test]
