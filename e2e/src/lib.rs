@@ -22,5 +22,5 @@ pub use http::{Answer, Http};
 pub use network::{Details, Network, Node};
 pub use proxy::{Effect, Links, Nodes, Rule};
 pub use random::Random;
-pub use server::{Launch, Ledger, Ready, counterfoil, next_release};
+pub use server::{Launch, Ledger, Ready, counterfoil, next_release, said};
 pub use writers::{Acknowledged, Writers};

@@ -10,7 +10,7 @@ use std::sync::{OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use tempfile::TempDir;
 
@@ -410,4 +410,18 @@ fn log(data: &Path) -> PathBuf {
 /// What the server in this folder wrote to standard error so far.
 pub(crate) fn log_of(data: &Path) -> String {
     fs::read_to_string(log(data)).unwrap_or_default()
+}
+
+/// What a command says that must succeed.
+///
+/// # Errors
+/// When it does not, with all that it said.
+pub fn said(command: &mut Command) -> Result<String> {
+    let output = command.output().context("running a command")?;
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    ensure!(output.status.success(), "{command:?}: {out}{err}");
+    Ok(out)
 }

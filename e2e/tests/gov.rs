@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use e2e::{Client, Ledger, counterfoil, packages, run_guide};
+use e2e::{Client, Ledger, counterfoil, packages, run_guide, said};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -36,17 +36,6 @@ fn founded_by_three(keys: &Path) -> Result<Ledger> {
         args.extend(["--member", cert.to_str().context("a path is text")?]);
     }
     Ledger::start_with(&args)
-}
-
-/// What a command says that must succeed.
-fn said(command: &mut Command) -> Result<String> {
-    let output = command.output().context("running a command")?;
-    let (out, err) = (
-        String::from_utf8_lossy(&output.stdout).into_owned(),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    ensure!(output.status.success(), "{command:?}: {out}{err}");
-    Ok(out)
 }
 
 fn govern_with_the_tools_of_ccf(python: &'static str) -> Result<()> {

@@ -8,22 +8,12 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use e2e::{Launch, Network, counterfoil, packages};
+use e2e::{Launch, Network, counterfoil, packages, said};
 use serde_json::Value;
 use tempfile::TempDir;
 
 const WITHIN: Duration = Duration::from_secs(60);
 const ENTRIES: usize = 20;
-
-fn said(command: &mut Command) -> Result<String> {
-    let output = command.output().context("running a command")?;
-    let (out, err) = (
-        String::from_utf8_lossy(&output.stdout).into_owned(),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    ensure!(output.status.success(), "{command:?}: {out}{err}");
-    Ok(out)
-}
 
 fn until(what: &str, mut done: impl FnMut() -> Result<bool>) -> Result<()> {
     let start = Instant::now();

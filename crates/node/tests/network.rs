@@ -93,6 +93,13 @@ async fn join(leader: &Arc<Node>, dir: &Path) -> Arc<Node> {
     start_node(config).await
 }
 
+fn alone(dir: &Path) -> NodeConfig {
+    NodeConfig {
+        peers: None,
+        ..config(dir)
+    }
+}
+
 async fn start_node(config: NodeConfig) -> Arc<Node> {
     tokio::task::spawn_blocking(|| Node::start(config).unwrap())
         .await
@@ -456,10 +463,7 @@ async fn a_node_joins_a_long_ledger_by_files_and_a_snapshot() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_alone_can_become_the_first_of_a_network_but_not_turn_back() {
     let dir = tempfile::tempdir().unwrap();
-    let alone = NodeConfig {
-        peers: None,
-        ..config(dir.path())
-    };
+    let alone = alone(dir.path());
     let node = start_node(alone.clone()).await;
     let id = write(&node, "alone").await.unwrap();
     node.stop().await;
@@ -545,10 +549,7 @@ async fn the_nodes_countersign_one_history() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_alone_signs_its_own_checkpoints_and_keeps_its_key() {
     let dir = tempfile::tempdir().unwrap();
-    let alone = NodeConfig {
-        peers: None,
-        ..config(dir.path())
-    };
+    let alone = alone(dir.path());
     let node = start_node(alone.clone()).await;
     let id = write(&node, "alone").await.unwrap();
     let receipt = node.cosigned_receipt(id).await.unwrap().receipt;

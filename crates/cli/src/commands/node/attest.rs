@@ -203,45 +203,25 @@ fn show(judged: &[Judged], appraisals: &BTreeMap<String, Appraisal>) {
     {
         let here = if *answers { "answers here" } else { "" };
         let (id, kind) = (&quote.node_id, kind(quote));
+        let word = match result {
+            Ok(verdict) if verdict.is_hardware() => good("ACCEPTED"),
+            Ok(_) => warning("ACCEPTED, VIRTUAL"),
+            Err(_) => bad("REFUSED"),
+        };
+        say!("{word} node {} {} {}", bold(id), kind, faint(here));
         match result {
-            Ok(verdict) if verdict.is_hardware() => {
-                say!(
-                    "{} node {} {} {}",
-                    good("ACCEPTED"),
-                    bold(id),
-                    kind,
-                    faint(here)
-                );
-            }
+            Ok(verdict) if verdict.is_hardware() => {}
             Ok(_) => {
-                let word = warning("ACCEPTED, VIRTUAL");
-                say!("{word} node {} {} {}", bold(id), kind, faint(here));
                 say!("  no hardware protects this node: all of it is only the node's own word");
             }
             Err(NotAccepted::Refused(refusal)) => {
-                say!(
-                    "{} node {} {} {}",
-                    bad("REFUSED"),
-                    bold(id),
-                    kind,
-                    faint(here)
-                );
                 say!(
                     "  {:<18} {}",
                     refusal.ccf_name(),
                     out::one_line(&refusal.to_string(), 400)
                 );
             }
-            Err(NotAccepted::NoEvidence(why)) => {
-                say!(
-                    "{} node {} {} {}",
-                    bad("REFUSED"),
-                    bold(id),
-                    kind,
-                    faint(here)
-                );
-                say!("  {why}");
-            }
+            Err(NotAccepted::NoEvidence(why)) => say!("  {why}"),
         }
         for (claim, tier) in appraisals[id].ear_trustworthiness_vector.claims() {
             say!("  {claim:<18} {tier}");
