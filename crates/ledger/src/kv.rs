@@ -196,7 +196,19 @@ impl MemoryState {
     /// # Errors
     /// It is refused; the state stays as it was.
     pub fn run(&mut self, transaction: impl Transaction) -> Result<WriteSet, Rejection> {
-        let mut tx = Tx::new(self, TxId::default(), [0; 32]);
+        self.run_at(TxId::default(), transaction)
+    }
+
+    /// The same, for a transaction that depends on its id.
+    ///
+    /// # Errors
+    /// It is refused; the state stays as it was.
+    pub fn run_at(
+        &mut self,
+        id: TxId,
+        transaction: impl Transaction,
+    ) -> Result<WriteSet, Rejection> {
+        let mut tx = Tx::new(self, id, [0; 32]);
         Box::new(transaction).run(&mut tx)?;
         let writes = tx.into_writes();
         self.apply(&writes);

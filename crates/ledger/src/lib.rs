@@ -22,6 +22,7 @@ pub mod limits;
 pub mod nodes;
 pub mod once;
 pub mod recovery;
+pub mod rekey;
 pub mod roles;
 pub mod secret;
 pub mod secrets;

@@ -6,10 +6,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use verify::Seqno;
+use verify::{Seqno, TxId};
 use zeroize::Zeroizing;
 
+use crate::kv::State;
+use crate::rekey::{BadRekey, NewSecret, OpensForNode};
 use crate::secret::LedgerSecret;
+use crate::shares::open_earlier;
+use crate::write_set::WriteSet;
 
 /// A secret as it is kept: the first seqno that it is valid for, and its bytes.
 pub type KeptSecret = (Seqno, Zeroizing<[u8; 32]>);
@@ -18,6 +22,8 @@ pub type KeptSecret = (Seqno, Zeroizing<[u8; 32]>);
 #[derive(Debug)]
 pub struct LedgerSecrets {
     ring: RwLock<BTreeMap<Seqno, Arc<LedgerSecret>>>,
+    /// Opens what a rekey seals to this node; `None` where nothing is.
+    node: Option<Box<dyn OpensForNode>>,
 }
 
 impl LedgerSecrets {
@@ -28,6 +34,15 @@ impl LedgerSecrets {
             .map(|(from, bytes)| (*from, Arc::new(LedgerSecret::new(**bytes))));
         Self {
             ring: RwLock::new(ring.collect()),
+            node: None,
+        }
+    }
+
+    /// The same, for a node that learns of new ones by itself.
+    pub fn opened_by(self, node: Box<dyn OpensForNode>) -> Self {
+        Self {
+            node: Some(node),
+            ..self
         }
     }
 
@@ -58,6 +73,71 @@ impl LedgerSecrets {
         }
     }
 
+    /// The secret that an entry begins, given what it writes, where it is not known yet; `None` where
+    /// the entry is no rekey. Nothing is added.
+    ///
+    /// # Errors
+    /// See [`BadRekey`].
+    pub fn begun_by(&self, id: TxId, writes: &WriteSet) -> Result<Option<KeptSecret>, BadRekey> {
+        match NewSecret::begun_by(id, writes)? {
+            Some(row) => self.open(&row),
+            None => Ok(None),
+        }
+    }
+
+    /// Adds the secret that an entry begins, given what it writes. Returns whether it began one that
+    /// was not known.
+    ///
+    /// # Errors
+    /// See [`BadRekey`].
+    pub fn learn(&self, id: TxId, writes: &WriteSet) -> Result<bool, BadRekey> {
+        let begun = self.begun_by(id, writes)?;
+        self.add(begun.as_slice());
+        Ok(begun.is_some())
+    }
+
+    /// Adds the newest secret that a state knows of, and those between it and what is known.
+    ///
+    /// # Errors
+    /// See [`BadRekey`].
+    pub fn learn_from(&self, state: &dyn State) -> Result<(), BadRekey> {
+        let Some(row) = NewSecret::read(state) else {
+            return Ok(());
+        };
+        let Some(newest) = self.open(&row)? else {
+            return Ok(());
+        };
+        let mut found = open_earlier(state, &newest)
+            .map_err(|_| BadRekey::Malformed(Seqno(row.previous_version)))?;
+        found.retain(|(from, _)| !self.knows(*from));
+        found.push(newest);
+        self.add(&found);
+        Ok(())
+    }
+
+    /// Forgets the secrets that entries after `last` began: those were undone.
+    pub fn forget_after(&self, last: Seqno) {
+        let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
+        ring.retain(|from, _| *from <= last.next());
+    }
+
+    /// Opens a new secret; `None` for one that is known, or that a later one has replaced.
+    fn open(&self, row: &NewSecret) -> Result<Option<KeptSecret>, BadRekey> {
+        let version = Seqno(row.version);
+        if self.newest().is_some_and(|(newest, _)| newest >= version) {
+            return Ok(None);
+        }
+        let node = self.node.as_ref();
+        let opened = node.and_then(|node| node.open(row));
+        let secret = opened.ok_or(BadRekey::NotForThisNode(version))?;
+        Ok(Some((version, secret)))
+    }
+
+    fn knows(&self, from: Seqno) -> bool {
+        let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
+        ring.contains_key(&from)
+    }
+
     /// All of them, oldest first, to be kept or handed on.
     pub fn kept(&self) -> Vec<KeptSecret> {
         let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
@@ -72,6 +152,7 @@ impl From<Arc<LedgerSecret>> for LedgerSecrets {
     fn from(secret: Arc<LedgerSecret>) -> Self {
         Self {
             ring: RwLock::new([(Seqno::FIRST, secret)].into()),
+            node: None,
         }
     }
 }

@@ -226,18 +226,24 @@ pub fn seal_earlier(secrets: &LedgerSecrets) -> Vec<EarlierSecret> {
     let kept = secrets.kept();
     let pairs = kept.iter().zip(kept.iter().skip(1));
     pairs
-        .map(|((version, secret), (next_version, next))| {
-            let key = earlier_key(&LedgerSecret::new(**next), *version);
-            let sealed = seal_once(&key, EARLIER, *version, &**secret);
-            EarlierSecret {
-                previous_ledger_secret: SealedSecret {
-                    encrypted_data: STANDARD.encode(sealed),
-                    version: version.0,
-                },
-                next_version: next_version.0,
-            }
-        })
+        .map(|(secret, next)| seal_one_earlier(secret, next))
         .collect()
+}
+
+/// Seals a secret under the one after it.
+pub(crate) fn seal_one_earlier(
+    (version, secret): &KeptSecret,
+    (next_version, next): &KeptSecret,
+) -> EarlierSecret {
+    let key = earlier_key(&LedgerSecret::new(**next), *version);
+    let sealed = seal_once(&key, EARLIER, *version, &**secret);
+    EarlierSecret {
+        previous_ledger_secret: SealedSecret {
+            encrypted_data: STANDARD.encode(sealed),
+            version: version.0,
+        },
+        next_version: next_version.0,
+    }
 }
 
 /// Writes rows of earlier secrets that are not there yet.

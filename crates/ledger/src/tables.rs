@@ -116,7 +116,8 @@ pub const COSE_SIGNATURES: Table = Table::named("public:ccf.internal.cose_signat
 pub const TREE: Table = Table::named("public:ccf.internal.tree");
 /// Recovery shares: singleton -> [`crate::shares::RecoveryShares`] as JSON.
 pub const RECOVERY_SHARES: Table = Table::named("public:ccf.internal.recovery_shares");
-/// A new ledger secret, sealed to each node: singleton -> JSON.
+/// The newest ledger secret that a rekey began, sealed to each node: singleton ->
+/// [`crate::rekey::NewSecret`] as JSON.
 pub const LEDGER_SECRETS: Table = Table::named("public:ccf.internal.encrypted_ledger_secrets");
 /// Earlier ledger secrets, each sealed under the next one: the seqno from which it was valid (u64
 /// little-endian) -> [`crate::shares::EarlierSecret`] as JSON.

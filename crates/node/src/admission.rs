@@ -151,7 +151,11 @@ impl Node {
     fn grant(&self, node_cert: String) -> Grant {
         let visibility = genesis(self.state()).map_or(self.visibility(), |row| row.visibility);
         let encoded = |secret: &Zeroizing<[u8; 32]>| STANDARD.encode(**secret);
-        let kept = self.secrets.kept();
+        // What a rekey that is not committed began may yet be undone; one that is trusted by then
+        // learns it from the ledger.
+        let committed = self.committed().seqno;
+        let mut kept = self.secrets.kept();
+        kept.retain(|(from, _)| *from <= committed.next());
         let (first, later) = kept.split_first().expect("a node begins with a secret");
         let later = later.iter();
         let earlier_services = earlier_services(self.state()).into_iter();

@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ledger::governance::service;
 use ledger::governance::wishes::{
-    self, ALL_NODE_CERTS, NODE_CERT, REMOVE_NODE, SERVICE_CERT, SNAPSHOT, TRUST_NODE, Wish,
+    self, ALL_NODE_CERTS, NODE_CERT, REKEY, REMOVE_NODE, SERVICE_CERT, SNAPSHOT, TRUST_NODE, Wish,
 };
 use ledger::limits::VALIDITY_DAYS_DEFAULT;
 use ledger::nodes::{EndorseNode, NodeRow, NodeStatus, PutNode, node, nodes};
@@ -25,6 +25,7 @@ use zeroize::Zeroizing;
 
 use crate::identity::{self, IdentityError, NODE_VALIDITY};
 use crate::parts::Parts;
+use crate::rekey::RekeyDuty;
 use crate::shares::ShareDuty;
 use crate::snapshots::Snapshots;
 use crate::submit::{Reply, Submission, Wait};
@@ -37,6 +38,7 @@ pub(crate) struct Duties {
     parts: Arc<Parts>,
     node_id: String,
     shares: ShareDuty,
+    rekey: RekeyDuty,
     service_key: Zeroizing<Vec<u8>>,
     snapshots: Arc<Snapshots>,
     /// When something was handed in last, by what it is.
@@ -54,6 +56,7 @@ impl Duties {
     ) -> Self {
         Self {
             shares: ShareDuty::new(Arc::clone(&parts), dir),
+            rekey: RekeyDuty::new(Arc::clone(&parts)),
             parts,
             node_id,
             service_key,
@@ -119,6 +122,7 @@ impl Duties {
                     .flat_map(|row| self.with_certificate(row, days))
                     .collect()
             }
+            (REKEY, None) => return self.rekey.due(),
             (SNAPSHOT, None) => {
                 // It takes the wish itself when it is recorded.
                 self.snapshots.make();

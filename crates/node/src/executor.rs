@@ -41,6 +41,8 @@ pub(crate) struct Executor {
     pub(crate) secrets: Arc<LedgerSecrets>,
     /// The one of this batch.
     pub(crate) secret: Arc<LedgerSecret>,
+    /// The one of the next batch, where this one has a rekey.
+    pub(crate) begun: Option<Arc<LedgerSecret>>,
     pub(crate) state: Speculative,
     /// The tree ahead of the commit. Its frontier is all that is needed to sign.
     pub(crate) tree: Frontier,
@@ -81,7 +83,7 @@ impl Executor {
         let mut log_free = true;
         let mut stopping = false;
         loop {
-            while filling.has_room()
+            while self.takes_more(&filling)
                 && let Some(submission) = backlog.pop_front()
             {
                 self.execute(submission, &mut filling);
@@ -102,7 +104,7 @@ impl Executor {
                 log_free = true;
                 self.pace.log_is_free(filling.callers, Instant::now());
             }
-            let nothing_more = !filling.has_room() || news.submissions == 0;
+            let nothing_more = !self.takes_more(&filling) || news.submissions == 0;
             if wanted.is_none() && log_free && nothing_more {
                 let closed = self.close(&mut filling);
                 // A log that is gone has ended the process, or is about to.
@@ -136,18 +138,23 @@ impl Executor {
             return Some(wanted(1, None));
         }
         if !log_free {
-            let submissions = if filling.has_room() {
+            let submissions = if self.takes_more(filling) {
                 HANDFUL
             } else {
                 usize::MAX
             };
             return Some(wanted(submissions, None));
         }
-        if stopping || !filling.has_room() {
+        if stopping || !self.takes_more(filling) {
             return None;
         }
         let patience = self.pace.wait(filling.callers, Instant::now())?;
         Some(wanted(patience.callers.min(HANDFUL), Some(patience.left)))
+    }
+
+    /// A rekey is the last of its batch.
+    fn takes_more(&self, filling: &Filling) -> bool {
+        filling.has_room() && self.begun.is_none()
     }
 
     fn execute(&mut self, submission: Submission, filling: &mut Filling) {
@@ -175,6 +182,10 @@ impl Executor {
 
     fn run_one(&mut self, transaction: Box<dyn Transaction>, batch: &mut Batch) -> Answer {
         let id = TxId::new(self.view, Seqno(self.tree.size()));
+        if self.begun.is_some() {
+            let why = "the ledger is being rekeyed; ask again";
+            return Err(Rejection::Conflict(why.to_owned()));
+        }
         let mut tx = Tx::new(&self.state, id, self.secret.claims_key(id));
         let claims = match transaction.run(&mut tx) {
             Ok(claims) => claims,
@@ -191,6 +202,9 @@ impl Executor {
                        members gave their shares";
             return Err(Rejection::Conflict(why.to_owned()));
         }
+        let begun = self.secrets.begun_by(id, &writes);
+        let begun = begun.map_err(|error| Rejection::Conflict(error.to_string()))?;
+        self.begun = begun.map(|(_, bytes)| Arc::new(LedgerSecret::new(*bytes)));
         self.state.apply(id.seqno, &writes);
         self.append(batch, id, writes, claims);
         self.executed.store(id.seqno.0, Ordering::Release);
@@ -225,13 +239,10 @@ impl Executor {
             .observe(began.elapsed().as_secs_f64());
         self.append(&mut batch, id, signed.to_writes(), Digest::ZERO);
         self.executed.store(id.seqno.0, Ordering::Release);
-        self.secret = self.secret_from(id.seqno.next());
+        if let Some(begun) = self.begun.take() {
+            self.secret = begun;
+        }
         Closed { batch, waiting }
-    }
-
-    /// The secret of a batch that begins here.
-    fn secret_from(&self, first: Seqno) -> Arc<LedgerSecret> {
-        self.secrets.at(first).expect("the newest secret is known")
     }
 
     /// An empty batch, with room for as many bytes as the last one had: growing it step by step

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ledger::entries::Visibility;
+use ledger::rekey::Sealed;
 use rustls::crypto::aws_lc_rs::hpke::DH_KEM_P384_HKDF_SHA384_AES_256;
-use rustls::crypto::hpke::{EncapsulatedSecret, Hpke, HpkePrivateKey, HpkePublicKey};
+use rustls::crypto::hpke::{Hpke, HpkePrivateKey};
 use serde::{Deserialize, Serialize};
 use store::durable::write_atomically;
 use verify::{Cert, Digest, Seqno};
@@ -20,6 +21,7 @@ use zeroize::Zeroizing;
 use crate::config::NodeConfig;
 use crate::identity::{self, IdentityError, NodeSigner};
 use crate::platform::{self, Secrets, SecretsError};
+use crate::sealing;
 
 /// Kept in the folder of a node that joined: what it must know before it has the ledger.
 pub const ADMITTED_FILE: &str = "admitted.json";
@@ -79,16 +81,6 @@ pub enum JoinAnswer {
         /// What it must know, sealed.
         sealed: Sealed,
     },
-}
-
-/// Bytes that only the holder of one key can open.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sealed {
-    /// The encapsulated secret, base64.
-    enc: String,
-    /// The ciphertext, base64.
-    ciphertext: String,
 }
 
 /// What a node must know to be part of a network.
@@ -264,7 +256,9 @@ impl Joining {
     /// # Errors
     /// See [`JoinError`].
     pub fn admitted(&self, sealed: &Sealed, service: &Cert) -> Result<(), JoinError> {
-        let grant = self.open(sealed)?;
+        let grant = sealing::open(&self.decryption_key, SEALED_FOR, sealed).ok_or(
+            JoinError::Answer("it is sealed for another node, or was changed"),
+        )?;
         let grant: Grant =
             serde_json::from_slice(&grant).map_err(|_| JoinError::Answer("it is not a grant"))?;
         let granted = Cert::from_pem(&grant.service_cert)
@@ -322,19 +316,6 @@ impl Joining {
         platform::save(&self.dir, &secrets)?;
         Ok(())
     }
-
-    fn open(&self, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, JoinError> {
-        let decode = |text: &str| {
-            let bytes = STANDARD.decode(text);
-            bytes.map_err(|_| JoinError::Answer("it is not base64"))
-        };
-        let enc = EncapsulatedSecret(decode(&sealed.enc)?);
-        let ciphertext = decode(&sealed.ciphertext)?;
-        DH_KEM_P384_HKDF_SHA384_AES_256
-            .open(&enc, SEALED_FOR, b"", &ciphertext, &self.decryption_key)
-            .map(Zeroizing::new)
-            .map_err(|_| JoinError::Answer("it is sealed for another node, or was changed"))
-    }
 }
 
 /// A free port, for a node that takes any: it is asked for before it can listen.
@@ -348,13 +329,5 @@ fn free_address(mut listen: std::net::SocketAddr) -> std::io::Result<String> {
 /// Seals `grant` to the key that a node's evidence is about.
 pub(crate) fn seal(grant: &Grant, encryption_key: &[u8]) -> Result<Sealed, &'static str> {
     let json = serde_json::to_vec(grant).expect("strings are JSON");
-    let json = Zeroizing::new(json);
-    let key = HpkePublicKey(encryption_key.to_vec());
-    let (enc, ciphertext) = DH_KEM_P384_HKDF_SHA384_AES_256
-        .seal(SEALED_FOR, b"", &json, &key)
-        .map_err(|_| "the encryption key is no P-384 public key")?;
-    Ok(Sealed {
-        enc: STANDARD.encode(&enc.0),
-        ciphertext: STANDARD.encode(&ciphertext),
-    })
+    sealing::seal(encryption_key, SEALED_FOR, &Zeroizing::new(json))
 }

@@ -39,6 +39,8 @@ pub mod platform;
 pub mod reads;
 pub mod receipts;
 pub mod recover;
+mod rekey;
+mod sealing;
 mod shares;
 mod signer;
 mod snapshots;

@@ -115,6 +115,7 @@ impl Parts {
                 .secrets
                 .at(Seqno(tree.size()))
                 .expect("the newest is known"),
+            begun: None,
             secrets: Arc::clone(&self.secrets),
             state: Speculative::new(Arc::clone(&self.reader)),
             tree,

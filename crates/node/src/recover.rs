@@ -258,7 +258,7 @@ impl Found {
         earlier: EarlierService,
         now: OffsetDateTime,
     ) -> Result<Cert, RecoverError> {
-        let ledger_secrets = Arc::new(LedgerSecrets::new(&secrets.ledger_secrets));
+        let ledger_secrets = Arc::new(crate::start::ledger_secrets(secrets)?);
         let options = StoreOptions {
             chunk_bytes: config.chunk_bytes,
             ..StoreOptions::default()

@@ -277,7 +277,8 @@ impl Node {
     }
 }
 
-fn random(blocks: usize) -> Result<Zeroizing<Vec<[u8; 32]>>, String> {
+/// Random bytes for shares.
+pub(crate) fn random(blocks: usize) -> Result<Zeroizing<Vec<[u8; 32]>>, String> {
     let mut random = Zeroizing::new(vec![[0; 32]; blocks]);
     for block in random.iter_mut() {
         SystemRandom::new()
@@ -288,7 +289,7 @@ fn random(blocks: usize) -> Result<Zeroizing<Vec<[u8; 32]>>, String> {
 }
 
 /// RSA-OAEP with SHA-256 to a member's encryption key, PEM.
-fn encrypt(pem: &str, share: &[u8]) -> Result<Vec<u8>, String> {
+pub(crate) fn encrypt(pem: &str, share: &[u8]) -> Result<Vec<u8>, String> {
     let unusable = "its encryption key cannot be used";
     let der = SubjectPublicKeyInfoDer::from_pem_slice(pem.as_bytes()).map_err(|_| unusable)?;
     let key = PublicEncryptingKey::from_der(&der).map_err(|_| unusable)?;

@@ -28,6 +28,7 @@ use crate::join::{Admitted, JoinFileError};
 use crate::node::{Node, SERVICE_CERT_FILE};
 use crate::peers::PeerTlsError;
 use crate::platform::{self, Secrets, SecretsError};
+use crate::sealing::NodeOpener;
 use crate::submit::{Queue, Reply, Submission, SubmitError, Wait};
 use crate::transfer::{self, FetchError};
 use crate::{alone, among};
@@ -140,7 +141,7 @@ pub(crate) fn start(config: &NodeConfig) -> Result<Node, StartError> {
     let dir = &config.dir;
     make_folder(dir)?;
     let secrets = secrets(dir)?;
-    let ledger_secrets = Arc::new(LedgerSecrets::new(&secrets.ledger_secrets));
+    let ledger_secrets = Arc::new(ledger_secrets(&secrets)?);
     if let Some(admitted) = Admitted::read(dir)? {
         transfer::arrive(config, &admitted, &secrets)?;
     }
@@ -395,6 +396,12 @@ pub(crate) fn write_first(
         answer?;
     }
     Ok(())
+}
+
+/// The ledger secrets that a node begins with; it learns of others from the ledger.
+pub(crate) fn ledger_secrets(secrets: &Secrets) -> Result<LedgerSecrets, IdentityError> {
+    let opener = NodeOpener::new(&secrets.node_key)?;
+    Ok(LedgerSecrets::new(&secrets.ledger_secrets).opened_by(Box::new(opener)))
 }
 
 /// What the store needs of a node's secrets.

@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ledger::Transaction;
 use ledger::entries::AppendEntry;
+use ledger::governance::wishes;
 use ledger::nodes::{NodeRow, NodeStatus, PutNode, nodes};
+use ledger::rekey::NewSecret;
+use ledger::tables::WISHES;
 use ledger::users::UserId;
+use ledger::{Transaction, Tx};
 use node::join::{JoinAnswer, Joining};
 use node::{AdmitError, Node, NodeConfig, PeerConfig, StartError, SubmitError, Timing, Wait};
 use verify::checkpoint::cosigner_binding;
@@ -281,6 +284,79 @@ async fn three_nodes_have_one_history() {
         }
         let rows = nodes(node.state());
         assert!(rows.iter().all(|row| row.status == NodeStatus::Trusted));
+    }
+    network.stop().await;
+}
+
+/// Asks for a new ledger secret, as members do, and waits until every node has it.
+async fn rekey(network: &Network) -> NewSecret {
+    let leader = network.led().await;
+    let before = NewSecret::read(leader.state());
+    let wish = |tx: &mut Tx<'_>| {
+        let row = br#"{"seqno":1,"args":null}"#.to_vec();
+        tx.put(WISHES, wishes::REKEY.as_bytes(), row);
+        Ok(Digest::ZERO)
+    };
+    let wish: Box<dyn Transaction> = Box::new(wish);
+    leader.submit(wish, Wait::Committed).await.unwrap().unwrap();
+    until("every node has a new secret", || {
+        let rows = network
+            .nodes
+            .iter()
+            .map(|node| NewSecret::read(node.state()));
+        rows.into_iter().all(|row| row.is_some() && row != before)
+    })
+    .await;
+    NewSecret::read(leader.state()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ledger_is_rekeyed_while_it_is_written() {
+    let mut network = Network::of(3).await;
+    let mut written = Vec::new();
+    for round in 0..3 {
+        for number in 0..5 {
+            let contents = format!("entry {number} of round {round}");
+            let id = write(network.led().await, &contents).await.unwrap();
+            written.push((id, contents));
+        }
+        if round < 2 {
+            let row = rekey(&network).await;
+            assert_eq!(row.encrypted_secrets.len(), 3);
+            assert!(written.iter().all(|(id, _)| id.seqno.0 < row.version));
+        }
+    }
+    let version = NewSecret::read(network.nodes[0].state()).unwrap().version;
+    assert!(written[10..].iter().all(|(id, _)| id.seqno.0 >= version));
+    network.caught_up().await;
+    let everything_is_read = |node: &Node| {
+        for (id, contents) in &written {
+            assert_eq!(node.entry(*id, None).unwrap().value.contents, *contents);
+        }
+    };
+    for node in &network.nodes {
+        everything_is_read(node);
+    }
+    // One that joins later is told all secrets; those that start again find them in the ledger.
+    let dir = tempfile::tempdir().unwrap();
+    let joined = join(network.led().await, dir.path()).await;
+    network.nodes.push(joined);
+    network.dirs.push(dir);
+    network.all_decide().await;
+    everything_is_read(&network.nodes[3]);
+    let dirs: Vec<_> = network.dirs.drain(..).collect();
+    network.stop().await;
+    for folder in ["index", "state"] {
+        std::fs::remove_dir_all(dirs[0].path().join(folder)).unwrap();
+    }
+    let mut nodes = Vec::new();
+    for dir in &dirs {
+        nodes.push(start_node(config(dir.path())).await);
+    }
+    let network = Network { nodes, dirs };
+    network.agree().await;
+    for node in &network.nodes {
+        everything_is_read(node);
     }
     network.stop().await;
 }

@@ -1,8 +1,9 @@
 //! What is written together: the entries of one batch.
 
-use ledger::WriteSet;
 use ledger::entry::ENTRY_BYTES_MIN;
-use verify::{Digest, Seqno, View};
+use ledger::rekey::BadRekey;
+use ledger::{LedgerSecrets, WriteSet};
+use verify::{Digest, Seqno, TxId, View};
 
 use crate::error::StoreError;
 
@@ -40,6 +41,23 @@ impl Batch {
     /// The batch has no entries.
     pub fn last(&self) -> Seqno {
         Seqno(self.first.0 + self.entries.len() as u64 - 1)
+    }
+
+    /// The last entry before the signature: only that one may begin a new ledger secret.
+    pub(crate) fn before_signature(&self) -> Option<(TxId, &WriteSet)> {
+        let place = self.writes.len().checked_sub(2)?;
+        let seqno = Seqno(self.first.0 + place as u64);
+        Some((TxId::new(self.view, seqno), &self.writes[place]))
+    }
+
+    /// Learns the ledger secret that it begins, if it begins one.
+    pub(crate) fn teach(&self, secrets: &LedgerSecrets) -> Result<(), BadRekey> {
+        if let Some((id, writes)) = self.before_signature()
+            && secrets.learn(id, writes)?
+        {
+            tracing::info!(%id, "the ledger is rekeyed: a new ledger secret is valid after this batch");
+        }
+        Ok(())
     }
 
     pub(crate) fn check(&self, next: Seqno) -> Result<(), StoreError> {

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ledger::rekey::BadRekey;
 use verify::Seqno;
 
 /// Why a folder could not be opened. Nothing was served from it, and nothing that was committed was
@@ -88,6 +89,9 @@ pub enum OpenError {
         /// The first entry that does not fit.
         seqno: Seqno,
     },
+    /// The ledger was rekeyed, and this node does not know the new secret.
+    #[error(transparent)]
+    Rekey(#[from] BadRekey),
     /// The state store failed. It holds nothing that is not in the ledger files: if it keeps
     /// failing, remove the folder `state` and open again.
     #[error("the state store in {path} failed; it is rebuilt from the ledger files if removed")]

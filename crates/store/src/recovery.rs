@@ -93,6 +93,7 @@ pub(crate) fn open(
     views.retain(|(_, first)| *first <= from);
 
     let reader = Reader::new(folders.ledger.clone(), hashes, places, state, views);
+    secrets.ledger.learn_from(&reader)?;
     let closed = names.iter().rev().find_map(|name| name.last);
     let decided = match options.tail {
         Tail::Committed => Seqno(u64::MAX),
@@ -556,6 +557,7 @@ impl Recovery {
             entries: batch.entries,
             writes,
         };
+        batch.teach(&self.secrets)?;
         if decided {
             self.replayed = true;
             return index_and_apply(&self.reader, &batch, offset, &nodes).map_err(wrapped);

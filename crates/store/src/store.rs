@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ledger::chunk::ChunkName;
 use ledger::signature::SignedRoot;
-use verify::{Digest, Frontier, Seqno, View};
+use verify::{Digest, Frontier, Seqno, TxId, View};
 
 use crate::batch::Batch;
 use crate::checkpoint::CheckpointFile;
@@ -213,6 +213,15 @@ impl Store {
         let writes = found.writes(&bytes, secrets).map_err(|seqno| {
             format!("entry {seqno} was sealed under another ledger secret, or changed")
         })?;
+        for (place, writes) in (0..).zip(&writes) {
+            let id = TxId::new(found.view, Seqno(found.first.0 + place));
+            let begun = secrets.begun_by(id, writes);
+            if begun.map_err(|error| error.to_string())?.is_some()
+                && id.seqno.next() != found.signed.id.seqno
+            {
+                return Err(format!("more than its signature follows the rekey in {id}"));
+            }
+        }
         let batch = Batch {
             first: found.first,
             view: found.view,
@@ -277,6 +286,12 @@ impl Store {
 
     fn append_now(&mut self, batch: &Batch) -> Result<(), StoreError> {
         batch.check(self.last_appended().next())?;
+        batch
+            .teach(&self.secrets.ledger)
+            .map_err(|_| StoreError::BadBatch {
+                first: batch.first,
+                why: "it begins a ledger secret that does not open here",
+            })?;
         if self.chunk_is_full() {
             self.full.extend(self.chunk.take());
             self.close_applied()?;
@@ -324,6 +339,7 @@ impl Store {
         let Some(undone) = undone else {
             return Ok(());
         };
+        self.secrets.ledger.forget_after(last);
         (self.frontier, self.view) = undone.before;
         self.undecided.retain(|batch| batch.first <= last);
         // The newest file first: whatever a crash leaves has no hole.

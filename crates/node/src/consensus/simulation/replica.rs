@@ -6,8 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use ledger::tables::{NODE_CERTS, NODES, PRIVATE_COLLECTIONS, SERVICE, SINGLETON};
-use ledger::{LedgerSecret, WriteSet, entry};
+use ledger::rekey::NewSecret;
+use ledger::secrets::KeptSecret;
+use ledger::shares::seal_earlier;
+use ledger::tables::{
+    EARLIER_SECRETS, LEDGER_SECRETS, NODE_CERTS, NODES, PRIVATE_COLLECTIONS, SERVICE, SINGLETON,
+};
+use ledger::{LedgerSecret, LedgerSecrets, WriteSet, entry};
 use openraft::AsyncRuntime;
 use store::order::Order;
 use store::{Batch, BatchEntry, Reader, Store, StoreOptions, Tail as Undecided};
@@ -30,7 +35,9 @@ use crate::committer::Closed;
 use crate::identity::{self, NodeSigner, ServiceSigner};
 use crate::metrics::Metrics;
 use crate::platform::Secrets;
+use crate::sealing::seal_secret;
 use crate::signer::{RootSigner, Signer};
+use crate::start;
 use crate::submit::{Queue, Reply, Wanted};
 
 /// Small, so that files are closed often.
@@ -51,7 +58,6 @@ pub(super) struct Common {
     pub(super) random: Mutex<Random>,
     nodes: Vec<(Secrets, String)>,
     service: String,
-    ledger_secret: Arc<LedgerSecret>,
 }
 
 impl Common {
@@ -82,7 +88,6 @@ impl Common {
             random: Mutex::new(Random(!seed)),
             nodes,
             service,
-            ledger_secret: Arc::new(LedgerSecret::new(*founder.state_secret)),
         };
         let ids = (0..common.nodes.len()).map(|at| common.id(at)).collect();
         *common.trusted.lock().unwrap() = ids;
@@ -120,6 +125,31 @@ impl Common {
             }),
             service_signed: None,
         }
+    }
+
+    /// A new ledger secret that begins at `version`, and what tells the nodes.
+    fn rekey(&self, previous: &KeptSecret, version: Seqno) -> (KeptSecret, WriteSet) {
+        let secret = identity::draw_secret().unwrap();
+        let keys = self.nodes.iter().map(|(secrets, _)| &secrets.node_key);
+        let sealed = (0..).zip(keys).map(|(at, key)| {
+            let key = identity::public_key(key).unwrap();
+            (self.id(at).to_string(), seal_secret(&key, &secret).unwrap())
+        });
+        let row = NewSecret {
+            version: version.0,
+            previous_version: previous.0.0,
+            encrypted_secrets: sealed.collect(),
+        };
+        let mut writes = WriteSet::default();
+        let row = serde_json::to_vec(&row).unwrap();
+        writes.put(LEDGER_SECRETS, SINGLETON, row);
+        let new = (version, secret);
+        let pair = LedgerSecrets::new(&[previous.clone(), new.clone()]);
+        for earlier in seal_earlier(&pair) {
+            let row = serde_json::to_vec(&earlier).unwrap();
+            writes.put(EARLIER_SECRETS, previous.0.0.to_le_bytes(), row);
+        }
+        (new, writes)
     }
 
     /// The first entry: who the service and its nodes are.
@@ -214,13 +244,14 @@ impl Replica {
     pub(super) async fn start(&mut self) {
         assert!(self.life.is_none());
         let dir = self.folder.path();
-        let secret = Arc::clone(&self.common.ledger_secret);
+        let own = &self.common.nodes[self.at].0;
+        let secrets = Arc::new(start::ledger_secrets(own).unwrap());
         let options = StoreOptions {
             chunk_bytes: CHUNK_BYTES,
             cache_bytes: 1 << 20,
             tail: Undecided::Undecided,
         };
-        let mut store = Store::open(dir, secret, options).unwrap();
+        let mut store = Store::open(dir, start::store_secrets(own, &secrets), options).unwrap();
         if !Order::exists(dir) {
             let peers = self.common.peers();
             let voters = peers.iter().map(|(id, _)| *id).collect();
@@ -263,6 +294,7 @@ impl Replica {
         let author = Author {
             at: self.at,
             common: Arc::clone(&self.common),
+            secrets,
             queue: Arc::clone(&queue),
             dead: Arc::clone(&dead),
         };
@@ -356,6 +388,7 @@ async fn write(mut log: LogThread, commands: mpsc::Receiver<Command>, common: Ar
 struct Author {
     at: usize,
     common: Arc<Common>,
+    secrets: Arc<LedgerSecrets>,
     queue: Arc<Queue>,
     dead: Arc<AtomicBool>,
 }
@@ -373,6 +406,7 @@ impl Crew for Author {
             queue: Arc::clone(&self.queue),
             dead: Arc::clone(&self.dead),
             signer: self.common.signer(self.at),
+            secret: self.secrets.kept().pop().unwrap(),
             view,
             tree,
             log,
@@ -394,6 +428,7 @@ struct Writing {
     queue: Arc<Queue>,
     dead: Arc<AtomicBool>,
     signer: Signer,
+    secret: KeptSecret,
     view: View,
     tree: Frontier,
     log: Box<dyn FnMut(Closed) -> bool + Send>,
@@ -442,8 +477,19 @@ impl Writing {
             numbers.push(number);
             ids.push(id);
         }
+        let mut begun = None;
+        if self.common.random.lock().unwrap().percent(3) {
+            let (secret, writes) = self
+                .common
+                .rekey(&self.secret, self.next().seqno.next().next());
+            self.push(&mut batch, writes);
+            begun = Some(secret);
+        }
         let signed = self.signer.sign(self.next(), &self.tree);
         self.push(&mut batch, signed.to_writes());
+        if let Some(begun) = begun {
+            self.secret = begun;
+        }
         let (reply, answer) = oneshot::channel();
         let answers = ids.iter().map(|id| Ok(*id)).collect();
         let closed = Closed {
@@ -467,8 +513,8 @@ impl Writing {
     fn push(&mut self, batch: &mut Batch, writes: WriteSet) {
         let before = batch.bytes.len();
         let id = self.next();
-        let secret = &self.common.ledger_secret;
-        let leaf = entry::encode(&mut batch.bytes, id, &writes, Digest::ZERO, secret).leaf();
+        let secret = LedgerSecret::new(*self.secret.1);
+        let leaf = entry::encode(&mut batch.bytes, id, &writes, Digest::ZERO, &secret).leaf();
         self.tree.append(leaf, |_, _| {});
         batch.entries.push(BatchEntry {
             length: (batch.bytes.len() - before) as u32,
