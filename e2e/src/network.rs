@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Output};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -325,21 +325,39 @@ impl Network {
     /// When it fails; with what it said.
     pub fn command(&self, args: &[&str]) -> Result<Output> {
         let known = self.running().context("no node runs")?;
-        let founder = &self.founder;
-        let output = counterfoil()?
-            .args(args)
-            .env("COUNTERFOIL_URL", &known.ready.url)
-            .env("COUNTERFOIL_SERVICE_CERT", &known.ready.service_cert)
-            .env("COUNTERFOIL_TOKEN", &self.token)
-            .env("COUNTERFOIL_MEMBER_CERT", founder.join("member0_cert.pem"))
-            .env("COUNTERFOIL_MEMBER_KEY", founder.join("member0_privk.pem"))
-            .output()
-            .context("running a command")?;
+        let mut command = self.founders(known, args)?;
+        let output = command.output().context("running a command")?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             bail!("{args:?}: {}\n{said}", output.status);
         }
         Ok(output)
+    }
+
+    /// A proposal of the founding member to this node, under way: what becomes of it is not waited for.
+    ///
+    /// # Errors
+    /// When the binary does not start.
+    pub fn begin_proposing(&self, node: usize, action: &[&str]) -> Result<Child> {
+        let args = [&["proposal", "create"], action, &["--yes", "--json"]].concat();
+        let mut command = self.founders(&self.nodes[node], &args)?;
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let child = command.stderr(Stdio::null()).spawn();
+        child.context("running a command")
+    }
+
+    /// A command of the founder against a node.
+    fn founders(&self, node: &Node, args: &[&str]) -> Result<Command> {
+        let founder = &self.founder;
+        let mut command = counterfoil()?;
+        command
+            .args(args)
+            .env("COUNTERFOIL_URL", &node.ready.url)
+            .env("COUNTERFOIL_SERVICE_CERT", &node.ready.service_cert)
+            .env("COUNTERFOIL_TOKEN", &self.token)
+            .env("COUNTERFOIL_MEMBER_CERT", founder.join("member0_cert.pem"))
+            .env("COUNTERFOIL_MEMBER_KEY", founder.join("member0_privk.pem"));
+        Ok(command)
     }
 
     /// What a node says about who leads; `None` if it does not answer.

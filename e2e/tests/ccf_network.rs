@@ -1,20 +1,24 @@
-//! CCF's own reader over the ledgers of three nodes that lost their leader again and again.
+//! CCF's own tools over the ledgers of three nodes that lost their leader, and were rekeyed, again and
+//! again.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use e2e::{Client, Network, Writers, one_history};
+use serde_json::{Value, json};
 
 /// Leaders that are killed.
 const KILLS: usize = 3;
+/// A leader carries out what members want by then.
+const WITHIN: Duration = Duration::from_secs(30);
 /// So short that each ledger has several files.
 const CHUNK_BYTES: usize = 20_000;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_readers_validate_what_each_node_wrote_across_views() -> Result<()> {
+async fn the_readers_validate_what_each_node_wrote_across_views_and_rekeys() -> Result<()> {
     let settings = tempfile::NamedTempFile::new()?;
     fs::write(
         &settings,
@@ -30,6 +34,7 @@ async fn the_readers_validate_what_each_node_wrote_across_views() -> Result<()> 
         network.leader()?;
         tokio::time::sleep(Duration::from_millis(500)).await;
         network.nodes[leader].start()?;
+        rekey(&network).await?;
     }
     let acknowledged = writers.finish().await?.len();
     ensure!(acknowledged > 100, "only {acknowledged}");
@@ -41,6 +46,8 @@ async fn the_readers_validate_what_each_node_wrote_across_views() -> Result<()> 
         for reader in ["ccf", "ccf6"] {
             let args = [&*count, &*views];
             Client::Python(reader).run_at("ccf_ledger.py", &args, &[], &place)?;
+            let rekeys = KILLS.to_string();
+            Client::Python(reader).run_at("ccf_secrets.py", &[&rekeys], &[], &place)?;
         }
     }
 
@@ -60,6 +67,25 @@ async fn the_readers_validate_what_each_node_wrote_across_views() -> Result<()> 
         }
     }
     Ok(())
+}
+
+/// Members have the ledger rekeyed, and wait until it is.
+async fn rekey(network: &Network) -> Result<()> {
+    network.propose(&["trigger_ledger_rekey"])?;
+    let start = Instant::now();
+    loop {
+        let leader = network.leader()?;
+        let http = network.nodes[leader].http()?;
+        let info = http.get_json("/gov/service/info?api-version=2024-07-01");
+        if info
+            .await
+            .is_ok_and(|info: Value| info["wishes"] == json!([]))
+        {
+            return Ok(());
+        }
+        ensure!(start.elapsed() < WITHIN, "the ledger is not rekeyed");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// The closed files of a ledger, by name.

@@ -41,6 +41,16 @@ fn member(network: &Network, keys: &Path, name: &str, args: &[&str]) -> Result<V
     Ok(serde_json::from_str(&said(&mut command)?)?)
 }
 
+/// Two of three members accept it.
+fn decide(network: &Network, keys: &Path, action: &[&str]) -> Result<()> {
+    let create = [&["proposal", "create"], action, &["--yes"]].concat();
+    let proposed = member(network, keys, "alice", &create)?;
+    let id = proposed["proposalId"].as_str().context("it has an id")?;
+    let decided = member(network, keys, "bob", &["proposal", "vote", id, "yes"])?;
+    ensure!(decided["proposalState"] == "Accepted", "{decided}");
+    Ok(())
+}
+
 /// Two members who hold shares, beside the founding one.
 fn add_members(network: &Network, keys: &Path) -> Result<()> {
     for name in ["alice", "bob"] {
@@ -80,6 +90,17 @@ fn has_shares(network: &Network, tokio: &tokio::runtime::Runtime, keys: &Path) -
     let path = format!("/gov/recovery/encrypted-shares/{id}?api-version=2024-07-01");
     let http = network.nodes[0].http()?;
     Ok(tokio.block_on(http.get(&path))?.status == 200)
+}
+
+/// Members have the ledger rekeyed: what follows is sealed under another secret than what was before.
+fn rekey(network: &Network, tokio: &tokio::runtime::Runtime, keys: &Path) -> Result<()> {
+    decide(network, keys, &["trigger_ledger_rekey"])?;
+    let http = network.nodes[network.leader()?].http()?;
+    until("the ledger is rekeyed", || {
+        let info = http.get_json("/gov/service/info?api-version=2024-07-01");
+        let info: Value = tokio.block_on(info)?;
+        Ok(info["wishes"] == Value::Array(Vec::new()))
+    })
 }
 
 /// Copies a node's folder but for what a disaster takes: its secrets.
@@ -144,6 +165,9 @@ fn members_open_a_ledger_again_after_all_nodes_were_lost() -> Result<()> {
     add_members(&lost, keys)?;
     let mut ids = Vec::new();
     for number in 0..ENTRIES {
+        if number == ENTRIES / 2 {
+            rekey(&lost, &tokio, keys)?;
+        }
         let text = format!("entry {number}");
         let written = lost.command(&["entry", "write", &text, "--json"])?;
         let written: Value = serde_json::from_slice(&written.stdout)?;
@@ -195,22 +219,12 @@ fn members_open_a_ledger_again_after_all_nodes_were_lost() -> Result<()> {
 
     // Members accept the service and give their shares: one with our command, one with CCF's tools.
     let identity = |name: &str, file: &Path| format!("{name}=@{}", file.display());
-    let proposed = member(
-        &network,
-        keys,
-        "alice",
-        &[
-            "proposal",
-            "create",
-            "transition_service_to_open",
-            &identity("previous_service_identity", &previous),
-            &identity("next_service_identity", &next),
-            "--yes",
-        ],
-    )?;
-    let id = proposed["proposalId"].as_str().context("it has an id")?;
-    let decided = member(&network, keys, "bob", &["proposal", "vote", id, "yes"])?;
-    ensure!(decided["proposalState"] == "Accepted", "{decided}");
+    let action = [
+        "transition_service_to_open",
+        &identity("previous_service_identity", &previous),
+        &identity("next_service_identity", &next),
+    ];
+    decide(&network, keys, &action)?;
     ensure!(status(&network, &tokio)? == "WaitingForRecoveryShares");
     let expected = "1/2 recovery shares successfully submitted";
     python(&network, keys, "ccf_recovery_share.py", &["bob", expected])?;
@@ -247,6 +261,8 @@ fn members_open_a_ledger_again_after_all_nodes_were_lost() -> Result<()> {
     )?;
     let told = said(counterfoil()?.args(["ledger", "governance"]).arg(&folder))?;
     ensure!(!told.contains("WRONG"), "{told}");
+    // The rekey replaced one secret, and the disaster another.
+    python(&network, keys, "ccf_secrets.py", &["2"])?;
     let read = python(&network, keys, "ccf_ledger.py", &[&ENTRIES.to_string()])?;
     eprintln!("{read}");
     Ok(())

@@ -12,7 +12,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ledger::governance::service;
 use ledger::governance::wishes::{
-    self, ALL_NODE_CERTS, NODE_CERT, REKEY, REMOVE_NODE, SERVICE_CERT, SNAPSHOT, TRUST_NODE, Wish,
+    self, ALL_NODE_CERTS, CHUNK, NODE_CERT, REKEY, REMOVE_NODE, SERVICE_CERT, SNAPSHOT, TRUST_NODE,
+    Wish,
 };
 use ledger::limits::VALIDITY_DAYS_DEFAULT;
 use ledger::nodes::{EndorseNode, NodeRow, NodeStatus, PutNode, node, nodes};
@@ -122,6 +123,8 @@ impl Duties {
                     .flat_map(|row| self.with_certificate(row, days))
                     .collect()
             }
+            // The file is closed where this is written.
+            (CHUNK, None) => Vec::new(),
             (REKEY, None) => return self.rekey.due(),
             (SNAPSHOT, None) => {
                 // It takes the wish itself when it is recorded.

@@ -1,7 +1,9 @@
 //! What is written together: the entries of one batch.
 
 use ledger::entry::ENTRY_BYTES_MIN;
+use ledger::governance::wishes::CHUNK;
 use ledger::rekey::BadRekey;
+use ledger::tables::WISHES;
 use ledger::{LedgerSecrets, WriteSet};
 use verify::{Digest, Seqno, TxId, View};
 
@@ -58,6 +60,12 @@ impl Batch {
             tracing::info!(%id, "the ledger is rekeyed: a new ledger secret is valid after this batch");
         }
         Ok(())
+    }
+
+    /// Whether it carries out that members want the ledger file closed.
+    pub(crate) fn ends_file(&self) -> bool {
+        let taken = |writes: &WriteSet| writes.written(&WISHES, CHUNK.as_bytes()) == Some(None);
+        self.writes.iter().any(taken)
     }
 
     pub(crate) fn check(&self, next: Seqno) -> Result<(), StoreError> {

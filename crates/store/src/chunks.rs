@@ -69,7 +69,7 @@ pub(crate) struct OpenChunk {
     pub(crate) length: u64,
     /// Where its entries begin.
     pub(crate) offsets: Vec<u32>,
-    /// It was being closed: it takes no more entries.
+    /// It takes no more entries: it was being closed, or members want it closed.
     pub(crate) complete: bool,
 }
 
@@ -158,6 +158,7 @@ impl OpenChunk {
         };
         cut().map_err(StoreError::io("cut", &self.path))?;
         self.length = u64::from(offset);
+        self.complete = false;
         self.offsets.truncate((from.0 - self.first.0) as usize);
         Ok(())
     }

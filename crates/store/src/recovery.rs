@@ -110,16 +110,21 @@ pub(crate) fn open(
         ready: None,
         taken: Taken::default(),
         chunks: VecDeque::new(),
+        ends: Vec::new(),
         replayed: false,
     };
     recovery.run(&names, from)?;
     let Recovery {
         reader,
         taken,
-        chunks,
+        mut chunks,
+        ends,
         replayed,
         ..
     } = recovery;
+    for chunk in &mut chunks {
+        chunk.complete |= chunk.last().is_some_and(|last| ends.contains(&last));
+    }
     let recovered = Recovered {
         frontier: taken.frontier,
         view: taken.view,
@@ -179,6 +184,8 @@ struct Recovery {
     taken: Taken,
     /// Files to go on with, oldest first.
     chunks: VecDeque<OpenChunk>,
+    /// Entries after which members want a file closed.
+    ends: Vec<Seqno>,
     replayed: bool,
 }
 
@@ -558,6 +565,9 @@ impl Recovery {
             writes,
         };
         batch.teach(&self.secrets)?;
+        if batch.ends_file() {
+            self.ends.push(batch.last());
+        }
         if decided {
             self.replayed = true;
             return index_and_apply(&self.reader, &batch, offset, &nodes).map_err(wrapped);

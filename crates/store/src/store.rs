@@ -307,6 +307,7 @@ impl Store {
         };
         let offset = u32::try_from(chunk.length).expect("a chunk is below 4 GiB");
         chunk.append(&batch.bytes, batch.entries.iter().map(|entry| entry.length))?;
+        chunk.complete |= batch.ends_file();
         self.reader.add_bytes(batch.bytes.len() as u64);
         let before = (self.frontier.clone(), self.view);
         let leaves = batch.entries.iter().map(|entry| entry.leaf);

@@ -6,6 +6,9 @@ mod common;
 use std::path::Path;
 
 use common::{Party, assert_intact, copy_folder, folder, private_entry, small_chunks};
+use ledger::WriteSet;
+use ledger::governance::wishes::CHUNK;
+use ledger::tables::WISHES;
 use proptest::prelude::*;
 use store::{Batch, Store, StoreOptions, Tail};
 use verify::{Seqno, View};
@@ -164,6 +167,34 @@ fn files_are_the_same_wherever_the_commits_fell() {
             assert!(read(dir.path()) == read(reference.path()), "{name}");
         }
     }
+}
+
+#[test]
+fn a_file_is_closed_where_members_want_it_even_after_a_crash() {
+    let (party, dir) = (Party::new(), folder());
+    let options = undecided(1 << 20);
+    let (mut store, mut batches) = party.ledger(dir.path(), options, 3);
+    let mut taken = WriteSet::default();
+    taken.remove(WISHES, CHUNK.as_bytes());
+    let closing = party.batch(store.frontier(), View(2), vec![private_entry(1), taken]);
+    store.append(&closing).unwrap();
+    let last = closing.last();
+    batches.push(closing);
+    batches.push(append(&party, &mut store, 2, 7));
+    drop(store);
+
+    let mut store = party.open(dir.path(), options).unwrap();
+    for batch in store.take_undecided() {
+        store.apply(&batch).unwrap();
+    }
+    batches.push(append(&party, &mut store, 2, 8));
+    store.apply(batches.last().unwrap()).unwrap();
+    let names = [
+        format!("ledger_1-{last}.committed"),
+        format!("ledger_{}", last.next()),
+    ];
+    assert_eq!(chunks(dir.path()), names);
+    assert_intact(&party, &store, &batches);
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod stage;
 mod torn;
 mod witness;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -96,7 +97,7 @@ pub fn run(options: &Options) -> Result<Verdict> {
     let reads = witness.seen().reads;
     let summary = format!(
         "{} nodes, {} faults; {} writes acknowledged, {} refused, {} in doubt, {} unknown; \
-         {reads} reads, {} receipts; written again after {:?}",
+         {reads} reads, {} receipts, {} rekeys; written again after {:?}",
         plan.nodes,
         plan.events.len() / 2 * options.rounds,
         tally.acknowledged,
@@ -104,6 +105,7 @@ pub fn run(options: &Options) -> Result<Verdict> {
         tally.doubtful,
         tally.unknown,
         tally.receipts,
+        rekeys(&stage, &members),
         tally.lively,
     );
     let kept = (!violations.is_empty()).then(|| {
@@ -123,6 +125,19 @@ pub fn run(options: &Options) -> Result<Verdict> {
         summary,
         kept,
     })
+}
+
+/// How many ledger secrets the nodes say that they learned, those undone among them.
+fn rekeys(stage: &Stage, members: &[usize]) -> usize {
+    let logs = members
+        .iter()
+        .map(|place| stage.network.nodes[*place].log());
+    let learned: BTreeSet<String> = logs
+        .flat_map(|log| log.lines().map(str::to_owned).collect::<Vec<_>>())
+        .filter(|line| line.contains("the ledger is rekeyed"))
+        .filter_map(|line| Some(line.rsplit_once("id=")?.1.trim().to_owned()))
+        .collect();
+    learned.len()
 }
 
 /// Faults under load, then calm, then a look at what every node has.

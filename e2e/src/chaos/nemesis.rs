@@ -1,6 +1,7 @@
 //! Carries out what a plan says, and undoes it.
 
 use std::fmt::Write as _;
+use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -20,6 +21,8 @@ use crate::random::Random;
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// Decisions of members are carried out by then.
 const DECIDED_WITHIN: Duration = Duration::from_secs(40);
+/// Who asks while something is wrong is told by then, once nothing is wrong any more.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// What a node's process does.
@@ -49,6 +52,8 @@ pub(crate) struct Nemesis<'a> {
     full: Option<usize>,
     /// The small disk was full in the life of its node.
     was_full: bool,
+    /// What members ask for while other things go wrong.
+    asking: Vec<Child>,
     begun: Instant,
     /// What was done, line by line.
     pub(crate) story: String,
@@ -70,6 +75,7 @@ impl<'a> Nemesis<'a> {
             states,
             full: None,
             was_full: false,
+            asking: Vec::new(),
             begun: Instant::now(),
             story: String::new(),
             aloud,
@@ -124,7 +130,21 @@ impl<'a> Nemesis<'a> {
         }
         self.look_after()?;
         self.tell("all is well again");
+        self.asked();
         Ok(())
+    }
+
+    /// Waits a little for the answers to what members asked, and no longer.
+    fn asked(&mut self) {
+        let begun = Instant::now();
+        for mut child in self.asking.drain(..) {
+            while matches!(child.try_wait(), Ok(None)) && begun.elapsed() < ANSWERED_WITHIN {
+                thread::sleep(LOOK);
+            }
+            // One that has ended is only reaped.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 
     /// The nodes that are part of the network.
@@ -225,6 +245,12 @@ impl<'a> Nemesis<'a> {
                 if !self.set_clock(place, seconds)? {
                     told.push_str(", skipped: libfaketime is not installed");
                 }
+            }
+            Fault::Rekey(who) => {
+                let place = self.find(who, &mut told);
+                let network = &self.stage.network;
+                let asking = network.begin_proposing(place, &["trigger_ledger_rekey"])?;
+                self.asking.push(asking);
             }
             Fault::Replace(_) => bail!("a node is replaced in the calm"),
         }

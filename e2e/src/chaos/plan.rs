@@ -73,6 +73,8 @@ pub(crate) enum Fault {
     FullDisk,
     /// The node's clock jumps by so many seconds.
     Clock(Who, i64),
+    /// Members ask this node for a new ledger secret. It may come to nothing.
+    Rekey(Who),
     /// Members remove the node, and let another one join.
     Replace(Who),
 }
@@ -125,6 +127,15 @@ impl Plan {
                 0 => random.millis(20, 300),
                 _ => random.millis(300, 1_500),
             };
+        }
+        // From another source of chance, so that all else stays what it is without.
+        let mut random = Random::new(!seed.rotate_left(17));
+        for _ in 0..random.below(4) {
+            let at = random.millis(200, time.as_millis() as u64);
+            let rekey = Fault::Rekey(who(&mut random, nodes));
+            events.push((at, name, Event::Begin(rekey)));
+            events.push((at, name, Event::End));
+            name += 1;
         }
         events.sort_by_key(|(at, name, _)| (*at, *name));
         Self {

@@ -21,7 +21,7 @@
 //! |---|---|
 //! | `trigger_ledger_rekey` | draws a new ledger secret |
 //! | `trigger_recovery_shares_refresh` | draws new recovery shares for the members that take part |
-//! | `trigger_ledger_chunk` | closes the ledger file at the next signature |
+//! | `trigger_ledger_chunk` | closes the ledger file after the batch in which the wish is taken |
 //! | `trigger_snapshot` | makes a snapshot at the next signature |
 //! | `transition_node_to_trusted:NODE` | endorses its certificate, makes it a voter, row to `Trusted` |
 //! | `remove_node:NODE` | takes it out of the voters; when it is out, row to `Retired` |
