@@ -1,4 +1,4 @@
-//! A page's commands, as a reader would type them: all blocks of `sh`, one after the other.
+//! Pages' commands, as a reader would type them: all blocks of `sh`, one after the other.
 
 use std::env;
 use std::ffi::OsString;
@@ -12,23 +12,42 @@ use tempfile::TempDir;
 
 use crate::server::counterfoil;
 
-/// A page with fewer blocks of commands is not the one that is meant.
-const BLOCKS_MIN: usize = 5;
+/// The blocks of commands of `PAGE`, a path from the project's folder.
+///
+/// # Errors
+/// When there are none.
+pub fn commands(page: &str) -> Result<Vec<String>> {
+    let here = env::var_os("CARGO_MANIFEST_DIR").context("run it with cargo")?;
+    let path = Path::new(&here).join("..").join(page);
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {page}"))?;
+    let blocks = text.split("```sh\n").skip(1);
+    let commands: Vec<_> = blocks
+        .filter_map(|rest| Some(rest.split_once("```")?.0.to_owned()))
+        .collect();
+    ensure!(!commands.is_empty(), "{page} has no commands");
+    Ok(commands)
+}
 
-/// Runs the commands of `docs/PAGE` in an empty folder, with one shell, until one fails. In it,
-/// `counterfoil` is the program under test, and what is in the folders `tools` can be called too.
+/// Runs the commands of these pages of `docs/`, those of one behind those of the other, in an empty
+/// folder, with one shell, until one fails. In it, `counterfoil` is the program under test, and what
+/// is in the folders `tools` can be called too.
 ///
 /// # Errors
 /// When a command fails, with all that was said.
-pub fn run_guide(page: &str, tools: &[&Path]) -> Result<()> {
-    let here = env::var_os("CARGO_MANIFEST_DIR").context("run it with cargo")?;
-    let page = Path::new(&here).join("../docs").join(page);
-    let text = fs::read_to_string(&page).context("reading the guide")?;
-    let blocks = text.split("```sh\n").skip(1);
-    let commands: Vec<_> = blocks
-        .filter_map(|rest| Some(rest.split_once("```")?.0))
-        .collect();
-    ensure!(commands.len() > BLOCKS_MIN, "the guide has few commands");
+pub fn run_guide(pages: &[&str], tools: &[&Path]) -> Result<()> {
+    let mut blocks = Vec::new();
+    for page in pages {
+        blocks.extend(commands(&format!("docs/{page}"))?);
+    }
+    let ran = run_commands(&blocks.join("\n"), tools);
+    ran.with_context(|| pages.join(", "))
+}
+
+/// Runs these commands in an empty folder, as [`run_guide`] does.
+///
+/// # Errors
+/// When a command fails, with all that was said.
+pub fn run_commands(commands: &str, tools: &[&Path]) -> Result<()> {
     let folder = TempDir::with_prefix("counterfoil-e2e-guide-")?;
     let (ours, home) = (folder.path().join("bin"), folder.path().join("home"));
     fs::create_dir(&ours)?;
@@ -36,10 +55,7 @@ pub fn run_guide(page: &str, tools: &[&Path]) -> Result<()> {
     symlink(counterfoil()?.get_program(), ours.join("counterfoil"))?;
     let script = folder.path().join("guide.sh");
     // The servers go with the shell.
-    let whole = format!(
-        "set -eux\ntrap 'kill -9 $(jobs -p) 2> /dev/null' EXIT\n{}",
-        commands.join("\n")
-    );
+    let whole = format!("set -eux\ntrap 'kill -9 $(jobs -p) 2> /dev/null' EXIT\n{commands}");
     fs::write(&script, whole)?;
     let output = fs::File::create(folder.path().join("said"))?;
     let mut command = Command::new("bash");
@@ -67,7 +83,7 @@ pub fn run_guide(page: &str, tools: &[&Path]) -> Result<()> {
                 logs += &format!("--- {}\n{log}\n", file.display());
             }
         }
-        bail!("{} fails: {status}\n{said}\n{logs}", page.display());
+        bail!("the commands fail: {status}\n{said}\n{logs}");
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ mod server;
 mod writers;
 
 pub use client::{Client, Place, client_certificate, packages};
-pub use guide::run_guide;
+pub use guide::{commands, run_commands, run_guide};
 pub use history::{one_history, same_history};
 pub use http::{Answer, Http};
 pub use network::{Details, Network, Node};

@@ -115,5 +115,5 @@ fn our_commands_take_keys_that_others_made() -> Result<()> {
 
 #[test]
 fn the_members_guide_works_as_it_is_written() -> Result<()> {
-    run_guide("governance.md", &[&packages("ccf")?.join("bin")])
+    run_guide(&["governance.md"], &[&packages("ccf")?.join("bin")])
 }

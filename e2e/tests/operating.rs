@@ -1,17 +1,41 @@
-//! What operators do, and their guide as it is written.
+//! What operators do, and their guide and the first page as they are written.
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use e2e::{Acknowledged, Launch, Network, Writers, next_release, one_history, run_guide};
+use anyhow::{Context, Result, bail, ensure};
+use e2e::{
+    Acknowledged, Launch, Network, Writers, commands, next_release, one_history, run_commands,
+    run_guide,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 
 #[test]
-fn the_operators_guide_works_as_it_is_written() -> Result<()> {
+fn the_operators_guide_and_what_builds_on_it_work_as_they_are_written() -> Result<()> {
     let folder = TempDir::with_prefix("counterfoil-e2e-next-")?;
     next_release(folder.path())?;
-    run_guide("operating.md", &[folder.path()])
+    let pages = ["operating.md", "cosignatures.md", "attestation.md"];
+    run_guide(&pages, &[folder.path()])
+}
+
+/// What its commands build is built before the tests are run; "another terminal" is the same one here.
+#[test]
+fn the_first_pages_ledger_works_as_it_is_written() -> Result<()> {
+    let blocks = commands("README.md")?;
+    let [_, first, second] = &blocks[..] else {
+        bail!("the first page has a demo, and a ledger in two terminals");
+    };
+    let (build, up) = first.trim_end().split_once('\n').context("two lines")?;
+    ensure!(build.starts_with("cargo build "), "{build}");
+    let up = up.split('#').next().unwrap_or(up);
+    // Any port will do, and is said where a flag would be.
+    run_commands(
+        &format!(
+            "export COUNTERFOIL_LISTEN=127.0.0.1:0\n{up} &\n\
+             until [ -f ledger/client.toml ]; do sleep 0.2; done\n{second}"
+        ),
+        &[],
+    )
 }
 
 /// Restarted one after the other with another program, nodes go on deciding together meanwhile, and

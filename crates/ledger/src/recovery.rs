@@ -201,6 +201,7 @@ mod tests {
     use crate::governance::testing::{Consortium, Signer};
     use crate::kv::MemoryState;
     use crate::nodes::node;
+    use crate::shares::Roster;
     use crate::tables::NODES;
 
     fn row(id: &str, status: NodeStatus) -> NodeRow {
@@ -279,6 +280,19 @@ mod tests {
             state.run(recover(&before)).is_err(),
             "it is another one now"
         );
+    }
+
+    #[test]
+    fn shares_are_not_drawn_anew_before_the_recovered_service_is_open() {
+        let (mut state, before) = lost();
+        let refresh = |state: &MemoryState| PutShares {
+            roster: Roster::of(state),
+            shares: None,
+        };
+        state.run(refresh(&state)).unwrap();
+        state.run(recover(&before)).unwrap();
+        let refused = state.run(refresh(&state));
+        assert!(matches!(refused, Err(Rejection::Conflict(_))));
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::governance::wishes::{self, REFRESH_SHARES};
 use crate::kv::{Rejection, State, Transaction, Tx};
 use crate::secret::{DoesNotOpen, LedgerSecret};
 use crate::secrets::{KeptSecret, LedgerSecrets};
+use crate::service::service;
 use crate::shamir::{self, Share};
 use crate::tables::{EARLIER_SECRETS, RECOVERY_SHARES, SINGLETON};
 
@@ -197,6 +198,11 @@ impl PutShares {
 
 impl Transaction for PutShares {
     fn run(self: Box<Self>, tx: &mut Tx<'_>) -> Result<Digest, Rejection> {
+        // Until a recovered service is open, the shares from before are the only way to open it.
+        if service(tx).is_none_or(|row| row.status != "Open") {
+            let why = "shares are drawn for a service that is open".to_owned();
+            return Err(Rejection::Conflict(why));
+        }
         self.put(tx)?;
         Ok(Digest::ZERO)
     }

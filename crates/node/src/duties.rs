@@ -71,7 +71,8 @@ impl Duties {
         let state = &*self.parts.reader;
         for (key, wish) in wishes::all(state) {
             if let Some(transaction) = self.effect(&key, &wish, deciding) {
-                self.hand_in(&key, transaction);
+                // A later wish for the same is another one, and does not wait for the earlier one's time.
+                self.hand_in(&format!("{key} {}", wish.seqno), transaction);
             }
         }
         if let Some((what, transaction)) = self.shares.due() {

@@ -51,7 +51,11 @@ impl ShareDuty {
     pub(crate) fn due(&self) -> Option<(&'static str, Box<dyn Transaction>)> {
         let state = &*self.parts.reader;
         match service(state)?.status.as_str() {
-            "Open" => Some((REFRESH_SHARES, Box::new(self.refresh(state)?))),
+            // A node that takes a lost ledger up reads of the earlier service, which was open: shares of
+            // its own new secret in the place of those that open the ledger would lose the ledger.
+            "Open" if self.parts.secrets.is_complete() => {
+                Some((REFRESH_SHARES, Box::new(self.refresh(state)?)))
+            }
             WAITING_FOR_SHARES if self.parts.secrets.is_complete() => {
                 Some(("recovery", Box::new(self.completion(state)?)))
             }

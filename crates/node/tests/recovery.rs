@@ -377,6 +377,43 @@ async fn members_open_a_ledger_again_whose_nodes_are_all_lost_and_again() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn shares_that_were_to_be_drawn_anew_still_open_the_ledger() {
+    let members = ["a", "b", "c"].map(Member::new);
+    let [dir, copy] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let node = start(config(dir.path(), &members, true)).await;
+    let id = write(&node, "before").await;
+    until("shares are drawn", || {
+        RecoveryShares::read(node.state()).is_some()
+    })
+    .await;
+    // A leader carries out one such wish in two seconds: one is left when it stops.
+    for _ in 0..3 {
+        decide(&node, "trigger_recovery_shares_refresh", json!({}))
+            .await
+            .unwrap();
+    }
+    node.stop().await;
+    drop(node);
+
+    rescue(dir.path(), copy.path());
+    let recovered = take_up(config(copy.path(), &[], true)).await.unwrap();
+    let node = start(config(copy.path(), &[], true)).await;
+    let row = RecoveryShares::read(node.state()).unwrap();
+    assert_eq!(row.ledger_secret_version, 1, "not of the new secret");
+    accept(&node, &recovered).await;
+    for member in &members[..2] {
+        node.submit_share(member.id, &member.share(&node))
+            .await
+            .unwrap();
+    }
+    until("the service is open", || status(&node) == "Open").await;
+    assert!(node.receipt(id).is_ok());
+    // The wish is fulfilled with that.
+    assert!(ledger::governance::wishes::all(node.state()).is_empty());
+    node.stop().await;
+}
+
 /// Private contents are in no file in clear.
 fn no_secret_in(dir: &Path) {
     for file in std::fs::read_dir(dir).unwrap() {

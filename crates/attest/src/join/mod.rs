@@ -27,17 +27,21 @@ pub use rows::{BadRow, JoinTable};
 
 /// What members have accepted. The default accepts nothing.
 ///
-/// In JSON much as CCF answers for its join policy.
+/// In JSON much as CCF answers for its join policy; what a node answers for its own
+/// (`/gov/service/join-policy`), with the tables' rows as they stand there, is read as well.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct JoinPolicy {
     /// Guests on AMD SEV-SNP.
     pub snp: SnpJoin,
     /// Trust domains on Intel TDX: policies under the names that members gave them.
+    #[serde(deserialize_with = "rows::named")]
     pub tdx: BTreeMap<String, TdxPolicy>,
     /// Enclaves on Intel SGX, likewise.
+    #[serde(deserialize_with = "rows::named")]
     pub sgx: BTreeMap<String, SgxPolicy>,
     /// Enclaves on AWS Nitro, likewise.
+    #[serde(deserialize_with = "rows::named")]
     pub nitro: BTreeMap<String, NitroPolicy>,
     /// Nodes without hardware.
     #[serde(rename = "virtual")]
@@ -58,6 +62,7 @@ pub struct SnpJoin {
     /// Who may endorse code instead.
     pub uvm_endorsements: UvmPolicy,
     /// The oldest accepted firmware by model of processor; a model that is not named is refused.
+    #[serde(deserialize_with = "rows::tcb_versions")]
     pub tcb_versions: BTreeMap<Cpuid, Tcb>,
 }
 

@@ -1,9 +1,11 @@
 //! The rows of the governance tables that say who may join.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use crate::bytes::HexBytes;
 use crate::join::JoinPolicy;
@@ -120,7 +122,7 @@ impl JoinPolicy {
                 self.snp.host_data.insert(parsed(&key)?, text);
             }
             JoinTable::SnpUvmEndorsements => {
-                let feeds: std::collections::BTreeMap<String, UvmFeed> = json(value)?;
+                let feeds: BTreeMap<String, UvmFeed> = json(value)?;
                 self.snp.uvm_endorsements.0.insert(key, feeds);
             }
             JoinTable::SnpTcbVersions => {
@@ -189,6 +191,49 @@ impl TcbRow {
             microcode: part("microcode", self.microcode)?,
         })
     }
+}
+
+/// Policies under their names. A name with nothing under it, as an empty table is shown, has none.
+pub(super) fn named<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+    from: D,
+) -> Result<BTreeMap<String, T>, D::Error> {
+    let mut policies = BTreeMap::new();
+    for (name, shown) in BTreeMap::<String, Value>::deserialize(from)? {
+        match shown {
+            Value::Null => {}
+            Value::Array(list) if list.is_empty() => {}
+            Value::Object(_) => {
+                let policy = T::deserialize(shown);
+                let policy =
+                    policy.map_err(|error| D::Error::custom(format!("{name}: {error}")))?;
+                policies.insert(name, policy);
+            }
+            _ => return Err(D::Error::custom(format!("{name} is no policy"))),
+        }
+    }
+    Ok(policies)
+}
+
+/// The oldest accepted firmware, as a table's rows have it too.
+pub(super) fn tcb_versions<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<BTreeMap<Cpuid, Tcb>, D::Error> {
+    let shown = BTreeMap::<Cpuid, Value>::deserialize(from)?.into_iter();
+    let read = |(cpuid, shown): (Cpuid, Value)| {
+        let is_row = ["hexstring", "boot_loader"]
+            .iter()
+            .any(|field| shown.get(field).is_some());
+        let tcb = if is_row {
+            TcbRow::deserialize(shown)
+                .map_err(|error| error.to_string())
+                .and_then(|row| row.tcb(cpuid))
+        } else {
+            Tcb::deserialize(shown).map_err(|error| error.to_string())
+        };
+        let tcb = tcb.map_err(|why| D::Error::custom(format!("{cpuid}: {why}")))?;
+        Ok((cpuid, tcb))
+    };
+    shown.map(read).collect()
 }
 
 /// A key is a JSON string; CCF writes some of them bare.

@@ -273,3 +273,35 @@ fn the_whole_policy_is_shown_in_json() {
     assert_eq!(json["snp"]["tcbVersions"]["00a00f11"]["microcode"], 219);
     assert_eq!(serde_json::from_value::<JoinPolicy>(json).unwrap(), policy);
 }
+
+#[test]
+fn what_a_node_answers_for_its_join_policy_is_that_policy() {
+    let rows = rows();
+    let shown = |of: JoinTable| {
+        let of = rows.iter().filter(|(table, _, _)| *table == of);
+        let shown = of.map(|(_, key, value)| format!("\"{}\": {value}", key.trim_matches('"')));
+        shown.collect::<Vec<_>>().join(",")
+    };
+    let answer = |sgx: &str| {
+        let snp = format!(
+            r#"{{"measurements": [], "hostData": {{{}}}, "uvmEndorsements": {{{}}}, "tcbVersions": {{{}}}}}"#,
+            shown(JoinTable::SnpHostData),
+            shown(JoinTable::SnpUvmEndorsements),
+            shown(JoinTable::SnpTcbVersions),
+        );
+        format!(
+            r#"{{"sgx": {{"measurements": [], "policy": {sgx}}}, "tdx": {{"policy": null}}, "snp": {snp},
+               "virtual": {{"measurements": [], "hostData": []}}}}"#
+        )
+    };
+    let read = |sgx: &str| serde_json::from_str::<JoinPolicy>(&answer(sgx));
+    let expected = policy(&rows).unwrap();
+    assert_eq!(read("null").unwrap(), expected);
+    // Written in our own form it is read again.
+    let ours = serde_json::to_string(&expected).unwrap();
+    assert_eq!(serde_json::from_str::<JoinPolicy>(&ours).unwrap(), expected);
+    assert_eq!(read("{}").unwrap().sgx.len(), 1);
+    for wrong in ["[1]", "1", r#"{"no such check": 1}"#] {
+        assert!(read(wrong).is_err(), "{wrong}");
+    }
+}
