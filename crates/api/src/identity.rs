@@ -1,5 +1,6 @@
 //! The ledger's identity, as Azure's identity service tells it.
 
+use ledger::service;
 use serde::Serialize;
 
 use crate::answer::{self, Answer};
@@ -16,9 +17,13 @@ pub(crate) async fn ledger_identity(call: Call) -> Result<Answer, ApiError> {
         ledger_tls_certificate: &'a str,
     }
     let id = call.param()?;
-    let certificate = call.node().service_cert();
+    let node = call.node();
+    // Renewed, it is of the same key.
+    let renewed = service::service(node.state());
     Ok(answer::json(&Identity {
         ledger_id: &id,
-        ledger_tls_certificate: certificate,
+        ledger_tls_certificate: renewed
+            .as_ref()
+            .map_or(node.service_cert(), |row| &row.cert),
     }))
 }

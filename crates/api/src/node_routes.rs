@@ -78,7 +78,7 @@ pub(crate) async fn network(call: Call) -> Result<Answer, ApiError> {
         .ok_or_else(|| ApiError::not_found("The service is not created yet."))?;
     Ok(answer::json(&Network {
         service_status: &row.status,
-        service_certificate: node.service_cert(),
+        service_certificate: &row.cert,
         current_view: node.view().0,
         primary_id: node.standing().leader,
         recovery_count: row.recovery_count,

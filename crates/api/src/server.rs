@@ -33,7 +33,7 @@ use crate::limits::{
     STREAMS_MAX,
 };
 use crate::metrics::HttpMetrics;
-use crate::tls::{self, TlsError};
+use crate::tls::{self, ShownCertificate, TlsError};
 
 mod session;
 
@@ -87,7 +87,8 @@ pub async fn serve(
     config: ApiConfig,
     shutdown: CancellationToken,
 ) -> Result<Served, ServeError> {
-    let tls = Arc::new(tls::server_config(&node)?);
+    let shown = Arc::new(ShownCertificate::of(&node)?);
+    let tls = Arc::new(tls::server_config(Arc::clone(&shown))?);
     let tokens = Tokens::new(config.jwt.clone())?;
     let address = config.listen;
     let failed = |source| ServeError::Listen { address, source };
@@ -105,6 +106,7 @@ pub async fn serve(
     let front = Arc::new(Front {
         app,
         tls: TlsAcceptor::from(tls),
+        shown,
         http1: http1(),
         http2: http2(),
         session_max: config.session_max,
@@ -137,6 +139,7 @@ fn http2() -> http2::Builder<TokioExecutor> {
 struct Front {
     app: Arc<App>,
     tls: TlsAcceptor,
+    shown: Arc<ShownCertificate>,
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
     session_max: usize,
@@ -196,6 +199,7 @@ impl Front {
             let now = Instant::now();
             self.watched()
                 .retain_mut(|watched| watched.look(now, self.idle_timeout));
+            self.shown.look(&self.app.node);
         }
     }
 

@@ -2,15 +2,21 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+use ledger::nodes;
 use node::Node;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use rustls::{
     DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme, version,
 };
+
+use crate::error::chain;
 
 /// Why TLS cannot be set up with the node's certificate and key.
 #[derive(Debug, thiserror::Error)]
@@ -30,21 +36,80 @@ pub enum TlsError {
 ///
 /// # Errors
 /// See [`TlsError`].
-pub fn server_config(node: &Node) -> Result<ServerConfig, TlsError> {
-    let certificates = CertificateDer::pem_slice_iter(node.node_cert().as_bytes())
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(TlsError::Certificate)?;
-    let key = PrivatePkcs8KeyDer::from(node.tls_key_pkcs8().to_vec());
+pub(crate) fn server_config(shown: Arc<ShownCertificate>) -> Result<ServerConfig, TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&version::TLS13, &version::TLS12])
         .map_err(TlsError::Config)?
         .with_client_cert_verifier(Arc::new(AnyCertificate { provider }))
-        .with_single_cert(certificates, PrivateKeyDer::Pkcs8(key))
-        .map_err(TlsError::Config)?;
+        .with_cert_resolver(shown);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.ticketer = aws_lc_rs::Ticketer::new().map_err(TlsError::Config)?;
     Ok(config)
+}
+
+/// The certificate that the node shows: the one it started with, until members have it renewed.
+/// Connections that are open go on.
+#[derive(Debug)]
+pub(crate) struct ShownCertificate {
+    now: ArcSwap<CertifiedKey>,
+    /// What the nodes table said when it was looked at last. At a start the node may have a newer one,
+    /// which it has not recorded yet.
+    recorded: ArcSwap<Option<String>>,
+}
+
+impl ShownCertificate {
+    /// The one that the node started with.
+    ///
+    /// # Errors
+    /// See [`TlsError`].
+    pub(crate) fn of(node: &Node) -> Result<Self, TlsError> {
+        let now = certified(node, node.node_cert())?;
+        Ok(Self {
+            now: ArcSwap::from_pointee(now),
+            recorded: ArcSwap::from_pointee(recorded(node)),
+        })
+    }
+
+    /// Takes up the certificate in the nodes table if it is another one than before.
+    pub(crate) fn look(&self, node: &Node) {
+        let recorded = recorded(node);
+        if recorded == **self.recorded.load() {
+            return;
+        }
+        if let Some(cert) = &recorded {
+            match certified(node, cert) {
+                Ok(renewed) => {
+                    self.now.store(Arc::new(renewed));
+                    tracing::info!("the node shows its renewed certificate");
+                }
+                Err(error) => {
+                    tracing::error!(error = %chain(&error), "the renewed certificate is not shown");
+                }
+            }
+        }
+        self.recorded.store(Arc::new(recorded));
+    }
+}
+
+impl ResolvesServerCert for ShownCertificate {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.now.load_full())
+    }
+}
+
+fn recorded(node: &Node) -> Option<String> {
+    nodes::node(node.state(), node.id())?.cert
+}
+
+/// This certificate (PEM) and the node's key, which must be its key.
+fn certified(node: &Node, cert: &str) -> Result<CertifiedKey, TlsError> {
+    let chain = CertificateDer::pem_slice_iter(cert.as_bytes())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(TlsError::Certificate)?;
+    let key = PrivatePkcs8KeyDer::from(node.tls_key_pkcs8().to_vec());
+    let provider = aws_lc_rs::default_provider();
+    CertifiedKey::from_der(chain, PrivateKeyDer::Pkcs8(key), &provider).map_err(TlsError::Config)
 }
 
 /// Takes any client certificate, or none, and makes sure only that the client holds its key.

@@ -146,7 +146,7 @@ impl Duties {
         }))
     }
 
-    /// A certificate of the service's key that ends later. Nodes show it after their next start.
+    /// A certificate of the service's key that ends later.
     fn renewal(&self, days: Option<u64>) -> Option<Box<dyn Transaction>> {
         let config = service::config(&*self.parts.reader);
         let limit = config["maximum_service_certificate_validity_days"].as_u64();

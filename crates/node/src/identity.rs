@@ -22,7 +22,7 @@ use crate::platform::Secrets;
 
 /// How long the service's certificate is valid. Receipts do not look at dates; TLS clients do.
 const SERVICE_VALIDITY: Duration = Duration::days(3_650);
-/// How long a node's certificate is valid. It is renewed at a start.
+/// How long a node's certificate is valid. It is renewed at a start, and when members decide so.
 pub const NODE_VALIDITY: Duration = Duration::days(397);
 /// Certificates begin a little in the past: clocks differ.
 const BACKDATED: Duration = Duration::hours(1);

@@ -27,6 +27,8 @@ mod cosigning;
 mod duties;
 mod executor;
 mod fatal;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod identity;
 pub mod join;
 mod limits;

@@ -240,12 +240,14 @@ impl Node {
         platform::VIRTUAL
     }
 
-    /// The service's certificate, PEM: the trust anchor of TLS and receipts.
+    /// The service's certificate when the node started, PEM: the trust anchor of TLS and receipts. A
+    /// renewed one, of the same key, stands in the state.
     pub fn service_cert(&self) -> &str {
         &self.service_cert
     }
 
-    /// The node's certificate, PEM, endorsed by the service.
+    /// The node's certificate when it started, PEM, endorsed by the service. A renewed one, of the same
+    /// key, stands in the state.
     pub fn node_cert(&self) -> &str {
         &self.node_cert_pem
     }

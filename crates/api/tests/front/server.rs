@@ -1,8 +1,11 @@
 //! Connections: versions, limits, ends.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use ledger::governance::actions;
+use ledger::{Rejection, Tx};
+use node::Wait;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::json;
@@ -10,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use verify::{Cert, Digest};
 
 use crate::support::{Front, hold_up};
 
@@ -38,6 +42,61 @@ async fn read_all(stream: &mut TlsStream<TcpStream>) -> String {
     let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut bytes));
     let _ = read.await.expect("the connection is closed in time");
     String::from_utf8(bytes).unwrap()
+}
+
+/// Does what members would decide.
+async fn decide(front: &Front, action: &str) {
+    let args = json!({ "valid_from": "260131235959Z", "validity_period_days": 90 });
+    let proposal = json!({ "actions": [{ "name": action, "args": args }] }).to_string();
+    let run = move |tx: &mut Tx<'_>| {
+        let actions = actions::parse(proposal.as_bytes()).map_err(Rejection::InvalidInput)?;
+        actions.apply(tx).map_err(Rejection::Conflict)?;
+        Ok(Digest::ZERO)
+    };
+    let decided = front.node.submit(Box::new(run), Wait::Committed).await;
+    decided.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn renewed_certificates_are_shown_without_a_restart() {
+    let front = Front::start().await;
+    let shown = async || {
+        let stream = connect(&front).await;
+        let cert = &stream.get_ref().1.peer_certificates().unwrap()[0];
+        Cert::from_der(cert).unwrap()
+    };
+    let before = shown().await;
+    assert_eq!(before, Cert::from_pem(front.node.node_cert()).unwrap());
+    let mut open = connect(&front).await;
+    decide(&front, "set_all_nodes_certificate_validity").await;
+    let start = Instant::now();
+    while shown().await == before {
+        assert!(start.elapsed() < Duration::from_secs(30), "it is not shown");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let renewed = shown().await;
+    assert_eq!(renewed.key_digest(), before.key_digest());
+    assert!(renewed.is_signed_by(&Cert::from_pem(front.node.service_cert()).unwrap()));
+
+    // A connection that was open goes on.
+    let request = "GET /node/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    open.write_all(request.as_bytes()).await.unwrap();
+    assert!(read_all(&mut open).await.starts_with("HTTP/1.1 2"));
+
+    // The service's own is told to whoever asks, and is of the same key.
+    let service = async || {
+        let network = front.anybody().get("/node/network").await.is(200).json();
+        Cert::from_pem(network["service_certificate"].as_str().unwrap()).unwrap()
+    };
+    let before = service().await;
+    decide(&front, "set_service_certificate_validity").await;
+    let start = Instant::now();
+    while service().await == before {
+        assert!(start.elapsed() < Duration::from_secs(30), "it is not told");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(service().await.key_digest(), before.key_digest());
+    front.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,7 +14,7 @@ mod host;
 mod lines;
 #[cfg(test)]
 mod tests;
-mod wire;
+pub(crate) mod wire;
 mod worker;
 
 pub use fetch::FetchError;

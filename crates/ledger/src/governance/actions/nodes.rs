@@ -11,6 +11,7 @@ use crate::governance::wishes::{self, ALL_NODE_CERTS, NODE_CERT, REMOVE_NODE, TR
 use crate::governance::{json, row};
 use crate::kv::Tx;
 use crate::limits::VALIDITY_DAYS_MAX;
+use crate::nodes::{NodeRow, NodeStatus, nodes};
 use crate::tables::{NODE_CERTS, NODES};
 
 pub(super) fn transition_node_to_trusted(args: &mut Args<'_>) -> Parsed {
@@ -117,12 +118,10 @@ fn existing(tx: &Tx<'_>, node: &Digest) -> Result<(String, Value), String> {
 /// Whether a trusted node is left when this one and those that leave already are gone.
 fn others_stay(tx: &Tx<'_>, node: &str) -> bool {
     let leaving = wishes::leaving(tx);
-    tx.values(&NODES).into_iter().any(|(id, info)| {
-        let trusted = serde_json::from_slice::<Value>(&info)
-            .is_ok_and(|info| info["status"].as_str() == Some("Trusted"));
-        let id = String::from_utf8_lossy(&id);
-        trusted && id != node && !leaving.iter().any(|leaving| *leaving == id)
-    })
+    let stays = |row: &NodeRow| {
+        row.status == NodeStatus::Trusted && row.id != node && !leaving.contains(&row.id)
+    };
+    nodes(tx).iter().any(stays)
 }
 
 #[cfg(test)]
@@ -132,22 +131,31 @@ mod tests {
     use super::*;
     use crate::governance::testing::{act, invalid};
     use crate::kv::MemoryState;
+    use crate::nodes::PutNode;
+
+    fn put(state: &mut MemoryState, id: &str, status: NodeStatus) {
+        let node = NodeRow {
+            id: id.to_owned(),
+            status,
+            public_key: "AQID".to_owned(),
+            platform: "Virtual".to_owned(),
+            evidence: Value::Null,
+            nonce: String::new(),
+            address: "localhost:1".to_owned(),
+            peer_address: None,
+            subject_alt_names: Vec::new(),
+            cert: None,
+            cert_ends_at: 0,
+            data: Value::Null,
+        };
+        state.run(PutNode { node }).unwrap();
+    }
 
     /// A ledger with one node of this status.
-    fn with_node(status: &'static str) -> (MemoryState, String) {
+    fn with_node(status: NodeStatus) -> (MemoryState, String) {
         let mut state = MemoryState::default();
         let id = Digest::of(b"node").to_string();
-        let key = id.clone();
-        state
-            .run(move |tx: &mut Tx<'_>| {
-                tx.put(
-                    NODES,
-                    key.into_bytes(),
-                    super::json(&json!({ "status": status })),
-                );
-                Ok(Digest::ZERO)
-            })
-            .unwrap();
+        put(&mut state, &id, status);
         (state, id)
     }
 
@@ -157,13 +165,13 @@ mod tests {
 
     #[test]
     fn a_node_that_waits_is_trusted_and_only_such_a_one() {
-        let (mut state, id) = with_node("Pending");
+        let (mut state, id) = with_node(NodeStatus::Pending);
         let args = json!({ "node_id": id, "valid_from": "260131235959Z" });
         act(&mut state, "transition_node_to_trusted", args.clone()).unwrap();
         let (key, wish) = &wishes::all(&state)[0];
         assert_eq!(*key, format!("transition_node_to_trusted:{id}"));
         assert_eq!(wish.args, args);
-        let (mut state, _) = with_node("Trusted");
+        let (mut state, _) = with_node(NodeStatus::Trusted);
         assert!(act(&mut state, "transition_node_to_trusted", args).is_err());
         invalid("transition_node_to_trusted", json!({ "node_id": "x" }));
         let args = json!({ "node_id": id, "validity_period_days": 0 });
@@ -172,35 +180,26 @@ mod tests {
 
     #[test]
     fn a_node_that_takes_part_leaves_when_the_leader_says_so() {
-        let (mut state, id) = with_node("Trusted");
+        let (mut state, id) = with_node(NodeStatus::Trusted);
         let last = act(&mut state, "remove_node", json!({ "node_id": id })).unwrap_err();
         assert!(last.contains("no other node"), "{last}");
         let other = Digest::of(b"other").to_string();
-        state
-            .run(|tx: &mut Tx<'_>| {
-                tx.put(
-                    NODES,
-                    other.as_bytes(),
-                    json(&json!({ "status": "Trusted" })),
-                );
-                Ok(Digest::ZERO)
-            })
-            .unwrap();
+        put(&mut state, &other, NodeStatus::Trusted);
         act(&mut state, "remove_node", json!({ "node_id": id })).unwrap();
         assert!(act(&mut state, "remove_node", json!({ "node_id": other })).is_err());
         assert_eq!(wishes_of(&state), [format!("remove_node:{id}")]);
-        let (mut state, _) = with_node("Pending");
+        let (mut state, _) = with_node(NodeStatus::Pending);
         act(&mut state, "remove_node", json!({ "node_id": id })).unwrap();
         assert!(wishes_of(&state).is_empty());
         assert!(act(&mut state, "remove_node", json!({ "node_id": id })).is_err());
-        let (mut state, _) = with_node("Retired");
+        let (mut state, _) = with_node(NodeStatus::Retired);
         assert!(act(&mut state, "remove_node", json!({ "node_id": id })).is_err());
         invalid("remove_node", json!({}));
     }
 
     #[test]
     fn data_about_a_node_is_written_beside_what_is_there() {
-        let (mut state, id) = with_node("Trusted");
+        let (mut state, id) = with_node(NodeStatus::Trusted);
         let args = json!({ "node_id": id, "node_data": { "owner": "a" } });
         act(&mut state, "set_node_data", args).unwrap();
         let info: Value = row(&state, &NODES, id.as_bytes()).unwrap();
@@ -213,7 +212,7 @@ mod tests {
 
     #[test]
     fn certificates_are_renewed_within_the_services_limit() {
-        let (mut state, id) = with_node("Trusted");
+        let (mut state, id) = with_node(NodeStatus::Trusted);
         let mut args = json!({ "node_id": id, "valid_from": "260131235959Z" });
         args["validity_period_days"] = json!(365);
         act(&mut state, "set_node_certificate_validity", args.clone()).unwrap();
