@@ -274,6 +274,7 @@ impl Replica {
             outstanding,
             queue,
             standing: told,
+            hurry: Arc::default(),
             crew: Arc::new(author),
         };
         let way = Simulated {
