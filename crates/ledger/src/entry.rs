@@ -239,6 +239,19 @@ impl<'a> Entry<'a> {
     /// They are damaged, or the secret is another one.
     pub fn writes(&self, secret: &LedgerSecret) -> Result<WriteSet, DamagedEntry> {
         let mut writes = self.public_writes()?;
+        self.add_private_writes(&mut writes, secret)?;
+        Ok(writes)
+    }
+
+    /// Adds the private tables to those that are in clear, which were read before.
+    ///
+    /// # Errors
+    /// They are damaged, or the secret is another one.
+    pub fn add_private_writes(
+        &self,
+        writes: &mut WriteSet,
+        secret: &LedgerSecret,
+    ) -> Result<(), DamagedEntry> {
         if self.has_private_part() {
             let public_end = self.bytes.len() - self.private.len();
             let public = &self.bytes[PUBLIC_AT..public_end];
@@ -246,7 +259,7 @@ impl<'a> Entry<'a> {
             let maps = secret.open(self.id, &tag, public, self.private)?;
             writes.decode(Domain::Private, &maps)?;
         }
-        Ok(writes)
+        Ok(())
     }
 }
 

@@ -131,7 +131,7 @@ impl Executor {
     fn wanted(&self, filling: &Filling, log_free: bool, stopping: bool) -> Option<Wanted> {
         let wanted = |submissions, patience| Wanted {
             submissions,
-            log: !log_free,
+            log: !log_free && !filling.is_empty(), // with nothing to hand to it, it may wait
             patience,
         };
         if filling.is_empty() {

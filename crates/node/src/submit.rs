@@ -114,8 +114,10 @@ struct Inbox {
     closed: bool,
     /// This node cannot tell whether it still leads.
     paused: bool,
-    /// The executor sleeps until this many submissions are there.
+    /// The executor sleeps until this many submissions are there,
     wake_at: usize,
+    /// or the log is free.
+    wake_for_log: bool,
 }
 
 impl Inbox {
@@ -207,8 +209,13 @@ impl Queue {
 
     /// The log has synced a batch and can take the next one.
     pub(crate) fn log_is_free(&self) {
-        self.inbox().log_free = true;
-        self.wake.notify_one();
+        let mut inbox = self.inbox();
+        inbox.log_free = true;
+        let awaited = inbox.wake_for_log;
+        drop(inbox);
+        if awaited {
+            self.wake.notify_one();
+        }
     }
 
     /// Lets in nothing until it is opened: this node does not lead. What was let in and is not taken
@@ -249,6 +256,7 @@ impl Queue {
         let deadline = wanted.patience.map(|patience| Instant::now() + patience);
         let mut inbox = self.inbox();
         inbox.wake_at = wanted.submissions;
+        inbox.wake_for_log = wanted.log;
         while !inbox.has(wanted) {
             let Some(deadline) = deadline else {
                 inbox = self

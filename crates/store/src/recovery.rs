@@ -466,10 +466,11 @@ impl Recovery {
     }
 
     /// Writes what is derived from a batch.
-    fn take_over(&mut self, Ready { batch, bytes }: Ready) -> Result<(), OpenError> {
+    fn take_over(&mut self, ready: Ready) -> Result<(), OpenError> {
+        let Ready { mut batch, bytes } = ready;
         // What a trusted node signed is not damaged, so this is another secret.
         let writes = batch
-            .writes(&bytes, &self.secrets)
+            .take_writes(&bytes, &self.secrets)
             .map_err(|seqno| OpenError::WrongSecret { seqno })?;
         let offset = u32::try_from(batch.start).expect("a chunk is below 4 GiB");
         // A full disk may have taken a part of what is derived from a batch; only decided ones have

@@ -19,7 +19,7 @@ pub(crate) struct FoundBatch {
     pub(crate) start: usize,
     pub(crate) end: usize,
     pub(crate) entries: Vec<BatchEntry>,
-    /// What its entries write in clear.
+    /// What its entries write in clear, until it is taken.
     pub(crate) public: Vec<WriteSet>,
     pub(crate) signed: SignedRoot,
     /// The nodes that its leaves complete, as they stand in the hash file.
@@ -34,27 +34,28 @@ impl FoundBatch {
         self.signed.id.seqno
     }
 
-    /// What its entries write, private parts too where their secret is known, given the bytes of its
-    /// ledger file.
+    /// Takes what its entries write, private parts too where their secret is known, given the bytes of
+    /// its ledger file.
     ///
     /// # Errors
     /// The seqno of the entry that does not open.
-    pub(crate) fn writes(
-        &self,
+    pub(crate) fn take_writes(
+        &mut self,
         file: &[u8],
         secrets: &LedgerSecrets,
     ) -> Result<Vec<WriteSet>, Seqno> {
-        let entries = self.slices(file).zip(&self.public);
-        let writes = entries.map(|(slice, public)| {
+        let mut writes = std::mem::take(&mut self.public);
+        for (slice, writes) in self.slices(file).zip(&mut writes) {
             let entry = Entry::parse(slice).expect("the batch was read from it");
-            match secrets.at(entry.id.seqno) {
-                Some(secret) if entry.has_private_part() => {
-                    entry.writes(&secret).map_err(|_| entry.id.seqno)
-                }
-                _ => Ok(public.clone()),
+            if entry.has_private_part()
+                && let Some(secret) = secrets.at(entry.id.seqno)
+            {
+                entry
+                    .add_private_writes(writes, &secret)
+                    .map_err(|_| entry.id.seqno)?;
             }
-        });
-        writes.collect()
+        }
+        Ok(writes)
     }
 
     /// Its entries' bytes, given those of its ledger file.

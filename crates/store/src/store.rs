@@ -8,7 +8,7 @@ use ledger::chunk::ChunkName;
 use ledger::signature::SignedRoot;
 use verify::{Digest, Frontier, Seqno, TxId, View};
 
-use crate::batch::Batch;
+use crate::batch::{Batch, BatchEntry};
 use crate::checkpoint::CheckpointFile;
 use crate::chunks::OpenChunk;
 use crate::error::{OpenError, StoreError};
@@ -68,6 +68,14 @@ pub(crate) struct Appended {
     pub(crate) before: (Frontier, View),
 }
 
+/// The tree with a batch that was received, if it is the next one.
+#[derive(Debug)]
+struct Received {
+    entries: Vec<BatchEntry>,
+    frontier: Frontier,
+    nodes: Vec<u8>,
+}
+
 /// What recovery hands to a store.
 #[derive(Debug)]
 pub(crate) struct Recovered {
@@ -100,6 +108,8 @@ pub struct Store {
     chunk_bytes: u64,
     /// Oldest first.
     appended: VecDeque<Appended>,
+    /// What was found out about a batch that is about to be appended.
+    received: Option<Received>,
     undecided: Vec<Batch>,
     poisoned: bool,
     _lock: FolderLock,
@@ -167,6 +177,7 @@ impl Store {
             checkpoint,
             chunk_bytes: options.chunk_bytes.min(CHUNK_BYTES_MAX),
             appended,
+            received: None,
             undecided,
             poisoned: false,
             _lock: lock,
@@ -201,8 +212,8 @@ impl Store {
     ///
     /// # Errors
     /// It does not continue this ledger, in words.
-    pub fn received(&self, bytes: Vec<u8>) -> Result<(Batch, SignedRoot), String> {
-        let found = batch_at(&bytes, 0, &self.frontier, self.view)?;
+    pub fn received(&mut self, bytes: Vec<u8>) -> Result<(Batch, SignedRoot), String> {
+        let mut found = batch_at(&bytes, 0, &self.frontier, self.view)?;
         if found.end != bytes.len() {
             return Err("more follows its signature entry".to_owned());
         }
@@ -210,7 +221,7 @@ impl Store {
         if secrets.at(found.first).is_none() {
             return Err("its ledger secret is not known here".to_owned());
         }
-        let writes = found.writes(&bytes, secrets).map_err(|seqno| {
+        let writes = found.take_writes(&bytes, secrets).map_err(|seqno| {
             format!("entry {seqno} was sealed under another ledger secret, or changed")
         })?;
         for (place, writes) in (0..).zip(&writes) {
@@ -222,6 +233,11 @@ impl Store {
                 return Err(format!("more than its signature follows the rekey in {id}"));
             }
         }
+        self.received = Some(Received {
+            entries: found.entries.clone(),
+            frontier: found.frontier,
+            nodes: found.nodes,
+        });
         let batch = Batch {
             first: found.first,
             view: found.view,
@@ -309,9 +325,18 @@ impl Store {
         chunk.append(&batch.bytes, batch.entries.iter().map(|entry| entry.length))?;
         chunk.complete |= batch.ends_file();
         self.reader.add_bytes(batch.bytes.len() as u64);
-        let before = (self.frontier.clone(), self.view);
-        let leaves = batch.entries.iter().map(|entry| entry.leaf);
-        let nodes = append_leaves(&mut self.frontier, leaves);
+        // Nothing was appended or undone since it was received: whatever does that forgets it.
+        let received = self.received.take();
+        let (frontier, nodes) = match received.filter(|seen| seen.entries == batch.entries) {
+            Some(seen) => (seen.frontier, seen.nodes),
+            None => {
+                let mut frontier = self.frontier.clone();
+                let leaves = batch.entries.iter().map(|entry| entry.leaf);
+                let nodes = append_leaves(&mut frontier, leaves);
+                (frontier, nodes)
+            }
+        };
+        let before = (std::mem::replace(&mut self.frontier, frontier), self.view);
         self.view = batch.view;
         self.appended.push_back(Appended {
             first: batch.first,
@@ -323,6 +348,7 @@ impl Store {
     }
 
     fn truncate_now(&mut self, last: Seqno) -> Result<(), StoreError> {
+        self.received = None;
         let mut undone = None;
         while self.appended.back().is_some_and(|batch| batch.first > last) {
             undone = self.appended.pop_back();

@@ -230,6 +230,35 @@ fn a_batch_is_taken_from_another_node_only_if_it_continues_the_ledger() {
     assert_intact(&party, &follower, &batches);
 }
 
+#[test]
+fn what_was_received_may_be_appended_after_others_were_undone_or_not_at_all() {
+    let (party, dir, other) = (Party::new(), folder(), folder());
+    let (store, batches) = party.ledger(dir.path(), undecided(SMALL), 2);
+    let mut follower = party.open(other.path(), undecided(SMALL)).unwrap();
+    let bytes = |at: usize| store.reader().batch(batches[at].first).unwrap().unwrap().0;
+    let receive = |follower: &mut Store, at| follower.received(bytes(at)).unwrap().0;
+    let first = receive(&mut follower, 0);
+    follower.append(&first).unwrap();
+    follower.apply(&first).unwrap();
+    let second = receive(&mut follower, 1);
+    // What the store remembers of it is of no use to another one in its place.
+    let mut another = second.clone();
+    another.bytes.truncate(another.entries[0].length as usize);
+    another.entries.truncate(1);
+    another.writes.truncate(1);
+    follower.append(&another).unwrap();
+    assert_eq!(follower.last_appended(), another.last());
+    follower.truncate(first.last()).unwrap();
+    follower.append(&second).unwrap();
+    let third = receive(&mut follower, 2);
+    follower.truncate(first.last()).unwrap();
+    follower.append(&second).unwrap();
+    follower.append(&third).unwrap();
+    follower.apply(&second).unwrap();
+    follower.apply(&third).unwrap();
+    assert_intact(&party, &follower, &batches);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(24) })]
     /// Appends, commits, undoes and crashes in any order leave what a list would.

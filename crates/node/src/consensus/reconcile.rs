@@ -2,26 +2,36 @@
 //!
 //! Members decide which nodes are trusted; that is in the ledger, for auditors to read. Here it is
 //! carried out, one step at a time, by whoever leads: a node that is trusted learns first, and decides
-//! when it has nearly caught up; one that is trusted no more stops deciding. A leader that finds
+//! when it has caught up; one that is trusted no more stops deciding. A leader that finds
 //! something half done goes on with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use openraft::ChangeMembers;
 use openraft::async_runtime::WatchReceiver;
+use tokio::time::Instant;
 use verify::Digest;
 
 use super::types::{NodeId, Peer, Raft};
 
-/// A node that lacks no more entries than this has nearly caught up.
+/// A node that lacks no more entries than this has caught up. From the moment that it decides, the
+/// next write may have to wait until it has all that it lacks, and each entry costs it a sync.
+const CAUGHT_UP: u64 = 2;
+/// A node that lacks no more than this has nearly caught up;
 const NEARLY: u64 = 64;
+/// if it gets no further for so long, it is as fast as it will be, and decides. Or else a node with a
+/// slow disk would never do so under load.
+const NO_NEARER: Duration = Duration::from_secs(10);
 
 pub(crate) struct Reconciler {
     raft: Raft,
     /// A step is under way.
     busy: Arc<AtomicBool>,
+    /// Since when nodes have nearly caught up.
+    nearly: BTreeMap<NodeId, Instant>,
 }
 
 /// What is to be done next.
@@ -41,11 +51,12 @@ impl Reconciler {
         Self {
             raft,
             busy: Arc::default(),
+            nearly: BTreeMap::new(),
         }
     }
 
     /// Begins the next step towards `trusted`, if there is one and none is under way.
-    pub(crate) fn look(&self, trusted: &[(Digest, String)]) {
+    pub(crate) fn look(&mut self, trusted: &[(Digest, String)]) {
         if self.busy.load(Ordering::Acquire) {
             return;
         }
@@ -57,13 +68,10 @@ impl Reconciler {
             .collect();
         let voters = members.voter_ids().collect();
         let last = metrics.last_log_index.unwrap_or(0);
-        let near = metrics
-            .replication
-            .into_iter()
-            .flatten()
-            .filter(|(_, matched)| matched.is_some_and(|id| id.index + NEARLY >= last))
-            .map(|(id, _)| id)
-            .collect();
+        let matched = metrics.replication.into_iter().flatten();
+        let lacking =
+            matched.filter_map(|(id, matched)| Some((id, last.saturating_sub(matched?.index))));
+        let near = caught_up(&mut self.nearly, lacking, Instant::now());
         // A leader that was lost between the two halves of a change leaves the second to the next.
         let step = if members.get_joint_config().len() > 1 {
             Some(Step::Finish)
@@ -108,6 +116,21 @@ async fn take(raft: &Raft, step: Step) -> Result<(), String> {
         }
     };
     changed.map(|_| ()).map_err(|error| error.to_string())
+}
+
+/// The nodes that may begin to decide: of all, with the number of entries that each lacks.
+fn caught_up(
+    nearly: &mut BTreeMap<NodeId, Instant>,
+    lacking: impl Iterator<Item = (NodeId, u64)>,
+    now: Instant,
+) -> BTreeSet<NodeId> {
+    let near: BTreeMap<NodeId, u64> = lacking.filter(|(_, lacks)| *lacks <= NEARLY).collect();
+    nearly.retain(|id, _| near.contains_key(id));
+    let near = near.into_iter().filter(|(id, lacks)| {
+        let since = *nearly.entry(*id).or_insert(now);
+        *lacks <= CAUGHT_UP || now.saturating_duration_since(since) >= NO_NEARER
+    });
+    near.map(|(id, _)| id).collect()
 }
 
 fn next_step(
@@ -174,6 +197,27 @@ mod tests {
             Some(Step::Decide(id(2)))
         );
         assert_eq!(step(&[1, 2], &[1, 2], &[1, 2], &[2]), None);
+    }
+
+    #[test]
+    fn a_node_decides_when_it_has_caught_up_or_gets_no_nearer() {
+        let mut nearly = BTreeMap::new();
+        let began = Instant::now();
+        let mut look = |lacks, after| {
+            let lacking = [(id(2), lacks)].into_iter();
+            caught_up(&mut nearly, lacking, began + after).contains(&id(2))
+        };
+        let moment = Duration::from_millis(100);
+        assert!(look(CAUGHT_UP, Duration::ZERO));
+        assert!(!look(NEARLY + 1, moment));
+        assert!(!look(NEARLY, 2 * moment));
+        assert!(
+            !look(CAUGHT_UP + 1, NO_NEARER),
+            "it came nearer a moment ago"
+        );
+        assert!(look(CAUGHT_UP + 1, 2 * moment + NO_NEARER));
+        assert!(!look(NEARLY + 1, 3 * moment + NO_NEARER), "it fell back");
+        assert!(!look(NEARLY, 4 * moment + NO_NEARER));
     }
 
     #[test]
