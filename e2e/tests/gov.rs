@@ -1,5 +1,6 @@
 //! Governance, signed with the tools of others and with our own commands.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -109,6 +110,118 @@ fn our_commands_take_keys_that_others_made() -> Result<()> {
             .as_str()
             .is_some_and(|it| it.len() == 64),
         "{digest}"
+    );
+    Ok(())
+}
+
+/// Where Debian puts the library of the software security module.
+const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
+
+#[test]
+fn a_member_signs_with_a_key_that_a_device_keeps() -> Result<()> {
+    let keys = TempDir::with_prefix("counterfoil-e2e-keys-")?;
+    let path = |name: &str| keys.path().join(name);
+    let ledger = Ledger::start()?;
+    fs::create_dir(path("tokens"))?;
+    let config = format!("directories.tokendir = {}\n", path("tokens").display());
+    fs::write(path("softhsm2.conf"), config)?;
+    fs::write(path("pin"), "2468\n")?;
+    let device = |args: &[&str]| {
+        let mut command = Command::new("softhsm2-util");
+        said(
+            command
+                .args(args)
+                .env("SOFTHSM2_CONF", path("softhsm2.conf")),
+        )
+    };
+    let pins = ["--so-pin", "13579", "--pin", "2468"];
+    device(
+        &[
+            &["--init-token", "--free", "--label", "The members"],
+            &pins[..],
+        ]
+        .concat(),
+    )?;
+    let file = ledger.folder().join("member0_privk.pem");
+    let file = file.to_str().context("a path is text")?;
+    let name = [
+        "--token",
+        "The members",
+        "--label",
+        "member0",
+        "--id",
+        "a1",
+        "--pin",
+        "2468",
+    ];
+    device(&[&["--import", file], &name[..]].concat())?;
+
+    let run = |args: &[&str], key: &str| -> Result<std::process::Output> {
+        let mut command = counterfoil()?;
+        command
+            .args(args)
+            .args(["--json", "--ledger"])
+            .arg(ledger.folder());
+        command
+            .arg("--member-cert")
+            .arg(ledger.folder().join("member0_cert.pem"));
+        command
+            .args(["--member-key", key])
+            .env("SOFTHSM2_CONF", path("softhsm2.conf"));
+        Ok(command.output()?)
+    };
+    let pin = path("pin").display().to_string();
+    let token = format!("pkcs11:token=The%20members;object=member0?module-path={MODULE}");
+    let create = ["proposal", "create", "set_user", "user_id=u", "--yes"];
+    let output = run(&create, &format!("{token}&pin-source=file:{pin}"))?;
+    let proposed: Value = serde_json::from_slice(&output.stdout)
+        .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
+    ensure!(proposed["proposalState"] == "Accepted", "{proposed}");
+    for (key, why) in [
+        (format!("{token}&pin-value=0000"), "refuses the PIN"),
+        (token.clone(), "is not there"),
+        (
+            token.replace("member0", "other") + "&pin-value=2468",
+            "is not there",
+        ),
+        (token.replace("The%20members", "Others"), "has 0 tokens"),
+        (
+            token.replace("libsofthsm2", "nothing"),
+            "no PKCS#11 library",
+        ),
+    ] {
+        let output = run(&["member", "ack"], &key)?;
+        let error = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            !output.status.success() && error.contains(why),
+            "{key}: {error}"
+        );
+    }
+    // Another key under the same name does not sign in the member's name.
+    said(
+        counterfoil()?
+            .args(["member", "keygen", "thief", "--out"])
+            .arg(keys.path()),
+    )?;
+    let thief = path("thief_privk.pem");
+    let thief = thief.to_str().context("a path is text")?;
+    let name = [
+        "--token",
+        "The members",
+        "--label",
+        "thief",
+        "--id",
+        "b2",
+        "--pin",
+        "2468",
+    ];
+    device(&[&["--import", thief], &name[..]].concat())?;
+    let key = token.replace("member0", "thief") + "&pin-value=2468";
+    let output = run(&["member", "ack"], &key)?;
+    let error = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        error.contains("not the key of the member's certificate"),
+        "{error}"
     );
     Ok(())
 }

@@ -96,6 +96,9 @@ fn doc() -> Result<Tally> {
 /// The release binary, real TLS, foreign clients.
 fn e2e() -> Result<Tally> {
     clients::install()?;
+    system("A software security module", &["softhsm2"], || {
+        works(Command::new("softhsm2-util").arg("--version"))
+    })?;
     let cache = cache::folder()?.into_os_string();
     let binary = build("release")?.into();
     nextest(

@@ -5,6 +5,7 @@ mod args;
 mod commands;
 mod config;
 mod connection;
+mod device;
 mod join;
 mod log;
 mod out;

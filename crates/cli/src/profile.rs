@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::device::SCHEME;
 use crate::report::Failure;
 
 /// The profile that `up` writes into the ledger's folder.
@@ -25,7 +26,7 @@ pub(crate) struct Profile {
     pub(crate) client_key: Option<PathBuf>,
     /// The certificate of a member who signs proposals and ballots, a PEM file.
     pub(crate) member_cert: Option<PathBuf>,
-    /// Its private key, a PEM file.
+    /// Its private key, a PEM file or a device's key (`pkcs11:...`).
     pub(crate) member_key: Option<PathBuf>,
 }
 
@@ -45,7 +46,12 @@ impl Profile {
             client_cert: absolute(profile.client_cert),
             client_key: absolute(profile.client_key),
             member_cert: absolute(profile.member_cert),
-            member_key: absolute(profile.member_key),
+            member_key: match &profile.member_key {
+                Some(key) if key.to_str().is_some_and(|key| key.starts_with(SCHEME)) => {
+                    profile.member_key
+                }
+                _ => absolute(profile.member_key),
+            },
         })
     }
 

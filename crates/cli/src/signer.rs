@@ -16,6 +16,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use verify::{Cert, CoseAlgorithm};
 
 use crate::connection::ConnectionArgs;
+use crate::device::{DeviceUri, SCHEME};
 use crate::report::Failure;
 
 /// Something that signs in a member's name: a key in a file, or in a device that keeps it.
@@ -61,11 +62,12 @@ pub(crate) struct MemberArgs {
         requires = "member_key"
     )]
     member_cert: Option<PathBuf>,
-    /// The member's private key (PEM).
+    /// The member's private key (PEM); or where a device keeps it, as
+    /// `pkcs11:token=T;object=KEY?module-path=LIBRARY`.
     #[arg(
         long,
         env = "COUNTERFOIL_MEMBER_KEY",
-        value_name = "FILE",
+        value_name = "FILE|URI",
         requires = "member_cert"
     )]
     member_key: Option<PathBuf>,
@@ -81,12 +83,34 @@ impl MemberArgs {
         let cert = self.member_cert.as_ref().or(profile.member_cert.as_ref());
         let key = self.member_key.as_ref().or(profile.member_key.as_ref());
         match (cert, key) {
-            (Some(cert), Some(key)) => key_file(cert, key),
+            (Some(cert), Some(key)) => match key.to_str().filter(|key| key.starts_with(SCHEME)) {
+                Some(uri) => device(uri)?.open(cert),
+                None => key_file(cert, key),
+            },
             _ => Err(Failure::unreadable("no member was named, who signs this").hint(
                 "say --member-cert and --member-key; `counterfoil member keygen NAME` makes them",
             )),
         }
     }
+}
+
+fn device(uri: &str) -> Result<DeviceUri, Failure> {
+    uri.parse().map_err(|why: String| {
+        Failure::unreadable(format!("the key's URI cannot be used: {why}")).hint(
+            "pkcs11:token=LABEL;object=KEY?module-path=/path/to/library.so&pin-source=file:/path",
+        )
+    })
+}
+
+/// The member's certificate.
+///
+/// # Errors
+/// The file cannot be read, or is none.
+pub(crate) fn certificate(file: &Path) -> Result<Cert, Failure> {
+    let pem = std::fs::read_to_string(file).map_err(Failure::reading(file))?;
+    Cert::from_pem(&pem).map_err(|error| {
+        Failure::unreadable(format!("{} cannot sign", file.display())).because(error)
+    })
 }
 
 /// The key in a file.
@@ -105,10 +129,7 @@ struct KeyFile {
 
 impl KeyFile {
     fn read(cert_file: &Path, key_file: &Path) -> Result<Self, Failure> {
-        let pem = std::fs::read_to_string(cert_file).map_err(Failure::reading(cert_file))?;
-        let cert = Cert::from_pem(&pem).map_err(|error| {
-            Failure::unreadable(format!("{} cannot sign", cert_file.display())).because(error)
-        })?;
+        let cert = certificate(cert_file)?;
         let not_a_key = || {
             let what = format!(
                 "{} is no private key (PEM) of P-256 or P-384",
