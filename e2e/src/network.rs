@@ -318,6 +318,19 @@ impl Network {
         Ok(())
     }
 
+    /// Waits until the leader has done what members decided.
+    ///
+    /// # Errors
+    /// When it does not in time.
+    pub fn wishes_are_done(&self) -> Result<()> {
+        let leader = self.leader()?;
+        self.until("what members decided is done", |network| {
+            let info: Option<Value> =
+                network.asked(leader, "/gov/service/info?api-version=2024-07-01");
+            info.is_some_and(|info| info["wishes"] == Value::Array(Vec::new()))
+        })
+    }
+
     /// Runs a command of the binary against a node that runs, as the founder's administrator and
     /// member.
     ///

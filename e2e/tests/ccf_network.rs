@@ -4,16 +4,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use e2e::{Client, Network, Writers, one_history};
-use serde_json::{Value, json};
 
 /// Leaders that are killed.
 const KILLS: usize = 3;
-/// A leader carries out what members want by then.
-const WITHIN: Duration = Duration::from_secs(30);
 /// So short that each ledger has several files.
 const CHUNK_BYTES: usize = 20_000;
 
@@ -34,7 +31,8 @@ async fn the_readers_validate_what_each_node_wrote_across_views_and_rekeys() -> 
         network.leader()?;
         tokio::time::sleep(Duration::from_millis(500)).await;
         network.nodes[leader].start()?;
-        rekey(&network).await?;
+        network.propose(&["trigger_ledger_rekey"])?;
+        network.wishes_are_done()?;
     }
     let acknowledged = writers.finish().await?.len();
     ensure!(acknowledged > 100, "only {acknowledged}");
@@ -67,25 +65,6 @@ async fn the_readers_validate_what_each_node_wrote_across_views_and_rekeys() -> 
         }
     }
     Ok(())
-}
-
-/// Members have the ledger rekeyed, and wait until it is.
-async fn rekey(network: &Network) -> Result<()> {
-    network.propose(&["trigger_ledger_rekey"])?;
-    let start = Instant::now();
-    loop {
-        let leader = network.leader()?;
-        let http = network.nodes[leader].http()?;
-        let info = http.get_json("/gov/service/info?api-version=2024-07-01");
-        if info
-            .await
-            .is_ok_and(|info: Value| info["wishes"] == json!([]))
-        {
-            return Ok(());
-        }
-        ensure!(start.elapsed() < WITHIN, "the ledger is not rekeyed");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }
 
 /// The closed files of a ledger, by name.

@@ -92,17 +92,6 @@ fn has_shares(network: &Network, tokio: &tokio::runtime::Runtime, keys: &Path) -
     Ok(tokio.block_on(http.get(&path))?.status == 200)
 }
 
-/// Members have the ledger rekeyed: what follows is sealed under another secret than what was before.
-fn rekey(network: &Network, tokio: &tokio::runtime::Runtime, keys: &Path) -> Result<()> {
-    decide(network, keys, &["trigger_ledger_rekey"])?;
-    let http = network.nodes[network.leader()?].http()?;
-    until("the ledger is rekeyed", || {
-        let info = http.get_json("/gov/service/info?api-version=2024-07-01");
-        let info: Value = tokio.block_on(info)?;
-        Ok(info["wishes"] == Value::Array(Vec::new()))
-    })
-}
-
 /// Copies a node's folder but for what a disaster takes: its secrets.
 fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
@@ -166,7 +155,9 @@ fn members_open_a_ledger_again_after_all_nodes_were_lost() -> Result<()> {
     let mut ids = Vec::new();
     for number in 0..ENTRIES {
         if number == ENTRIES / 2 {
-            rekey(&lost, &tokio, keys)?;
+            // What follows is sealed under another secret than what was before.
+            decide(&lost, keys, &["trigger_ledger_rekey"])?;
+            lost.wishes_are_done()?;
         }
         let text = format!("entry {number}");
         let written = lost.command(&["entry", "write", &text, "--json"])?;
