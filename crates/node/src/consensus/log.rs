@@ -40,9 +40,10 @@ pub(crate) enum Command {
         done: oneshot::Sender<()>,
     },
     /// Apply everything up to and with this place.
-    Apply { last: u64 },
-    /// Say so when all that was asked before is done.
-    Settle { done: oneshot::Sender<()> },
+    Apply {
+        last: u64,
+        done: oneshot::Sender<()>,
+    },
     /// End, and leave the files ready for a quick start.
     Stop,
     /// Tell the tree, if all that there is was applied and the last place was taken in this view:
@@ -137,8 +138,8 @@ impl LogThread {
                 or_stop(kept, "the vote cannot be kept");
                 let _ = done.send(());
             }
-            Command::Apply { last } => self.apply(last),
-            Command::Settle { done } => {
+            Command::Apply { last, done } => {
+                self.apply(last);
                 let _ = done.send(());
             }
             Command::Stop => {}

@@ -306,7 +306,6 @@ impl Replica {
             outstanding,
             queue,
             standing: told,
-            hurry: Arc::default(),
             crew: Arc::new(author),
         };
         let way = Simulated {
