@@ -18,7 +18,7 @@ use crate::report::Failure;
 use crate::signer::{Signer, certificate};
 
 /// What the URI of a key begins with.
-pub(crate) const SCHEME: &str = "pkcs11:";
+const SCHEME: &str = "pkcs11:";
 /// Longest URI, bytes.
 const URI_BYTES_MAX: usize = 4_096;
 /// Has the PIN where the URI says nothing of it.
@@ -39,6 +39,11 @@ pub(crate) struct DeviceUri {
     module: PathBuf,
     pin_source: Option<PathBuf>,
     pin_value: Option<String>,
+}
+
+/// The URI that stands where a key's file could: `None` where it is a file.
+pub(crate) fn uri(key: &Path) -> Option<&str> {
+    key.to_str().filter(|key| key.starts_with(SCHEME))
 }
 
 impl FromStr for DeviceUri {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::device::SCHEME;
+use crate::device;
 use crate::report::Failure;
 
 /// The profile that `up` writes into the ledger's folder.
@@ -46,11 +46,9 @@ impl Profile {
             client_cert: absolute(profile.client_cert),
             client_key: absolute(profile.client_key),
             member_cert: absolute(profile.member_cert),
-            member_key: match &profile.member_key {
-                Some(key) if key.to_str().is_some_and(|key| key.starts_with(SCHEME)) => {
-                    profile.member_key
-                }
-                _ => absolute(profile.member_key),
+            member_key: match profile.member_key {
+                Some(key) if device::uri(&key).is_some() => Some(key),
+                key => absolute(key),
             },
         })
     }

@@ -16,7 +16,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use verify::{Cert, CoseAlgorithm};
 
 use crate::connection::ConnectionArgs;
-use crate::device::{DeviceUri, SCHEME};
+use crate::device::{self, DeviceUri};
 use crate::report::Failure;
 
 /// Something that signs in a member's name: a key in a file, or in a device that keeps it.
@@ -83,8 +83,8 @@ impl MemberArgs {
         let cert = self.member_cert.as_ref().or(profile.member_cert.as_ref());
         let key = self.member_key.as_ref().or(profile.member_key.as_ref());
         match (cert, key) {
-            (Some(cert), Some(key)) => match key.to_str().filter(|key| key.starts_with(SCHEME)) {
-                Some(uri) => device(uri)?.open(cert),
+            (Some(cert), Some(key)) => match device::uri(key) {
+                Some(uri) => device_key(uri)?.open(cert),
                 None => key_file(cert, key),
             },
             _ => Err(Failure::unreadable("no member was named, who signs this").hint(
@@ -94,7 +94,7 @@ impl MemberArgs {
     }
 }
 
-fn device(uri: &str) -> Result<DeviceUri, Failure> {
+fn device_key(uri: &str) -> Result<DeviceUri, Failure> {
     uri.parse().map_err(|why: String| {
         Failure::unreadable(format!("the key's URI cannot be used: {why}")).hint(
             "pkcs11:token=LABEL;object=KEY?module-path=/path/to/library.so&pin-source=file:/path",
