@@ -152,10 +152,17 @@ pub(crate) async fn append(mut call: Call) -> Result<Answer, ApiError> {
     let checked: Vec<Checked> = checked.collect();
     drop(body);
     let results = node.submit_many(transactions, wait).await?;
+    let last = results.iter().filter_map(|result| result.as_ref().ok());
+    let last = last.max().copied();
     let answers: Vec<_> = answers(checked, results).collect();
-    Ok(answer::json(&Results {
+    let answer = answer::json(&Results {
         results: answers.iter().map(shown).collect(),
-    }))
+    });
+    // Where this was passed on by another node, that one answers when it has them all.
+    Ok(match last {
+        Some(last) => answer::with_transaction(answer, last),
+        None => answer,
+    })
 }
 
 #[cfg(test)]

@@ -126,8 +126,6 @@ impl ClientBuilder {
         let mut builder = plain(&base).tls_certs_only([anchor]);
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        // To the leader itself, and not by way of another node.
-        headers.insert("prefer", HeaderValue::from_static("redirect"));
         match &self.credential {
             Credential::None => {}
             Credential::Bearer(token) => {
@@ -158,7 +156,8 @@ pub(crate) fn plain(base: &Url) -> reqwest::ClientBuilder {
     let builder = reqwest::Client::builder()
         .user_agent(concat!("counterfoil/", env!("CARGO_PKG_VERSION")))
         .https_only(true)
-        // A ledger's nodes send writes to their leader; what this client trusts does not change.
+        // Other ledgers with the same API send writes to their leader; what this client trusts does
+        // not change.
         .redirect(reqwest::redirect::Policy::none())
         .tls_version_min(reqwest::tls::Version::TLS_1_2)
         .connect_timeout(CONNECT_TIMEOUT)

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use client::ClientError;
 use client::model::LedgerUser;
 
 use super::block_on;
@@ -119,15 +117,6 @@ impl Set {
                 client.remove_user(&id).await?;
             }
             client.assign_roles(&id, &roles).await?;
-            // The node that is asked may have it a moment after the one that leads.
-            for _ in 0..20 {
-                match client.user(&id).await {
-                    Err(ClientError::Refused(refusal)) if refusal.status == 404 => {
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                    }
-                    answered => return Ok(answered?),
-                }
-            }
             Ok(client.user(&id).await?)
         })?;
         show(&user, false);
