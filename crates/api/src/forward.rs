@@ -158,7 +158,13 @@ pub(crate) async fn to_the_leader(
     user: Option<&UserId>,
 ) -> Way {
     let node = &*app.node;
-    if head.method == Method::GET || head.method == Method::HEAD || node.leads() {
+    if head.method == Method::GET || head.method == Method::HEAD {
+        return Way::Here(head, body);
+    }
+    if node.leads() {
+        if head.headers.contains_key(FORWARDED) {
+            node.somebody_waits_for_a_follower();
+        }
         return Way::Here(head, body);
     }
     let Some(leader) = leader(node).filter(|_| !head.headers.contains_key(FORWARDED)) else {

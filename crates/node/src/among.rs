@@ -56,6 +56,11 @@ impl Agreement {
         self.handle.confirm_leading().await
     }
 
+    /// Somebody waits until a follower shows what is about to be committed.
+    pub(crate) fn somebody_waits_for_a_follower(&self) {
+        self.handle.somebody_waits_for_a_follower();
+    }
+
     /// Hands over and ends.
     pub(crate) fn stop(&self) {
         let stop = self
@@ -179,6 +184,7 @@ pub(crate) fn start(
             outstanding,
             queue: Arc::clone(&parts.queue),
             standing: standing_sender,
+            hurry: Arc::default(),
             crew: Arc::new(crew),
         },
         cosigning: Arc::clone(&cosigning),

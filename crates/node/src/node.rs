@@ -198,6 +198,14 @@ impl Node {
         let _ = tokio::time::timeout(patience, arrived).await;
     }
 
+    /// Somebody waits until another node shows what is about to be committed: it is told at once,
+    /// not with the next batch.
+    pub fn somebody_waits_for_a_follower(&self) {
+        if let Some(agreement) = &self.agreement {
+            agreement.somebody_waits_for_a_follower();
+        }
+    }
+
     /// Tells of every change of who leads.
     pub fn standing_changes(&self) -> watch::Receiver<Standing> {
         self.standing.clone()

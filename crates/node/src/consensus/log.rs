@@ -40,10 +40,9 @@ pub(crate) enum Command {
         done: oneshot::Sender<()>,
     },
     /// Apply everything up to and with this place.
-    Apply {
-        last: u64,
-        done: oneshot::Sender<()>,
-    },
+    Apply { last: u64 },
+    /// Say so when all that was asked before is done.
+    Settle { done: oneshot::Sender<()> },
     /// End, and leave the files ready for a quick start.
     Stop,
     /// Tell the tree, if all that there is was applied and the last place was taken in this view:
@@ -138,8 +137,8 @@ impl LogThread {
                 or_stop(kept, "the vote cannot be kept");
                 let _ = done.send(());
             }
-            Command::Apply { last, done } => {
-                self.apply(last);
+            Command::Apply { last } => self.apply(last),
+            Command::Settle { done } => {
                 let _ = done.send(());
             }
             Command::Stop => {}

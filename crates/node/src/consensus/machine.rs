@@ -7,7 +7,6 @@ use futures_util::{Stream, StreamExt};
 use openraft::entry::RaftEntry;
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend};
-use tokio::sync::oneshot;
 
 use super::log::Command;
 use super::types::{CommittedLeader, LogId, NodeId, Peer, StoredMembers, Types};
@@ -46,14 +45,11 @@ impl RaftStateMachine<Types> for Machine {
             last = Some(id);
         }
         let Some(last) = last else { return Ok(()) };
-        let (done, applied) = oneshot::channel();
-        let command = Command::Apply {
-            last: last.index,
-            done,
-        };
-        let gone = || io::Error::other("the log thread has ended");
-        self.thread.send(command).map_err(|_| gone())?;
-        applied.await.map_err(|_| gone())?;
+        // Not waited for: the thread does one thing after the other, and ends the process if it cannot.
+        // Whoever has to know that it is done asks the thread (`Command::Settle`).
+        let command = Command::Apply { last: last.index };
+        let gone = |_| io::Error::other("the log thread has ended");
+        self.thread.send(command).map_err(gone)?;
         self.applied = Some(last);
         for responder in responders {
             responder.send(());

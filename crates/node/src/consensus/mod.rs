@@ -10,6 +10,7 @@
 //! - [`reign`]: from winning an election to executing, and back.
 //! - [`reconcile`]: makes the nodes that decide those that the ledger trusts.
 
+mod gather;
 mod judge;
 mod line;
 pub(crate) mod log;
@@ -37,6 +38,7 @@ use openraft::{Config, SnapshotPolicy};
 use tokio::sync::{oneshot, watch};
 use verify::{Digest, View};
 
+use self::gather::Hurry;
 pub(crate) use self::judge::Judge;
 use self::line::Way;
 use self::log::Command;
@@ -140,6 +142,8 @@ pub(crate) struct Means {
     pub(crate) outstanding: Arc<Outstanding>,
     pub(crate) queue: Arc<Queue>,
     pub(crate) standing: watch::Sender<Standing>,
+    /// Whether somebody waits for followers.
+    pub(crate) hurry: Arc<Hurry>,
     pub(crate) crew: Arc<dyn Crew>,
 }
 
@@ -198,6 +202,8 @@ pub enum BeginError {
 pub(crate) struct Handle {
     raft: Raft,
     runtime: tokio::runtime::Handle,
+    commands: mpsc::Sender<Command>,
+    hurry: Arc<Hurry>,
 }
 
 impl Handle {
@@ -209,7 +215,17 @@ impl Handle {
             raft.ensure_linearizable(openraft::ReadPolicy::ReadIndex)
                 .await
         });
-        matches!(confirmed.await, Ok(Ok(_)))
+        if !matches!(confirmed.await, Ok(Ok(_))) {
+            return false;
+        }
+        // For the library something is applied when the log's thread is told to.
+        let (done, all_done) = oneshot::channel();
+        self.commands.send(Command::Settle { done }).is_ok() && all_done.await.is_ok()
+    }
+
+    /// Somebody waits until a follower shows what is about to be committed.
+    pub(crate) fn somebody_waits_for_a_follower(&self) {
+        self.hurry.somebody_waits();
     }
 }
 
@@ -248,6 +264,8 @@ async fn agree(beginning: Beginning, files: tokio::runtime::Handle) {
             let begun = Handle {
                 raft: raft.clone(),
                 runtime,
+                commands: beginning.means.commands.clone(),
+                hurry: Arc::clone(&beginning.means.hurry),
             };
             let _ = handle.send(Ok(begun));
             (raft, tasks)
@@ -316,7 +334,12 @@ async fn raft<W: Way>(means: &Means, tail: &Arc<Tail>, way: Arc<W>) -> Result<Ra
         thread: means.commands.clone(),
     };
     let own = means.id;
-    Raft::new(own, config, Network { way, own }, log, machine)
+    let network = Network {
+        way,
+        own,
+        hurry: Arc::clone(&means.hurry),
+    };
+    Raft::new(own, config, network, log, machine)
         .await
         .map_err(|error| BeginError::Library(error.to_string()))
 }

@@ -5,16 +5,21 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::Stream;
+use openraft::base::{BoxFuture, BoxStream};
 use openraft::error::{
     NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable,
 };
-use openraft::network::{RPCOption, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
+use openraft::network::{
+    RPCOption, RPCTypes, RaftNetworkFactory, RaftNetworkV2, stream_append_sequential,
+};
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
-    VoteRequest, VoteResponse,
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult,
+    TransferLeaderRequest, VoteRequest, VoteResponse,
 };
 use tokio::net::TcpListener;
 
+use super::gather::{Gathered, Hurry};
 use super::line::{Connection, Line, LineError, Way};
 use super::types::{NodeId, Peer, Raft, Types, Vote};
 use super::wire::{Reply, Request};
@@ -43,6 +48,7 @@ impl Connection for Outgoing {
 pub(crate) struct Network<W> {
     pub(crate) way: Arc<W>,
     pub(crate) own: NodeId,
+    pub(crate) hurry: Arc<Hurry>,
 }
 
 impl<W: Way> RaftNetworkFactory<Types> for Network<W> {
@@ -52,6 +58,7 @@ impl<W: Way> RaftNetworkFactory<Types> for Network<W> {
         Link {
             own: self.own,
             target,
+            hurry: Arc::clone(&self.hurry),
             line: Line::new(Arc::clone(&self.way), target, peer.address.clone()),
         }
     }
@@ -61,6 +68,7 @@ impl<W: Way> RaftNetworkFactory<Types> for Network<W> {
 pub(crate) struct Link {
     own: NodeId,
     target: NodeId,
+    hurry: Arc<Hurry>,
     line: Line,
 }
 
@@ -101,6 +109,9 @@ impl Link {
     }
 }
 
+/// What a follower says to one message after the other.
+type Answers<'s> = BoxStream<'s, Result<StreamAppendResult<Types>, RPCError<Types>>>;
+
 fn unexpected() -> RPCError<Types> {
     let error = io::Error::other("the answer is to another question");
     RPCError::Network(NetworkError::new(&error))
@@ -126,6 +137,18 @@ impl RaftNetworkV2<Types> for Link {
             Reply::Append(answer) => Ok(answer),
             _ => Err(unexpected()),
         }
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        option: RPCOption,
+    ) -> BoxFuture<'s, Result<Answers<'s>, RPCError<Types>>>
+    where
+        S: Stream<Item = AppendEntriesRequest<Types>> + Send + Unpin + 'static,
+    {
+        let input = Gathered::new(input, Arc::clone(&self.hurry));
+        stream_append_sequential(self, input, option)
     }
 
     async fn vote(

@@ -306,6 +306,7 @@ impl Replica {
             outstanding,
             queue,
             standing: told,
+            hurry: Arc::default(),
             crew: Arc::new(author),
         };
         let way = Simulated {
