@@ -21,11 +21,12 @@ async fn each_entry_of_a_batch_is_answered_by_itself() {
         { "contents": "4", "tags": "c,d" },
         { "contents": "5", "collectionId": "bad\u{1}" },
     ]});
-    let results = user
+    let answer = user
         .post("/app/transactions:batch?collectionId=c", body)
         .await
-        .is(200)
-        .json();
+        .is(200);
+    let last = answer.header("x-ms-ccf-transaction-id").to_owned();
+    let results = answer.json();
     let results = results["results"].as_array().unwrap().clone();
     assert_eq!(results.len(), 5);
     assert_eq!(results[0]["collectionId"], "c");
@@ -33,6 +34,7 @@ async fn each_entry_of_a_batch_is_answered_by_itself() {
     assert_eq!(results[2]["error"]["code"], "CollectionIdTooLong");
     assert_eq!(results[3]["collectionId"], "c");
     assert_eq!(results[4]["error"]["code"], "InvalidInput");
+    assert_eq!(results[3]["transactionId"], *last);
     for result in [&results[0], &results[1], &results[3]] {
         let id = result["transactionId"].as_str().unwrap();
         user.get(&format!("/app/transactions/{id}/receipt"))
