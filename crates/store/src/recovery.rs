@@ -223,8 +223,8 @@ impl Recovery {
             if index > 0 {
                 self.follows(name)?;
             }
-            let more = index + 1 < remaining.len();
-            self.replay(name, std::mem::replace(&mut start, CHUNK_HEADER_LEN), more)?;
+            let start = std::mem::replace(&mut start, CHUNK_HEADER_LEN);
+            self.replay(name, start, remaining.get(index + 1).copied())?;
         }
         // The last chunk is closed: its last batch is still unchecked.
         if let Some(ready) = self.ready.take() {
@@ -325,8 +325,13 @@ impl Recovery {
         Ok(next)
     }
 
-    /// Reads the batches of one chunk from `start` on. `more` says that another file follows.
-    fn replay(&mut self, name: ChunkName, start: usize, more: bool) -> Result<(), OpenError> {
+    /// Reads the batches of one chunk from `start` on, which `next` follows.
+    fn replay(
+        &mut self,
+        name: ChunkName,
+        start: usize,
+        next: Option<ChunkName>,
+    ) -> Result<(), OpenError> {
         let (bytes, end) = self.read(name)?;
         if name.last.is_none() && end < bytes.len() {
             // It is being closed, so all of it was committed.
@@ -353,7 +358,11 @@ impl Recovery {
         }
         let found = Seqno(self.frontier.size() - 1);
         match (name.last, broken) {
-            (None, broken) if !more => self.resume(name, &bytes, end, at, broken),
+            (None, broken) if next.is_none() => self.resume(name, &bytes, end, at, broken),
+            (None, Some(_)) if end == bytes.len() && is_closing(name, next, found, end - at) => {
+                self.cut_positions(name, at, end - at)?;
+                self.reopen(name, &bytes[..at], at, at)
+            }
             (_, Some(why)) => Err(self.damaged(name, found, why)),
             (Some(last), None) if found != last => {
                 Err(self.damaged(name, found, format!("it ends at entry {found}")))
@@ -510,6 +519,14 @@ impl Recovery {
         self.taken.undecided.push(batch);
         Ok(())
     }
+}
+
+/// Whether what follows the last batch of an open file, `found`, is from a close that was interrupted
+/// before the header told of it: another file goes on after that batch, so none is missing, and there is
+/// no more than the positions of the file's entries.
+fn is_closing(name: ChunkName, next: Option<ChunkName>, found: Seqno, tail: usize) -> bool {
+    let entries = (found.0 + 1).saturating_sub(name.first.0);
+    next.is_some_and(|next| next.first == found.next()) && tail as u64 <= 4 * entries
 }
 
 fn wrapped(error: StoreError) -> OpenError {

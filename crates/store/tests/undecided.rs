@@ -10,7 +10,7 @@ use ledger::WriteSet;
 use ledger::governance::wishes::CHUNK;
 use ledger::tables::WISHES;
 use proptest::prelude::*;
-use store::{Batch, Store, StoreOptions, Tail};
+use store::{Batch, OpenError, Store, StoreOptions, Tail};
 use verify::{Seqno, View};
 
 const SMALL: u64 = 4_000;
@@ -167,6 +167,49 @@ fn files_are_the_same_wherever_the_commits_fell() {
             assert!(read(dir.path()) == read(reference.path()), "{name}");
         }
     }
+}
+
+#[test]
+fn a_close_that_was_interrupted_before_other_open_files_is_done_again() {
+    let (party, dir) = (Party::new(), folder());
+    let (whole, batches) = party.ledger(dir.path(), undecided(SMALL), 9);
+    drop(whole);
+    // Many files are open, because nothing is decided yet; then the first was being closed.
+    let open = folder();
+    let mut store = party.open(open.path(), undecided(SMALL)).unwrap();
+    for batch in &batches {
+        store.append(batch).unwrap();
+    }
+    drop(store);
+    let closed = std::fs::read(dir.path().join("ledger").join(&chunks(dir.path())[0])).unwrap();
+    let first = open.path().join("ledger/ledger_1");
+    let entries = std::fs::read(&first).unwrap();
+    assert!(chunks(open.path()).len() > 3 && closed.len() > entries.len());
+    let positions = &closed[entries.len()..];
+    for lost in [0, 1, positions.len() / 2, positions.len() - 1] {
+        let written = &positions[..positions.len() - lost];
+        for tail in [written, &vec![0; written.len()], &vec![0xa7; written.len()]] {
+            let other = folder();
+            copy_folder(open.path(), other.path());
+            let file = other.path().join("ledger/ledger_1");
+            std::fs::write(&file, [&entries, tail].concat()).unwrap();
+            let mut store = party.open(other.path(), undecided(SMALL)).unwrap();
+            for batch in store.take_undecided() {
+                store.apply(&batch).unwrap();
+            }
+            assert_intact(&party, &store, &batches);
+            assert_eq!(chunks(other.path()), chunks(dir.path()));
+        }
+    }
+    // More than positions, or a file that does not go on there: that is damage.
+    let other = folder();
+    copy_folder(open.path(), other.path());
+    let file = other.path().join("ledger/ledger_1");
+    std::fs::write(&file, [&entries, positions, &[0; 4]].concat()).unwrap();
+    let refused = party.open(other.path(), undecided(SMALL)).err().unwrap();
+    assert!(matches!(refused, OpenError::Damaged { .. }), "{refused}");
+    std::fs::write(&file, &entries[..entries.len() - 1]).unwrap();
+    assert!(party.open(other.path(), undecided(SMALL)).is_err());
 }
 
 #[test]

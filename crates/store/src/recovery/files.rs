@@ -104,14 +104,30 @@ impl Recovery {
         lost: usize,
         why: &str,
     ) -> Result<(), OpenError> {
-        let path = self.path(name);
         tracing::warn!(
-            file = %path.display(),
+            file = %self.path(name).display(),
             after = self.taken.last().0,
             bytes = lost,
             why,
             "a torn write at the end of the ledger is cut; nobody was told that it is committed"
         );
+        self.cut_file(name, at)
+    }
+
+    /// Removes positions that were being written when a file was being closed. It is closed again.
+    pub(super) fn cut_positions(
+        &self,
+        name: ChunkName,
+        at: usize,
+        bytes: usize,
+    ) -> Result<(), OpenError> {
+        let file = self.path(name);
+        tracing::info!(file = %file.display(), bytes, "a file was being closed: closing it again");
+        self.cut_file(name, at)
+    }
+
+    fn cut_file(&self, name: ChunkName, at: usize) -> Result<(), OpenError> {
+        let path = self.path(name);
         let cut = || -> io::Result<()> {
             let file = OpenOptions::new().write(true).open(&path)?;
             file.set_len(at as u64)?;
