@@ -87,8 +87,10 @@ impl<'a> Nemesis<'a> {
         // What takes its time moves all that is later.
         let mut start = Instant::now();
         for (at, name, event) in &plan.events {
-            while start.elapsed() < *at {
-                thread::sleep((*at - start.elapsed()).min(LOOK));
+            while let left = at.saturating_sub(start.elapsed())
+                && !left.is_zero()
+            {
+                thread::sleep(left.min(LOOK));
                 self.look_after()?;
             }
             match event {
