@@ -15,7 +15,7 @@ const INITCODE_LIMIT = 49_152; // EIP-3860: what a deployment may have, in bytes
 const settings = {
   evmVersion: "prague",
   viaIR: true,
-  optimizer: { enabled: true, runs: 20_000 },
+  optimizer: { enabled: true, runs: 200 },
   metadata: { appendCBOR: false, bytecodeHash: "none" },
 };
 

@@ -76,7 +76,7 @@ abstract contract Log is ObjectContract {
     );
 
     /// How many records one page has at most: a page of the longest records is read within 30 M gas.
-    uint256 public constant PAGE = 100;
+    uint256 public constant PAGE = 64;
 
     // Slots for three texts of `Texts.LIMIT` bytes.
     uint256 private constant WORDS = 24;
@@ -131,17 +131,17 @@ abstract contract Log is ObjectContract {
         if (entry.whereLength == 0) revert Texts.EmptyText("where");
         if (entry.whatLength == 0) revert Texts.EmptyText("what");
         if (entry.contentHash == 0) revert EmptyContentHash();
-        uint256 targetAt = entry.whereLength;
-        uint256 whatAt = targetAt + entry.targetLength;
-        uint256 end = whatAt + entry.whatLength;
-        bytes calldata text = entry.text;
-        if (end != text.length) revert TextMismatch(end, text.length);
+        uint256 length = uint256(entry.whereLength) + entry.targetLength + entry.whatLength;
+        if (length != entry.text.length) revert TextMismatch(length, entry.text.length);
 
         uint64 next = _count;
-        id = next;
         _count = next + 1;
+        _store(_records[next], entry);
+        _tell(next, entry);
+        return next;
+    }
 
-        Stored storage stored = _records[id];
+    function _store(Stored storage stored, Entry calldata entry) private {
         stored.who = entry.who;
         stored.when = uint64(block.timestamp);
         stored.how = entry.how;
@@ -150,11 +150,16 @@ abstract contract Log is ObjectContract {
         stored.whatLength = entry.whatLength;
         stored.contentHash = entry.contentHash;
         if (entry.subject != address(0)) stored.subject = entry.subject;
-        for (uint256 offset = 0; offset < end; offset += 32) {
+        bytes calldata text = entry.text;
+        for (uint256 offset = 0; offset < text.length; offset += 32) {
             // A slice that is shorter than a word is filled up with zeros on the right.
-            stored.text[offset / 32] = bytes32(offset + 32 < end ? text[offset:offset + 32] : text[offset:]);
+            stored.text[offset / 32] = bytes32(offset + 32 < text.length ? text[offset:offset + 32] : text[offset:]);
         }
+    }
 
+    function _tell(uint256 id, Entry calldata entry) private {
+        bytes calldata text = entry.text;
+        uint256 whatAt = uint256(entry.whereLength) + entry.targetLength;
         emit Recorded(
             id,
             entry.who,
@@ -162,8 +167,8 @@ abstract contract Log is ObjectContract {
             entry.subject,
             uint64(block.timestamp),
             entry.how,
-            string(text[:targetAt]),
-            string(text[targetAt:whatAt]),
+            string(text[:entry.whereLength]),
+            string(text[entry.whereLength:whatAt]),
             string(text[whatAt:])
         );
     }

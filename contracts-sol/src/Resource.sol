@@ -46,7 +46,7 @@ contract Resource is ObjectContract {
     event Changed(uint256 indexed version, Operation indexed how, bytes32 indexed contentHash, uint256 id);
 
     /// How many versions one page has at most.
-    uint256 public constant PAGE = 100;
+    uint256 public constant PAGE = 64;
 
     // In slot 1, beside the parent.
     uint32 private _number;
