@@ -2,11 +2,13 @@
 // and compares with what is committed. A warning of the compiler is an error here.
 import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import solc from "solc";
 
 const here = dirname(fileURLToPath(import.meta.url));
+// The compiler is installed here, or in the folder that PACKAGES names.
+const solc = createRequire(join(process.env.PACKAGES ?? here, "package.json"))("solc");
 const CODE_LIMIT = 24_576; // EIP-170: what a deployed contract may have, in bytes
 const INITCODE_LIMIT = 49_152; // EIP-3860: what a deployment may have, in bytes
 
@@ -14,7 +16,7 @@ const INITCODE_LIMIT = 49_152; // EIP-3860: what a deployment may have, in bytes
 // Metadata is left out of the bytecode, so that comments and paths do not change it.
 const settings = {
   evmVersion: "prague",
-  viaIR: true,
+  viaIR: false,
   optimizer: { enabled: true, runs: 200 },
   metadata: { appendCBOR: false, bytecodeHash: "none" },
 };
@@ -47,7 +49,9 @@ function compile(folder) {
     for (const [contractName, { abi, evm }] of Object.entries(contracts)) {
       const bytecode = evm.bytecode.object;
       // Internal libraries and files of types have nothing to offer to a caller.
-      if (abi.every((item) => item.type === "error") && folder === "src") continue;
+      if (abi.every((item) => item.type === "error")) continue;
+      // Nor has what tests only inherit from.
+      if (folder === "test" && !bytecode) continue;
       limit(contractName, "deployed code", evm.deployedBytecode.object, CODE_LIMIT);
       limit(contractName, "initcode", bytecode, INITCODE_LIMIT);
       const artifact = {

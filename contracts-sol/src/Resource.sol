@@ -157,8 +157,10 @@ contract Resource is ObjectContract {
     }
 
     function _remember(uint256 id, Operation how, bytes32 contentHash) private returns (uint256 version) {
-        version = _count;
-        _count = uint32(version + 1);
+        uint32 next = _count;
+        // Checked: a history that is full takes no more, and never starts again over itself.
+        _count = next + 1;
+        version = next;
         _places[version] = uint64(id);
         emit Changed(version, how, contentHash, id);
     }

@@ -80,6 +80,7 @@ impl Client {
             .env("E2E_TOKEN", &ready.token)
             .env("E2E_DATA", &place.folder)
             .env("E2E_SCRATCH", &place.scratch)
+            .envs(ready.rpc_url.as_ref().map(|url| ("E2E_RPC", url)))
             .envs(more.iter().copied())
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
@@ -153,7 +154,10 @@ pub fn packages(name: &str) -> Result<PathBuf> {
 }
 
 /// Where `cargo xtask test` installs the clients.
-fn cache() -> Result<PathBuf> {
+///
+/// # Errors
+/// When there is no home folder, and nothing else was said.
+pub fn cache() -> Result<PathBuf> {
     if let Some(folder) = env::var_os("COUNTERFOIL_CACHE") {
         return Ok(folder.into());
     }

@@ -15,7 +15,7 @@ mod random;
 mod server;
 mod writers;
 
-pub use client::{Client, Place, client_certificate, packages};
+pub use client::{Client, Place, cache, client_certificate, packages};
 pub use guide::{commands, run_commands, run_guide};
 pub use history::{one_history, same_history};
 pub use http::{Answer, Http};

@@ -31,6 +31,9 @@ pub struct Ready {
     /// The bootstrap administrator's bearer token; empty for a node that joined.
     #[serde(deserialize_with = "or_empty")]
     pub token: String,
+    /// Where contracts are reached without TLS, if they are.
+    #[serde(default)]
+    pub rpc_url: Option<String>,
     /// Its process.
     pub pid: u32,
 }

@@ -16,7 +16,8 @@ use crate::tools::system;
 const MODERN: (u32, u32) = (3, 12);
 
 /// Installs what is missing: a Python environment for each `e2e/python/requirements-NAME.txt` in
-/// `CACHE/python/NAME`, and the packages of `e2e/js/package-lock.json` in `CACHE/js`.
+/// `CACHE/python/NAME`, the packages of `e2e/js/package-lock.json` in `CACHE/js`, and the compiler of
+/// `contracts-sol` in `CACHE/sol`.
 ///
 /// # Errors
 /// When something is missing that cannot be installed; the message says what would help.
@@ -35,7 +36,8 @@ pub(crate) fn install() -> Result<()> {
             python_environment(&python, name, &requirements)?;
         }
     }
-    node_packages(&clients.join("js"))
+    node_packages(&clients.join("js"), "js")?;
+    node_packages(&cache::root().join("contracts-sol"), "sol")
 }
 
 fn python_environment(python: &Python, name: &str, requirements: &Path) -> Result<()> {
@@ -58,20 +60,20 @@ fn python_environment(python: &Python, name: &str, requirements: &Path) -> Resul
     })
 }
 
-fn node_packages(sources: &Path) -> Result<()> {
+fn node_packages(sources: &Path, name: &str) -> Result<()> {
     let node = || works(Command::new("node").args(["-e", "process.exit(fetch ? 0 : 1)"]));
     system("Node.js 18 or newer", &["nodejs"], node)?;
     system("npm", &["npm"], || {
         works(Command::new("npm").arg("--version"))
     })?;
-    let folder = cache::folder()?.join("js");
+    let folder = cache::folder()?.join(name);
     let files = ["package.json", "package-lock.json"];
     let wanted = files
         .iter()
         .map(|file| text(&sources.join(file)))
         .collect::<Result<String>>()?;
     once(&folder, &wanted, || {
-        eprintln!("installing the JavaScript packages");
+        eprintln!("installing the JavaScript packages of {name}");
         for file in files {
             fs::copy(sources.join(file), folder.join(file)).context("copying the package lists")?;
         }

@@ -23,6 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("api", &["counterfoil-verify", "attest", "ledger", "node"]),
+    ("contracts", &["counterfoil-verify", "ledger", "node"]),
     ("counterfoil-client", &["counterfoil-verify"]),
     (
         "counterfoil",
@@ -33,6 +34,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "store",
             "node",
             "api",
+            "contracts",
             "counterfoil-client",
         ],
     ),

@@ -2,9 +2,6 @@
 
 use http::header::HeaderValue;
 use node::ReadError;
-use serde::Serialize;
-use verify::claims::Claim;
-use verify::receipt::Receipt;
 use verify::{ReceiptDocument, TxId};
 
 use crate::answer::{self, Answer};
@@ -17,15 +14,6 @@ const COSE: &str = "application/cose";
 
 /// `GET /app/transactions/{transactionId}/receipt`
 pub(crate) async fn receipt(call: Call) -> Result<Answer, ApiError> {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Ready<'a> {
-        state: &'static str,
-        transaction_id: TxId,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        application_claims: Option<&'a [Claim]>,
-        receipt: &'a Receipt,
-    }
     let id = call.tx_id()?;
     let cosignatures = wants_cosignatures(&call)?;
     if call.accepts(COSE) {
@@ -35,12 +23,7 @@ pub(crate) async fn receipt(call: Call) -> Result<Answer, ApiError> {
         return cose(&call, id);
     }
     match document(&call, id, cosignatures).await {
-        Ok(document) => Ok(answer::json(&Ready {
-            state: "Ready",
-            transaction_id: id,
-            application_claims: document.claims.as_deref(),
-            receipt: &document.receipt,
-        })),
+        Ok(document) => Ok(answer::json(&document)),
         Err(ReadError::Pending(_)) => Ok(loading(Some(id))),
         Err(error) => Err(error.into()),
     }

@@ -1,11 +1,13 @@
 //! A ledger, served by this process.
 
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use api::{Served, dev};
+use contracts::rpc::{Plain, Rpc};
 use ledger::roles::ADMINISTRATOR;
 use ledger::users;
 use node::{Node, SERVICE_CERT_FILE};
@@ -37,12 +39,17 @@ pub(crate) struct Server {
     /// The development administrator's token, and the file that holds it.
     pub(crate) token: Option<(String, PathBuf)>,
     served: Served,
+    contracts: Option<Plain>,
     stop: CancellationToken,
 }
 
 impl Server {
-    /// Creates or recovers the ledger, and serves it.
-    pub(crate) async fn start(config: &mut Config, dev: bool) -> Result<Self> {
+    /// Creates or recovers the ledger, and serves it; contracts also in plain at `rpc`.
+    pub(crate) async fn start(
+        config: &mut Config,
+        dev: bool,
+        rpc: Option<SocketAddr>,
+    ) -> Result<Self> {
         config.fix_port()?;
         let (mut node_config, mut api_config) = (config.node()?, config.api()?);
         let dir = config.dir();
@@ -85,6 +92,18 @@ impl Server {
                 return Err(error.into());
             }
         };
+        let contracts = match rpc {
+            None => None,
+            Some(address) => match Plain::serve(address, Rpc::new(Arc::clone(&node))).await {
+                Ok(plain) => Some(plain),
+                Err(error) => {
+                    stop.cancel();
+                    served.finished().await;
+                    node.stop().await;
+                    return Err(error.into());
+                }
+            },
+        };
         let dir = dir.canonicalize().map_err(Failure::reading(dir))?;
         let token = match administrator {
             Some(administrator) => Some(keep_token(&dir, administrator.token)?),
@@ -97,6 +116,7 @@ impl Server {
             dir,
             token,
             served,
+            contracts,
             stop,
         };
         server.write_profile()?;
@@ -108,10 +128,19 @@ impl Server {
         self.dir.join(SERVICE_CERT_FILE)
     }
 
+    /// Where contracts are reached in plain, if they are.
+    pub(crate) fn rpc_url(&self) -> Option<String> {
+        let plain = self.contracts.as_ref()?;
+        Some(format!("http://{}", plain.local_addr))
+    }
+
     /// Takes no more requests, answers those under way, and leaves the files ready for a quick
     /// start.
     pub(crate) async fn stop(self) {
         self.stop.cancel();
+        if let Some(contracts) = self.contracts {
+            contracts.stop().await;
+        }
         self.served.finished().await;
         self.node.stop().await;
     }

@@ -15,6 +15,13 @@ pub trait State {
 
     /// All keys and values of a table that is kept by value, sorted by key.
     fn values(&self, table: &Table) -> Vec<(Vec<u8>, Vec<u8>)>;
+
+    /// The root that was signed at the end of the batch with this transaction; `None` where it is not
+    /// signed yet, or where nobody asks for roots.
+    fn signed_root(&self, seqno: Seqno) -> Option<Digest> {
+        let _ = seqno;
+        None
+    }
 }
 
 /// One request, to be run once, on the leader.
@@ -91,6 +98,7 @@ pub enum Rejection {
 pub struct Tx<'a> {
     state: &'a dyn State,
     id: TxId,
+    batch: Seqno,
     claims_key: [u8; 32],
     writes: WriteSet,
 }
@@ -101,9 +109,17 @@ impl<'a> Tx<'a> {
         Self {
             state,
             id,
+            batch: id.seqno,
             claims_key,
             writes: WriteSet::default(),
         }
+    }
+
+    /// The same, in the batch that begins with `first` rather than with itself.
+    #[must_use]
+    pub const fn in_batch(mut self, first: Seqno) -> Self {
+        self.batch = first;
+        self
     }
 
     /// The transaction id it will have if it is not refused.
@@ -114,6 +130,11 @@ impl<'a> Tx<'a> {
     /// Its place in the ledger.
     pub const fn seqno(&self) -> Seqno {
         self.id.seqno
+    }
+
+    /// Where its batch begins: transactions of the same batch are committed together.
+    pub const fn batch(&self) -> Seqno {
+        self.batch
     }
 
     /// The key that blinds this transaction's claims ([`crate::LedgerSecret::claims_key`]).
@@ -181,6 +202,10 @@ impl State for Tx<'_> {
 
     fn values(&self, table: &Table) -> Vec<(Vec<u8>, Vec<u8>)> {
         Tx::values(self, table)
+    }
+
+    fn signed_root(&self, seqno: Seqno) -> Option<Digest> {
+        self.state.signed_root(seqno)
     }
 }
 

@@ -9,11 +9,15 @@
 //! - [`tables`]: the names of all tables, who sees them and how they are kept.
 //! - [`kv`]: what a transaction sees while it runs.
 //! - [`signature`]: the entry that closes a batch, signed.
+//! - [`contracts`]: what members fix for the chain of contracts.
+//! - [`claims`]: what applications want attested about their transactions.
 //! - [`entries`], [`users`], [`roles`], [`service`], [`nodes`], [`once`]: the rules of the ledger's own
 //!   tables.
 //! - [`governance`]: how members decide, and what they can decide.
 
 pub mod chunk;
+pub mod claims;
+pub mod contracts;
 pub mod entries;
 pub mod entry;
 pub mod governance;

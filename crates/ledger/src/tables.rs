@@ -19,6 +19,8 @@ pub enum Kept {
     Value,
     /// The state store knows at which seqnos each key was written; the values stay in the ledger.
     Stream,
+    /// Both: the latest value is looked up, and an earlier one is found in the ledger.
+    Versions,
     /// Only in the ledger: found by seqno.
     InLedger,
 }
@@ -40,6 +42,26 @@ pub const PUBLIC_COLLECTIONS: Table = Table::named("public:counterfoil.collectio
 pub const ONCE: Table = Table::named("counterfoil.once");
 /// Tags in use: collection id, NUL, tag -> nothing; [`SINGLETON`] -> their number.
 pub const TAGS: Table = Table::named("public:counterfoil.tags");
+
+/// What an application claims about its transaction ([`crate::claims`]).
+pub const CLAIMS: Table = Table::named("counterfoil.claims");
+
+/// Contracts, how far their chain is: singleton -> what the next transaction has to know.
+pub const EVM_HEAD: Table = Table::named("counterfoil.evm.head");
+/// Contracts: number of a block, u64 big-endian -> where it begins.
+pub const EVM_BLOCKS: Table = Table::named("counterfoil.evm.blocks");
+/// Contracts: hash of a block that another one follows -> its number, u64 big-endian.
+pub const EVM_HASHES: Table = Table::named("counterfoil.evm.hashes");
+/// Contracts: address -> nonce, balance and digest of the code.
+pub const EVM_ACCOUNTS: Table = Table::named("counterfoil.evm.accounts");
+/// Contracts: address, slot -> value without leading zeros.
+pub const EVM_STORAGE: Table = Table::named("counterfoil.evm.storage");
+/// Contracts: digest of code -> the code.
+pub const EVM_CODE: Table = Table::named("counterfoil.evm.code");
+/// Contracts: hash of a transaction -> the transaction and what became of it.
+pub const EVM_TRANSACTIONS: Table = Table::named("counterfoil.evm.transactions");
+/// Contracts: emitter of a log, one of its topics, or both -> nothing.
+pub const EVM_LOGS: Table = Table::named("counterfoil.evm.logs");
 
 /// Users: user id -> [`crate::users::User`] as JSON.
 pub const USERS: Table = Table::named("public:counterfoil.gov.users");
@@ -199,7 +221,9 @@ impl Table {
     pub fn kept(&self) -> Kept {
         match self {
             table if [PRIVATE_ENTRIES, PUBLIC_ENTRIES, TAGGED].contains(table) => Kept::Stream,
-            table if [SIGNATURES, COSE_SIGNATURES, TREE].contains(table) => Kept::InLedger,
+            table if [EVM_TRANSACTIONS, EVM_LOGS].contains(table) => Kept::Stream,
+            table if [EVM_ACCOUNTS, EVM_STORAGE].contains(table) => Kept::Versions,
+            table if [SIGNATURES, COSE_SIGNATURES, TREE, CLAIMS].contains(table) => Kept::InLedger,
             _ => Kept::Value,
         }
     }
@@ -218,10 +242,19 @@ impl fmt::Display for Table {
 }
 
 /// Most frequent first: looked up for every entry that is read.
-static WELL_KNOWN: [Table; 51] = [
+static WELL_KNOWN: [Table; 60] = [
     PRIVATE_ENTRIES,
     PUBLIC_ENTRIES,
     TAGGED,
+    CLAIMS,
+    EVM_STORAGE,
+    EVM_LOGS,
+    EVM_ACCOUNTS,
+    EVM_TRANSACTIONS,
+    EVM_HEAD,
+    EVM_BLOCKS,
+    EVM_HASHES,
+    EVM_CODE,
     SIGNATURES,
     COSE_SIGNATURES,
     TREE,

@@ -186,7 +186,8 @@ impl Executor {
             let why = "the ledger is being rekeyed; ask again";
             return Err(Rejection::Conflict(why.to_owned()));
         }
-        let mut tx = Tx::new(&self.state, id, self.secret.claims_key(id));
+        let tx = Tx::new(&self.state, id, self.secret.claims_key(id));
+        let mut tx = tx.in_batch(batch.first);
         let claims = match transaction.run(&mut tx) {
             Ok(claims) => claims,
             Err(rejection) => {
@@ -237,6 +238,7 @@ impl Executor {
         self.metrics
             .sign_seconds
             .observe(began.elapsed().as_secs_f64());
+        self.state.closed(id.seqno, signed.root);
         self.append(&mut batch, id, signed.to_writes(), Digest::ZERO);
         self.executed.store(id.seqno.0, Ordering::Release);
         if let Some(begun) = self.begun.take() {

@@ -17,6 +17,7 @@
 mod admission;
 mod alone;
 mod among;
+mod application;
 mod cbor;
 mod commit;
 mod committer;
@@ -53,6 +54,7 @@ mod thread;
 mod transfer;
 
 pub use admission::AdmitError;
+pub use application::Past;
 pub use config::{NodeConfig, PeerConfig};
 pub use consensus::{BeginError, Standing, Timing};
 pub use cosigning::KnownCosigner;

@@ -3,9 +3,9 @@
 //! Only committed entries are ever shown. Contents are read from the ledger files; nothing is
 //! fetched in the background, so there is no "loading".
 
-use ledger::Entry;
 use ledger::entries::{UserEntry, tag_key};
 use ledger::tables::{Kept, TAGGED, TAGS};
+use ledger::{Entry, WriteSet};
 use store::Reader;
 use verify::{Seqno, TxId, TxStatus};
 
@@ -199,6 +199,17 @@ impl Node {
             .latest(&table, collection.as_bytes(), up_to)?
             .ok_or_else(none)?;
         self.user_entry(seqno)?.ok_or_else(none)
+    }
+
+    /// All that the committed entry at `seqno` wrote.
+    ///
+    /// # Errors
+    /// It is not there, is damaged, or its secret is not known after a disaster.
+    pub fn writes_at(&self, seqno: Seqno) -> Result<WriteSet, ReadError> {
+        let bytes = entry_bytes(self.reader(), seqno)?;
+        let damaged = |error| ReadError::Damaged(format!("the entry at seqno {seqno}: {error}"));
+        let entry = Entry::parse(&bytes).map_err(damaged)?;
+        entry.writes(&*self.secret_of(seqno)?).map_err(damaged)
     }
 
     fn user_entry(&self, seqno: Seqno) -> Result<Option<Placed<UserEntry>>, ReadError> {

@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ledger::Entry;
+use ledger::claims::claimed;
 use ledger::entries::UserEntry;
 use ledger::recovery::{EarlierService, earlier_services};
 use ledger::signature::SignedRoot;
@@ -125,13 +126,16 @@ impl Node {
             None
         } else {
             let writes = entry.writes(&secret).map_err(damaged)?;
-            UserEntry::from_writes(self.visibility(), writes).map(|entry| {
-                vec![Claim::LedgerEntry {
+            let claimed = claimed(&writes);
+            let entry = || UserEntry::from_writes(self.visibility(), writes);
+            let claim = claimed.or_else(|| {
+                entry().map(|entry| Claim::LedgerEntry {
                     collection_id: entry.collection,
                     contents: entry.contents,
                     secret_key: secret.claims_key(id),
-                }]
-            })
+                })
+            });
+            claim.map(|claim| vec![claim])
         };
         Ok(Parts {
             signed,
@@ -142,7 +146,7 @@ impl Node {
     }
 
     /// The signature entry whose root covers `seqno`.
-    fn covering(&self, seqno: Seqno) -> Result<Seqno, ReadError> {
+    pub(crate) fn covering(&self, seqno: Seqno) -> Result<Seqno, ReadError> {
         self.reader().signature_covering(seqno)?.ok_or_else(|| {
             ReadError::Damaged(format!("no signature covers the committed seqno {seqno}"))
         })

@@ -1,13 +1,13 @@
 //! The state that the executor runs on: what is committed, and what is on its way to be.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use ledger::tables::Kept;
 use ledger::{State, Table, WriteSet};
 use store::Reader;
-use verify::Seqno;
+use verify::{Digest, Seqno};
 
 /// Keys held in memory before those that are committed are dropped. A busy ledger looks up the
 /// same few collections again and again; the bound keeps memory flat for one that does not.
@@ -18,6 +18,8 @@ pub(crate) struct Speculative {
     reader: Arc<Reader>,
     cache: RefCell<BTreeMap<Table, HashMap<Vec<u8>, Cached>>>,
     cached_keys: RefCell<usize>,
+    /// Where batches end that may not be committed yet, and the roots that were signed there.
+    closed: RefCell<VecDeque<(Seqno, Digest)>>,
 }
 
 struct Cached {
@@ -32,14 +34,23 @@ impl Speculative {
             reader,
             cache: RefCell::default(),
             cached_keys: RefCell::new(0),
+            closed: RefCell::default(),
         }
+    }
+
+    /// A batch ends with this signature of this root.
+    pub(crate) fn closed(&self, signature: Seqno, root: Digest) {
+        let committed = self.reader.committed().seqno;
+        let mut closed = self.closed.borrow_mut();
+        closed.retain(|(end, _)| *end > committed);
+        closed.push_back((signature, root));
     }
 
     /// Takes over what the transaction at `seqno` leaves.
     pub(crate) fn apply(&self, seqno: Seqno, writes: &WriteSet) {
         for write in writes
             .iter()
-            .filter(|write| write.table.kept() == Kept::Value)
+            .filter(|write| matches!(write.table.kept(), Kept::Value | Kept::Versions))
         {
             let cached = Cached {
                 value: write.value.clone(),
@@ -105,5 +116,15 @@ impl State for Speculative {
             };
         }
         rows.into_iter().collect()
+    }
+
+    fn signed_root(&self, seqno: Seqno) -> Option<Digest> {
+        // What is committed meanwhile is still here.
+        let committed = State::signed_root(&*self.reader, seqno);
+        committed.or_else(|| {
+            let closed = self.closed.borrow();
+            let covering = closed.iter().find(|(end, _)| *end >= seqno);
+            covering.map(|(_, root)| *root)
+        })
     }
 }

@@ -17,6 +17,7 @@
 //! from them again when the folder is opened, so a restart costs time in proportion to the tail.
 //!
 //! - [`Store`]: append, apply, checkpoint; what happens at power loss.
+//! - [`Moment`]: the state as it is now, while it goes on.
 //! - [`Reader`]: entries, proofs, streams and values, as committed.
 //! - [`snapshot`]: the state at a seqno in one file; [`arrival`]: a ledger that comes from others.
 //! - [`order`]: places of batches among what nodes agree on.
@@ -49,7 +50,7 @@ mod trust;
 pub use audit::{AuditError, AuditOptions, AuditReport, Progress, audit, audit_each, audit_with};
 pub use batch::{BATCH_BYTES_MAX, Batch, BatchEntry};
 pub use error::{OpenError, ReadError, StoreError};
-pub use reader::Reader;
+pub use reader::{Moment, Reader};
 pub use restore::RestoreError;
 pub use secrets::StoreSecrets;
 pub use store::{CHUNK_BYTES_MAX, Store, StoreOptions, Tail};

@@ -20,7 +20,7 @@ use crate::arrival::Chunk;
 use crate::batch::BATCH_BYTES_MAX;
 use crate::error::ReadError;
 use crate::index::{HashFile, Place, PlaceFile};
-use crate::state::StateStore;
+use crate::state::{StateStore, Still};
 
 /// Ledger files kept open: reads of old entries come in runs, and a process may only have so many.
 const OPEN_FILES: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not zero");
@@ -520,10 +520,55 @@ impl State for Reader {
             .values(table)
             .unwrap_or_else(|error| broken(&error))
     }
+
+    fn signed_root(&self, seqno: Seqno) -> Option<Digest> {
+        let root = || {
+            let Some(signature) = self.signature_covering(seqno)? else {
+                return Ok(None);
+            };
+            self.signed_root(signature)
+        };
+        let root: Result<_, ReadError> = root();
+        root.unwrap_or_else(|error| broken(&error))
+            .map(|signed| signed.root)
+    }
 }
 
-fn broken(error: &crate::state::Broken) -> ! {
-    panic!("{error}: {:?}", std::error::Error::source(error))
+/// What is applied now, for as long as it is held, whatever is applied meanwhile: what is read from
+/// it belongs together.
+pub struct Moment<'r> {
+    reader: &'r Reader,
+    still: Still,
+}
+
+impl Reader {
+    /// The state as it is now. Holding it for long keeps what was replaced meanwhile on the disk.
+    pub fn moment(&self) -> Moment<'_> {
+        Moment {
+            reader: self,
+            still: self.state.still(),
+        }
+    }
+}
+
+impl State for Moment<'_> {
+    fn value(&self, table: &Table, key: &[u8]) -> Option<Vec<u8>> {
+        let value = self.reader.state.value_then(&self.still, table, key);
+        value.unwrap_or_else(|error| broken(&error))
+    }
+
+    fn values(&self, table: &Table) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let values = self.reader.state.values_then(&self.still, table);
+        values.unwrap_or_else(|error| broken(&error))
+    }
+
+    fn signed_root(&self, seqno: Seqno) -> Option<Digest> {
+        State::signed_root(self.reader, seqno)
+    }
+}
+
+fn broken(error: &impl std::error::Error) -> ! {
+    panic!("{error}: {:?}", error.source())
 }
 
 /// A cache is only a cache: a thread that panicked while it held the lock left it usable.

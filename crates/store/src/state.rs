@@ -142,10 +142,13 @@ impl StateStore {
         let mut key = None;
         for (seqno, writes) in (first.0..).zip(writes) {
             for (index, write) in (0u32..).zip(writes.iter()) {
-                match write.table.kept() {
-                    Kept::InLedger => {}
-                    Kept::Stream => streams.add(&write.table, &write.key, seqno),
-                    Kept::Value => {
+                let kept = write.table.kept();
+                if matches!(kept, Kept::Stream | Kept::Versions) {
+                    streams.add(&write.table, &write.key, seqno);
+                }
+                match kept {
+                    Kept::InLedger | Kept::Stream => {}
+                    Kept::Value | Kept::Versions => {
                         let place = self.value_key(&write.table, &write.key);
                         let Some(value) = &write.value else {
                             batch.remove(&self.values, place);
@@ -192,13 +195,16 @@ impl StateStore {
                 if write.table.domain() == Domain::Public {
                     continue;
                 }
-                match (write.table.kept(), &write.value) {
-                    (Kept::InLedger, _) => {}
-                    (Kept::Stream, _) => streams.add(&write.table, &write.key, id.seqno.0),
-                    (Kept::Value, None) => {
+                let kept = write.table.kept();
+                if matches!(kept, Kept::Stream | Kept::Versions) {
+                    streams.add(&write.table, &write.key, id.seqno.0);
+                }
+                match (kept, &write.value) {
+                    (Kept::InLedger | Kept::Stream, _) => {}
+                    (Kept::Value | Kept::Versions, None) => {
                         batch.remove(&self.values, self.value_key(&write.table, &write.key));
                     }
-                    (Kept::Value, Some(value)) => {
+                    (Kept::Value | Kept::Versions, Some(value)) => {
                         let place = self.value_key(&write.table, &write.key);
                         let place_in_ledger = [id.view.0, id.seqno.0];
                         let sealed = seal(
@@ -253,7 +259,30 @@ impl StateStore {
     }
 
     pub(crate) fn value(&self, table: &Table, key: &[u8]) -> Result<Option<Vec<u8>>, Broken> {
-        let Some(bytes) = self.values.get(self.value_key(table, key))? else {
+        let bytes = self.values.get(self.value_key(table, key))?;
+        self.opened(table, key, bytes)
+    }
+
+    /// The same, as it was when that view was taken.
+    pub(crate) fn value_then(
+        &self,
+        still: &Still,
+        table: &Table,
+        key: &[u8],
+    ) -> Result<Option<Vec<u8>>, Broken> {
+        let bytes = still
+            .snapshot
+            .get(&still.values, self.value_key(table, key))?;
+        self.opened(table, key, bytes)
+    }
+
+    fn opened(
+        &self,
+        table: &Table,
+        key: &[u8],
+        bytes: Option<UserValue>,
+    ) -> Result<Option<Vec<u8>>, Broken> {
+        let Some(bytes) = bytes else {
             return Ok(None);
         };
         if table.domain() == Domain::Public {
@@ -269,9 +298,25 @@ impl StateStore {
     }
 
     pub(crate) fn values(&self, table: &Table) -> Result<Rows, Broken> {
-        let prefix = [table.name().as_bytes(), b"\0"].concat();
+        let prefix = table_prefix(table);
+        self.all_opened(table, &prefix, self.values.prefix(&prefix))
+    }
+
+    /// The same, as it was when that view was taken.
+    pub(crate) fn values_then(&self, still: &Still, table: &Table) -> Result<Rows, Broken> {
+        let prefix = table_prefix(table);
+        let rows = still.snapshot.prefix(&still.values, &prefix);
+        self.all_opened(table, &prefix, rows)
+    }
+
+    fn all_opened(
+        &self,
+        table: &Table,
+        prefix: &[u8],
+        rows: impl Iterator<Item = Guard>,
+    ) -> Result<Rows, Broken> {
         let mut found = Vec::new();
-        for row in self.values.prefix(&prefix) {
+        for row in rows {
             let (key, value) = row.into_inner()?;
             found.push(match table.domain() {
                 Domain::Public => (key[prefix.len()..].to_vec(), value.to_vec()),
@@ -393,6 +438,10 @@ impl StateStore {
         let (key, value) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
         Some((key.to_vec(), value.to_vec()))
     }
+}
+
+fn table_prefix(table: &Table) -> Vec<u8> {
+    [table.name().as_bytes(), b"\0"].concat()
 }
 
 /// A view of the store that does not change.
@@ -522,6 +571,24 @@ mod tests {
         }
         assert_eq!(store.applied().unwrap(), [Seqno(4); 2]);
         assert_eq!(store.views().unwrap(), [(View(2), Seqno(1))]);
+    }
+
+    #[test]
+    fn of_versions_the_latest_is_a_value_and_all_are_a_stream() {
+        let (_dir, store) = store();
+        let slot = ledger::tables::EVM_STORAGE;
+        let batch = [b"1", b"2"].map(|value| writes(&slot, b"a", Some(value)));
+        store.apply(Seqno(1), View(2), true, &batch).unwrap();
+        let still = store.still();
+        let gone = [writes(&slot, b"a", None)];
+        store.apply(Seqno(3), View(2), false, &gone).unwrap();
+        assert_eq!(store.value(&slot, b"a").unwrap(), None);
+        let found = store.stream(&slot, b"a", Seqno(1), Seqno(9), 9).unwrap();
+        assert_eq!(found, [Seqno(1), Seqno(2), Seqno(3)]);
+        let then = store.value_then(&still, &slot, b"a").unwrap();
+        assert_eq!(then.unwrap(), b"2");
+        let then = store.values_then(&still, &slot).unwrap();
+        assert_eq!(then, [(b"a".to_vec(), b"2".to_vec())]);
     }
 
     #[test]

@@ -224,6 +224,29 @@ impl ReceiptDocument {
     }
 }
 
+/// The answer of a receipt endpoint that has it ready.
+impl Serialize for ReceiptDocument {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Ready<'a> {
+            state: &'static str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            transaction_id: Option<TxId>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            application_claims: Option<&'a [Claim]>,
+            receipt: &'a Receipt,
+        }
+        let ready = Ready {
+            state: "Ready",
+            transaction_id: self.transaction_id,
+            application_claims: self.claims.as_deref(),
+            receipt: &self.receipt,
+        };
+        ready.serialize(serializer)
+    }
+}
+
 fn malformed(error: serde_json::Error) -> ReceiptError {
     ReceiptError::Malformed(error.to_string())
 }

@@ -41,6 +41,10 @@ pub(crate) struct Up {
     /// For development: make an administrator whose bearer token is in the ledger's folder.
     #[arg(long)]
     dev: bool,
+    /// For development: serve the contracts' JSON-RPC here too, without TLS and without asking who
+    /// calls. An address of this machine alone; port 0 takes a free one.
+    #[arg(long, value_name = "IP:PORT", requires = "dev")]
+    rpc: Option<SocketAddr>,
     /// Keep contents in clear in the ledger files. Only for a new ledger; fixed from then on.
     #[arg(long)]
     public: bool,
@@ -90,6 +94,8 @@ struct Ready<'a> {
     url: &'a str,
     service_cert: &'a Path,
     token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rpc_url: Option<&'a str>,
     pid: u32,
     ledger_dir: &'a Path,
 }
@@ -122,13 +128,14 @@ impl Up {
                     () = &mut input_ends => return Ok(ExitCode::SUCCESS),
                 }
             }
-            let server = Server::start(&mut config, self.dev).await?;
+            let server = Server::start(&mut config, self.dev, self.rpc).await?;
             let mut stop = StopSignals::listen()?;
             if self.json {
                 out::write_json(&Ready {
                     url: &server.url,
                     service_cert: &server.service_cert(),
                     token: server.token.as_ref().map(|(token, _)| token.as_str()),
+                    rpc_url: server.rpc_url().as_deref(),
                     pid: std::process::id(),
                     ledger_dir: &server.dir,
                 });
@@ -190,6 +197,13 @@ fn show(server: &Server, dir: &Path) {
     match &server.token {
         Some((_, path)) => say!("  administrator  token in {}", path.display()),
         None => say!("  administrators as the ledger has them: `counterfoil user list`"),
+    }
+    if let Some(url) = server.rpc_url() {
+        say!(
+            "  contracts      {} {}",
+            bold(&url),
+            faint("(no TLS, open to this machine)")
+        );
     }
     say!("  page           {}/", server.url);
     say!();

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::Parsed;
 use super::args::{Args, member_cert, moment, number, object, text};
+use crate::contracts;
 use crate::entries::EntryLimits;
 use crate::governance::members::recovery_members;
 use crate::governance::wishes::{self, CHUNK, REFRESH_SHARES, REKEY, SERVICE_CERT, SNAPSHOT};
@@ -180,8 +181,13 @@ pub(super) fn set_feature_settings(args: &mut Args<'_>) -> Parsed {
     let settings = args.required("settings", object)?;
     if feature == ENTRY_LIMITS {
         check_entry_limits(&settings)?;
+    } else if feature == contracts::FEATURE {
+        contracts::check(&settings)?;
     }
     Ok(Box::new(move |tx| {
+        if feature == contracts::FEATURE {
+            contracts::may_follow(&*tx, Some(&settings))?;
+        }
         tx.put(FEATURES, feature.as_bytes(), bytes(&settings));
         Ok(())
     }))
@@ -193,13 +199,16 @@ pub(super) fn remove_feature_settings(args: &mut Args<'_>) -> Parsed {
         if tx.value(&FEATURES, feature.as_bytes()).is_none() {
             return Err(format!("the feature {feature:?} has no settings"));
         }
+        if feature == contracts::FEATURE {
+            contracts::may_follow(&*tx, None)?;
+        }
         tx.remove(FEATURES, feature.as_bytes());
         Ok(())
     }))
 }
 
 /// Features whose settings the members decide.
-const FEATURE_NAMES: [&str; 2] = [ENTRY_LIMITS, "contracts"];
+const FEATURE_NAMES: [&str; 2] = [ENTRY_LIMITS, contracts::FEATURE];
 
 fn feature_name(value: &Value) -> Result<String, String> {
     let name = text(value)?;

@@ -1,0 +1,57 @@
+//! Every bound on a transaction and on what it does, and the reason for its number.
+
+/// Bytes of a signed transaction, as other nodes of Ethereum take them from wallets.
+pub const TRANSACTION_BYTES_MAX: usize = 128 << 10;
+
+/// Gas that one transaction can be given: the cap of EIP-7825, whatever the fork. It bounds the time
+/// that the executor spends on one transaction, which all others wait for.
+pub const TRANSACTION_GAS_MAX: u64 = 1 << 24;
+
+/// Gas that a block is said to have room for. A block is a batch and no gas ends it; wallets read
+/// this number as what a transaction can ask for.
+pub const BLOCK_GAS_LIMIT: u64 = 30_000_000;
+
+/// Bytes of what a reverted transaction said that are kept: a reason, not a book.
+pub const REASON_BYTES_MAX: usize = 1024;
+
+/// Contracts whose code is held ready to run. The largest code has 24 KiB (EIP-170).
+pub const CODES_CACHED: usize = 512;
+
+/// Blocks that are held after they were read: clients ask for the newest again and again.
+pub const BLOCKS_CACHED: usize = 64;
+
+/// Logs in one answer, as other nodes of Ethereum have it.
+pub const LOGS_MAX: usize = 20_000;
+
+/// Blocks that a query can span which names neither a contract nor a topic: it reads each transaction.
+pub const LOG_BLOCKS_MAX: u64 = 1_000;
+
+/// Transactions of one sender that wait for earlier ones, as other nodes of Ethereum have it.
+pub const GAPS_OF_ONE_MAX: usize = 64;
+
+/// Transactions that wait for earlier ones: with the largest of them some 128 MiB.
+pub const GAPS_MAX: usize = 1_024;
+
+/// Bytes of a request: a large transaction in hexadecimal digits, or a batch of usual ones.
+pub const REQUEST_BYTES_MAX: u32 = 2 << 20;
+
+/// Bytes of an answer: the widest query of logs.
+pub const RESPONSE_BYTES_MAX: u32 = 32 << 20;
+
+/// Requests in one batch; wallets send tens.
+pub const REQUESTS_MAX: u32 = 1_000;
+
+/// Blocks of which a fee history tells, as other nodes of Ethereum have it.
+pub const FEE_HISTORY_MAX: u64 = 1_024;
+
+/// Connections to the listener for development.
+pub const CONNECTIONS_MAX: u32 = 256;
+
+/// Subscriptions of one connection; tools have a handful.
+pub const SUBSCRIPTIONS_MAX: u32 = 64;
+
+/// Messages that wait for a WebSocket's reader; one who reads slower loses the subscription.
+pub const UNREAD_MAX: u32 = 1_024;
+
+/// Filters of all clients of a node.
+pub const FILTERS_MAX: usize = 4_096;

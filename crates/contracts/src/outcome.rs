@@ -1,0 +1,165 @@
+//! What became of a transaction: what the ledger keeps of it and the receipt proves.
+//!
+//! ```text
+//! counterfoil.evm.transactions   HASH(32)                     RLP of Outcome
+//! counterfoil.evm.logs           00 ADDRESS(20)               nothing: the seqno is what counts
+//!                                01 PLACE TOPIC(32)
+//!                                02 ADDRESS(20) PLACE TOPIC(32)
+//! claim                          EthereumTransactionV1, SHA-256 of RLP of Proven
+//! ```
+
+use alloy_primitives::{Address, B256, Bytes, Log, TxKind};
+use alloy_rlp::{Decodable, RlpDecodable, RlpEncodable};
+use ledger::tables::{EVM_LOGS, EVM_TRANSACTIONS};
+use ledger::{Tx, claims};
+use verify::Digest;
+
+use crate::accounts::Damaged;
+use crate::chain::Head;
+
+/// The protocol of the claim about a transaction.
+pub const ETHEREUM_TRANSACTION_V1: &str = "EthereumTransactionV1";
+
+/// A transaction and what it did, as the ledger keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, RlpEncodable, RlpDecodable)]
+pub struct Outcome {
+    /// The transaction as it was signed.
+    pub raw: Bytes,
+    /// Its hash.
+    pub hash: B256,
+    /// Who signed it.
+    pub from: Address,
+    /// Whom it called; nobody, if it made a contract.
+    pub to: TxKind,
+    /// The block that it is in.
+    pub block: u64,
+    /// When the block began, seconds since 1970.
+    pub time: u64,
+    /// Its place in the block, from zero.
+    pub index: u32,
+    /// Whether it succeeded; nothing but its number and its gas is left of one that did not.
+    pub succeeded: bool,
+    /// Gas that it used.
+    pub gas: u64,
+    /// Gas that those before it in the block used.
+    pub gas_before: u64,
+    /// Logs that those before it in the block left.
+    pub logs_before: u32,
+    /// The contract that it made; empty for none.
+    pub contract: Bytes,
+    /// What it left for others to see.
+    pub logs: Vec<Log>,
+    /// What a transaction that failed said, as far as it is kept
+    /// ([`crate::limits::REASON_BYTES_MAX`]).
+    pub reason: Bytes,
+}
+
+/// What the receipt proves of a transaction: "this call happened, with this result".
+#[derive(Debug, Clone, PartialEq, Eq, RlpEncodable, RlpDecodable)]
+pub struct Proven {
+    /// The transaction's hash, which stands for all that was signed.
+    pub hash: B256,
+    /// Who signed it.
+    pub from: Address,
+    /// Whom it called; nobody, if it made a contract.
+    pub to: TxKind,
+    /// Whether it succeeded.
+    pub succeeded: bool,
+    /// Gas that it used.
+    pub gas: u64,
+    /// The contract that it made; empty for none.
+    pub contract: Bytes,
+    /// What it left for others to see.
+    pub logs: Vec<Log>,
+}
+
+impl Outcome {
+    /// Reads a row of the table.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn decode_row(row: &[u8]) -> Result<Self, Damaged> {
+        Self::decode(&mut &row[..]).map_err(|_| Damaged("a transaction"))
+    }
+
+    /// Keeps it: by its hash, and by what its logs can be asked for.
+    pub fn put(&self, tx: &mut Tx<'_>) {
+        for log in &self.logs {
+            for key in log_keys(log) {
+                tx.put(EVM_LOGS, key, []);
+            }
+        }
+        tx.put(
+            EVM_TRANSACTIONS,
+            self.hash.as_slice(),
+            alloy_rlp::encode(self),
+        );
+    }
+
+    /// The block's head with this transaction in it.
+    pub const fn counted(&self, head: Head) -> Head {
+        Head {
+            transactions: self.index + 1,
+            gas: self.gas_before + self.gas,
+            logs: self.logs_before + self.logs.len() as u32,
+            ..head
+        }
+    }
+
+    /// The contract that it made.
+    pub fn contract(&self) -> Option<Address> {
+        (!self.contract.is_empty()).then(|| Address::from_slice(&self.contract))
+    }
+
+    /// What the receipt proves.
+    pub fn proven(&self) -> Proven {
+        Proven {
+            hash: self.hash,
+            from: self.from,
+            to: self.to,
+            succeeded: self.succeeded,
+            gas: self.gas,
+            contract: self.contract.clone(),
+            logs: self.logs.clone(),
+        }
+    }
+
+    /// Claims it; returns the digest that stands in the transaction's leaf.
+    pub fn claim(&self, tx: &mut Tx<'_>) -> Digest {
+        claims::claim(tx, ETHEREUM_TRANSACTION_V1, self.proven().digest())
+    }
+}
+
+impl Proven {
+    /// What the receipt's claim has to be, under [`ETHEREUM_TRANSACTION_V1`].
+    pub fn digest(&self) -> Digest {
+        Digest::of(&alloy_rlp::encode(self))
+    }
+}
+
+/// Under which keys a log is found: its emitter, each of its topics, and both together.
+fn log_keys(log: &Log) -> impl Iterator<Item = Vec<u8>> {
+    let topics = (0u8..).zip(log.topics());
+    let keys = topics.flat_map(|(place, topic)| {
+        [
+            topic_key(place, topic),
+            emitter_topic_key(&log.address, place, topic),
+        ]
+    });
+    std::iter::once(emitter_key(&log.address)).chain(keys)
+}
+
+/// The key of all logs of a contract.
+pub fn emitter_key(address: &Address) -> Vec<u8> {
+    [&[0], address.as_slice()].concat()
+}
+
+/// The key of all logs with this topic at this place.
+pub fn topic_key(place: u8, topic: &B256) -> Vec<u8> {
+    [&[1, place], topic.as_slice()].concat()
+}
+
+/// The key of all logs of a contract with this topic at this place.
+pub fn emitter_topic_key(address: &Address, place: u8, topic: &B256) -> Vec<u8> {
+    [&[2], address.as_slice(), &[place], topic.as_slice()].concat()
+}
