@@ -3,10 +3,9 @@
 use bytes::Bytes;
 use reqwest::Method;
 use reqwest::header::ACCEPT;
-use serde::Serialize;
 use serde_json::value::RawValue;
 use verify::cose::CoseReceipt;
-use verify::{Claim, Receipt, ReceiptDocument, ReceiptError, TxId};
+use verify::{ReceiptDocument, ReceiptError, TxId};
 
 use crate::builder::Client;
 use crate::error::ClientError;
@@ -64,21 +63,5 @@ impl Client {
 
 /// A receipt as the receipt endpoint writes it, to be kept: JSON with the claims that it proves.
 pub fn receipt_json(document: &ReceiptDocument) -> String {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Answer<'a> {
-        state: &'static str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        transaction_id: Option<TxId>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        application_claims: Option<&'a [Claim]>,
-        receipt: &'a Receipt,
-    }
-    let answer = Answer {
-        state: "Ready",
-        transaction_id: document.transaction_id,
-        application_claims: document.claims.as_deref(),
-        receipt: &document.receipt,
-    };
-    serde_json::to_string(&answer).expect("strings and lists are JSON")
+    serde_json::to_string(document).expect("strings and lists are JSON")
 }
