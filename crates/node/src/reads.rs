@@ -206,22 +206,24 @@ impl Node {
     /// # Errors
     /// It is not there, is damaged, or its secret is not known after a disaster.
     pub fn writes_at(&self, seqno: Seqno) -> Result<WriteSet, ReadError> {
-        let bytes = entry_bytes(self.reader(), seqno)?;
-        let damaged = |error| ReadError::Damaged(format!("the entry at seqno {seqno}: {error}"));
-        let entry = Entry::parse(&bytes).map_err(damaged)?;
-        entry.writes(&*self.secret_of(seqno)?).map_err(damaged)
+        Ok(self.opened(seqno)?.value)
     }
 
     fn user_entry(&self, seqno: Seqno) -> Result<Option<Placed<UserEntry>>, ReadError> {
+        let Placed { id, value } = self.opened(seqno)?;
+        let value = UserEntry::from_writes(self.visibility(), value);
+        Ok(value.map(|value| Placed { id, value }))
+    }
+
+    fn opened(&self, seqno: Seqno) -> Result<Placed<WriteSet>, ReadError> {
         let bytes = entry_bytes(self.reader(), seqno)?;
         let damaged = |error| ReadError::Damaged(format!("the entry at seqno {seqno}: {error}"));
         let entry = Entry::parse(&bytes).map_err(damaged)?;
-        let writes = entry.writes(&*self.secret_of(seqno)?).map_err(damaged)?;
-        let value = UserEntry::from_writes(self.visibility(), writes);
-        Ok(value.map(|value| Placed {
+        let value = entry.writes(&*self.secret_of(seqno)?).map_err(damaged)?;
+        Ok(Placed {
             id: entry.id,
             value,
-        }))
+        })
     }
 
     pub(crate) fn tx_id_at(&self, seqno: Seqno) -> Option<TxId> {

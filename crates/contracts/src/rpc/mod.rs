@@ -29,7 +29,7 @@ use self::send::Sent;
 use crate::accounts::{self, Account};
 use crate::evm::{Codes, Invalid};
 use crate::gaps::Gaps;
-use crate::history::{History, HistoryError, LogQuery};
+use crate::history::{Block, History, HistoryError, LogQuery};
 use crate::limits::FEE_HISTORY_MAX;
 use crate::outcome::Outcome;
 use ledger::contracts::Rules;
@@ -86,12 +86,16 @@ impl Rpc {
         })
     }
 
+    fn known_block(&self, block: BlockId) -> Result<Option<Arc<Block>>, RpcError> {
+        match self.number_of(block) {
+            Ok(number) => Ok(self.history.block(number)?),
+            Err(_) => Ok(None),
+        }
+    }
+
     /// A block; `None` if there is none.
     fn block(&self, block: BlockId, whole: bool) -> Result<Option<RpcBlock>, RpcError> {
-        let Ok(number) = self.number_of(block) else {
-            return Ok(None);
-        };
-        let Some(block) = self.history.block(number)? else {
+        let Some(block) = self.known_block(block)? else {
             return Ok(None);
         };
         Ok(Some(shapes::block(&block, whole).map_err(Invalid::from)?))
@@ -131,10 +135,7 @@ impl Rpc {
     }
 
     fn receipts(&self, block: BlockId) -> Result<Option<Vec<TransactionReceipt>>, RpcError> {
-        let Ok(number) = self.number_of(block) else {
-            return Ok(None);
-        };
-        let Some(block) = self.history.block(number)? else {
+        let Some(block) = self.known_block(block)? else {
             return Ok(None);
         };
         let receipts = block.transactions.iter();
