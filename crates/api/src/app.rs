@@ -17,6 +17,7 @@ use crate::error::{ApiError, Code};
 use crate::forward::{self, Forward, Way};
 use crate::limits::ARRIVAL_PATIENCE;
 use crate::metrics::HttpMetrics;
+use crate::mount::{self, Mount};
 use crate::routes::{self, Found, Route};
 use crate::server::Session;
 use crate::version::{self, ApiVersion};
@@ -29,6 +30,8 @@ pub(crate) struct App {
     pub(crate) tokens: Tokens,
     /// The way to the leader.
     pub(crate) forward: Forward,
+    /// What other crates serve.
+    pub(crate) mounts: Vec<Arc<dyn Mount>>,
     /// What an operator watches.
     pub(crate) metrics: HttpMetrics,
     /// Cancelled when no new requests are taken.
@@ -47,7 +50,9 @@ pub(crate) async fn answer(
     let mut answer = outcome.unwrap_or_else(ApiError::into_answer);
     app.metrics.count(route, answer.status(), started.elapsed());
     match answer.body_mut() {
-        AnswerBody::Stream { busy: place, .. } | AnswerBody::Passed { busy: place, .. } => {
+        AnswerBody::Stream { busy: place, .. }
+        | AnswerBody::Passed { busy: place, .. }
+        | AnswerBody::Mounted { busy: place, .. } => {
             *place = Some(busy);
         }
         AnswerBody::Whole(_) => {}
@@ -64,19 +69,16 @@ async fn dispatch(
         let message = "The node serves as many connections as it can. Try again later.";
         return (None, Err(ApiError::new(Code::SessionCapExhausted, message)));
     }
-    let (head, body) = request.into_parts();
-    let (index, route, params) = match routes::find(&head.method, head.uri.path()) {
+    let (index, route, params) = match routes::find(request.method(), request.uri().path()) {
         Found::Route {
             index,
             route,
             params,
         } => (index, route, params),
         Found::OtherMethods(allow) => return (None, Err(ApiError::wrong_method(allow))),
-        Found::Nothing => {
-            let message = format!("There is nothing at {}.", head.uri.path());
-            return (None, Err(ApiError::not_found(message)));
-        }
+        Found::Nothing => return (None, mounted(session, request).await),
     };
+    let (head, body) = request.into_parts();
     let user = session.certificate_user();
     let (head, body) = match forward::to_the_leader(&session.app, head, body, user).await {
         Way::Here(head, body) => (head, body),
@@ -95,6 +97,22 @@ async fn dispatch(
         (route.handler)(Call::new(session, head, body, version, caller, params)).await
     };
     (Some(index), outcome.await)
+}
+
+/// What another crate answers at this path.
+async fn mounted(session: Arc<Session>, request: Request<Incoming>) -> Result<Answer, ApiError> {
+    let path = request.uri().path();
+    let Some(mount) = mount::at(&session.app.mounts, path).cloned() else {
+        return Err(ApiError::not_found(format!("There is nothing at {path}.")));
+    };
+    let caller = session.caller(request.headers()).await?;
+    if !session.app.node.is_complete() {
+        return Err(ApiError::recovering());
+    }
+    if request.headers().contains_key(forward::FORWARDED) {
+        session.app.node.somebody_waits_for_a_follower();
+    }
+    Ok(mount::answer(&*mount, caller, session, request).await)
 }
 
 /// What a caller was told by any node is there for it at the next, too: a leader makes sure that it

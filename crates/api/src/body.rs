@@ -5,9 +5,13 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::Stream;
+use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body, Frame, SizeHint};
 
 use crate::server::Busy;
+
+/// Why a body broke.
+pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The body of an answer.
 pub(crate) enum AnswerBody {
@@ -27,6 +31,13 @@ pub(crate) enum AnswerBody {
         /// Keeps the connection from being closed as idle.
         busy: Option<Busy>,
     },
+    /// What a [`crate::Mount`] answers.
+    Mounted {
+        /// Its body.
+        body: Pin<Box<UnsyncBoxBody<Bytes, BodyError>>>,
+        /// Keeps the connection from being closed as idle.
+        busy: Option<Busy>,
+    },
 }
 
 impl AnswerBody {
@@ -34,6 +45,14 @@ impl AnswerBody {
     pub(crate) fn stream(pieces: impl Stream<Item = Bytes> + Send + 'static) -> Self {
         Self::Stream {
             pieces: Box::pin(pieces),
+            busy: None,
+        }
+    }
+
+    /// The body of what another crate answers.
+    pub(crate) fn mounted(body: UnsyncBoxBody<Bytes, BodyError>) -> Self {
+        Self::Mounted {
+            body: Box::pin(body),
             busy: None,
         }
     }
@@ -49,19 +68,23 @@ impl AnswerBody {
 
 impl Body for AnswerBody {
     type Data = Bytes;
-    type Error = reqwest::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, reqwest::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Stream { pieces, .. } => pieces
                 .as_mut()
                 .poll_next(cx)
                 .map(|piece| piece.map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Passed { body, .. } => body.as_mut().poll_frame(cx),
+            Self::Passed { body, .. } => body
+                .as_mut()
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(BodyError::from))),
+            Self::Mounted { body, .. } => body.as_mut().poll_frame(cx),
         }
     }
 
@@ -70,6 +93,7 @@ impl Body for AnswerBody {
             Self::Whole(bytes) => bytes.is_none(),
             Self::Stream { .. } => false,
             Self::Passed { body, .. } => body.is_end_stream(),
+            Self::Mounted { body, .. } => body.is_end_stream(),
         }
     }
 
@@ -80,6 +104,7 @@ impl Body for AnswerBody {
             }
             Self::Stream { .. } => SizeHint::default(),
             Self::Passed { body, .. } => body.size_hint(),
+            Self::Mounted { body, .. } => body.size_hint(),
         }
     }
 }

@@ -8,14 +8,14 @@
 //! members trust, and of nobody else, for whose key it was. Nothing is passed on twice. Clients that go
 //! to the leader themselves say `Prefer: redirect`, and are told where it is.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TE, TRAILER,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderMap, HeaderValue, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
@@ -35,7 +35,7 @@ use crate::limits::{ARRIVAL_PATIENCE, HANDSHAKE_TIMEOUT, LEADER_GONE};
 use crate::tls::TlsError;
 
 /// Says that another node passes this on, and for whom.
-const FORWARDED: HeaderName = HeaderName::from_static("x-counterfoil-forwarded");
+pub(crate) const FORWARDED: HeaderName = HeaderName::from_static("x-counterfoil-forwarded");
 /// In its place where the client showed no certificate.
 const NOBODY: &str = "-";
 /// How a client would like to be answered (RFC 7240).
@@ -116,18 +116,7 @@ impl Forward {
         if !body.is_end_stream() {
             request = request.body(reqwest::Body::wrap(body));
         }
-        let answered = tokio::select! {
-            answered = request.send() => answered,
-            () = gone(node, &leader) => return Err(ApiError::no_answer()),
-        };
-        let answered = answered.map_err(|error| {
-            tracing::debug!(leader, error = %chain(&error), "the leader did not answer");
-            if error.is_connect() {
-                ApiError::no_leader()
-            } else {
-                ApiError::no_answer()
-            }
-        })?;
+        let answered = asked(node, &leader, request).await?;
         let (head, body) = Response::<reqwest::Body>::from(answered).into_parts();
         let headers = of_the_request(head.headers);
         // What the client asks this node next is answered with what it was just told.
@@ -139,6 +128,93 @@ impl Forward {
         *answer.status_mut() = head.status;
         *answer.headers_mut() = headers;
         Ok(answer)
+    }
+}
+
+/// Waits for the leader's answer, as long as it leads.
+async fn asked(
+    node: &Node,
+    leader: &str,
+    request: reqwest::RequestBuilder,
+) -> Result<reqwest::Response, NotAsked> {
+    let answered = tokio::select! {
+        answered = request.send() => answered,
+        () = gone(node, leader) => return Err(NotAsked::NoAnswer),
+    };
+    answered.map_err(|error| {
+        tracing::debug!(leader, error = %chain(&error), "the leader did not answer");
+        if error.is_connect() {
+            NotAsked::NoLeader
+        } else {
+            NotAsked::NoAnswer
+        }
+    })
+}
+
+/// Why the leader did not do what it was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotAsked {
+    /// It was not asked: nothing is done.
+    #[error("there is no leader at the moment: nothing is recorded; send it again")]
+    NoLeader,
+    /// It was asked, and said nothing: what was sent may be recorded.
+    #[error(
+        "the leader was lost before it answered: look whether it is recorded, or send it again"
+    )]
+    NoAnswer,
+}
+
+impl From<NotAsked> for ApiError {
+    fn from(why: NotAsked) -> Self {
+        match why {
+            NotAsked::NoLeader => Self::no_leader(),
+            NotAsked::NoAnswer => Self::no_answer(),
+        }
+    }
+}
+
+/// The way to the leader for what another crate serves at a path of its own ([`crate::Mount`]).
+pub struct ToLeader {
+    node: Arc<Node>,
+    forward: Forward,
+}
+
+impl ToLeader {
+    /// From this node.
+    ///
+    /// # Errors
+    /// The node's certificate and key cannot be used.
+    pub fn new(node: Arc<Node>) -> Result<Self, TlsError> {
+        let forward = Forward::new(&node)?;
+        Ok(Self { node, forward })
+    }
+
+    /// Posts JSON to the leader, for this user; returns its answer, whatever the status.
+    ///
+    /// # Errors
+    /// There is none, it did not answer, or with more than `limit` bytes.
+    pub async fn post(
+        &self,
+        path: &str,
+        user: &UserId,
+        body: Vec<u8>,
+        limit: usize,
+    ) -> Result<Vec<u8>, NotAsked> {
+        let (leader, address) = leader(&self.node).ok_or(NotAsked::NoLeader)?;
+        let request = self.forward.http.post(format!("https://{address}{path}"));
+        let request = request
+            .header(FORWARDED, user.as_str())
+            .header(CONTENT_TYPE, answer::JSON)
+            .body(body);
+        let mut answered = asked(&self.node, &leader, request).await?;
+        let mut whole = Vec::new();
+        while let Some(piece) = answered.chunk().await.map_err(|_| NotAsked::NoAnswer)? {
+            if whole.len() + piece.len() > limit {
+                return Err(NotAsked::NoAnswer);
+            }
+            whole.extend_from_slice(&piece);
+        }
+        Ok(whole)
     }
 }
 

@@ -10,6 +10,7 @@
 //! - [`auth`]: who is calling, by client certificate or bearer token.
 //! - `transactions`, `batch`, `watch`, `receipts`, `collections`, `users`, `roles`, `governance`,
 //!   `node_routes`, `gov`, `identity`, `pages`: the endpoints.
+//! - [`Mount`]: what other crates serve on the same port.
 //! - [`dev`]: an administrator for trying things out.
 
 mod answer;
@@ -33,6 +34,7 @@ mod json;
 pub mod limits;
 mod lines;
 mod metrics;
+mod mount;
 mod node_routes;
 pub mod openapi;
 mod pages;
@@ -48,5 +50,8 @@ mod users;
 mod version;
 mod watch;
 
+pub use body::BodyError;
 pub use config::{ApiConfig, JwksSource, JwtIssuer};
+pub use forward::{NotAsked, ToLeader};
+pub use mount::{Caller, Mount, MountBody, Mounted};
 pub use server::{ServeError, Served, serve};

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
@@ -14,7 +14,6 @@ use std::time::Duration;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::graceful::GracefulConnection;
 use node::Node;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -33,6 +32,7 @@ use crate::limits::{
     STREAMS_MAX,
 };
 use crate::metrics::HttpMetrics;
+use crate::mount::Mount;
 use crate::tls::{self, ShownCertificate, TlsError};
 
 mod session;
@@ -77,7 +77,7 @@ impl Served {
     }
 }
 
-/// Listens, and serves until `shutdown` is cancelled; then takes no more connections, lets requests
+/// Listens, and serves, with what is mounted, until `shutdown` is cancelled; then takes no more connections, lets requests
 /// under way finish, and ends. Stop the node only after [`Served::finished`].
 ///
 /// # Errors
@@ -85,6 +85,7 @@ impl Served {
 pub async fn serve(
     node: Arc<Node>,
     config: ApiConfig,
+    mounts: Vec<Arc<dyn Mount>>,
     shutdown: CancellationToken,
 ) -> Result<Served, ServeError> {
     let shown = Arc::new(ShownCertificate::of(&node)?);
@@ -100,6 +101,7 @@ pub async fn serve(
         node,
         tokens,
         forward,
+        mounts,
         metrics,
         stopping: shutdown,
     });
@@ -215,7 +217,7 @@ impl Front {
 }
 
 /// A connection's place among those that are served at a time.
-struct Place {
+pub(crate) struct Place {
     front: Arc<Front>,
     turned_away: bool,
 }
@@ -237,7 +239,7 @@ impl Place {
     }
 
     async fn serve(self, stream: TcpStream) {
-        let front = &self.front;
+        let front = Arc::clone(&self.front);
         // Small answers must not wait for more to send.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection was gone before it began");
@@ -264,11 +266,8 @@ impl Place {
             .1
             .peer_certificates()
             .and_then(<[_]>::first);
-        let session = Session::new(
-            Arc::clone(&front.app),
-            certificate.map(AsRef::as_ref),
-            self.turned_away,
-        );
+        let app = Arc::clone(&front.app);
+        let session = Session::new(app, certificate.map(AsRef::as_ref), self);
         front.watched().push(Watched::new(&session));
         if front.app.stopping.is_cancelled() {
             session.order(Order::Drain);
@@ -278,18 +277,21 @@ impl Place {
         let requests = Arc::clone(&session);
         let service = service_fn(move |request| app::answer(Arc::clone(&requests), request));
         if is_http2 {
-            drive(&session, front.http2.serve_connection(stream, service)).await;
+            let connection = front.http2.serve_connection(stream, service);
+            drive(&session, connection, http2::Connection::graceful_shutdown).await;
         } else {
-            drive(&session, front.http1.serve_connection(stream, service)).await;
+            let connection = front.http1.serve_connection(stream, service);
+            let end = http1::UpgradeableConnection::graceful_shutdown;
+            drive(&session, connection.with_upgrades(), end).await;
         }
     }
 }
 
 /// Serves a connection until its client or an order ends it.
-async fn drive<C>(session: &Session, connection: C)
+async fn drive<C, E>(session: &Session, connection: C, end: impl Fn(Pin<&mut C>))
 where
-    C: GracefulConnection,
-    C::Error: std::error::Error,
+    C: Future<Output = Result<(), E>>,
+    E: std::error::Error,
 {
     let mut connection = pin!(connection);
     let mut draining = false;
@@ -302,7 +304,7 @@ where
                 Order::Close => return Poll::Ready(Ok(())),
                 Order::Drain if !draining => {
                     draining = true;
-                    connection.as_mut().graceful_shutdown();
+                    end(connection.as_mut());
                 }
                 Order::Drain | Order::Serve => return Poll::Pending,
             }

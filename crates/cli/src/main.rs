@@ -2,6 +2,7 @@
 //! in here knows a rule of the ledger.
 
 mod args;
+mod chain;
 mod commands;
 mod config;
 mod connection;

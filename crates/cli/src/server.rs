@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use api::{Served, dev};
-use contracts::rpc::{Plain, Rpc};
+use contracts::rpc::Plain;
 use ledger::roles::ADMINISTRATOR;
 use ledger::users;
 use node::{Node, SERVICE_CERT_FILE};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::chain::{self, Chain};
 use crate::config::Config;
 use crate::profile::{IN_LEDGER, Profile};
 use crate::report::Failure;
@@ -39,7 +40,8 @@ pub(crate) struct Server {
     /// The development administrator's token, and the file that holds it.
     pub(crate) token: Option<(String, PathBuf)>,
     served: Served,
-    contracts: Option<Plain>,
+    chain: Chain,
+    plain: Option<Plain>,
     stop: CancellationToken,
 }
 
@@ -85,24 +87,36 @@ impl Server {
             return Err(failure.into());
         }
         let stop = CancellationToken::new();
-        let served = match api::serve(Arc::clone(&node), api_config, stop.clone()).await {
+        let chain = match Chain::new(&node) {
+            Ok(chain) => chain,
+            Err(error) => {
+                node.stop().await;
+                return Err(error.into());
+            }
+        };
+        let mounts = vec![chain.mount()];
+        let serving = api::serve(Arc::clone(&node), api_config, mounts, stop.clone());
+        let served = match serving.await {
             Ok(served) => served,
             Err(error) => {
                 node.stop().await;
                 return Err(error.into());
             }
         };
-        let contracts = match rpc {
+        let plain = match rpc.zip(administrator.as_ref()) {
             None => None,
-            Some(address) => match Plain::serve(address, Rpc::new(Arc::clone(&node))).await {
-                Ok(plain) => Some(plain),
-                Err(error) => {
-                    stop.cancel();
-                    served.finished().await;
-                    node.stop().await;
-                    return Err(error.into());
+            Some((address, administrator)) => {
+                let everybody = chain::everybody(administrator.user.clone());
+                match Plain::serve(address, Arc::clone(&chain.rpc), everybody).await {
+                    Ok(plain) => Some(plain),
+                    Err(error) => {
+                        stop.cancel();
+                        served.finished().await;
+                        node.stop().await;
+                        return Err(error.into());
+                    }
                 }
-            },
+            }
         };
         let dir = dir.canonicalize().map_err(Failure::reading(dir))?;
         let token = match administrator {
@@ -116,7 +130,8 @@ impl Server {
             dir,
             token,
             served,
-            contracts,
+            chain,
+            plain,
             stop,
         };
         server.write_profile()?;
@@ -130,7 +145,7 @@ impl Server {
 
     /// Where contracts are reached in plain, if they are.
     pub(crate) fn rpc_url(&self) -> Option<String> {
-        let plain = self.contracts.as_ref()?;
+        let plain = self.plain.as_ref()?;
         Some(format!("http://{}", plain.local_addr))
     }
 
@@ -138,9 +153,10 @@ impl Server {
     /// start.
     pub(crate) async fn stop(self) {
         self.stop.cancel();
-        if let Some(contracts) = self.contracts {
-            contracts.stop().await;
+        if let Some(plain) = self.plain {
+            plain.stop().await;
         }
+        self.chain.stop().await;
         self.served.finished().await;
         self.node.stop().await;
     }

@@ -1,5 +1,9 @@
-//! The machine itself. Versions of `revm` come often and rename much: no other module names it.
+//! The machine itself. Versions of `revm` come often and rename much: no module but this one and those in it
+//! names it.
 
+pub mod trace;
+
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
@@ -8,6 +12,7 @@ use alloy_consensus::{Transaction as _, Typed2718};
 use alloy_eips::eip2930::AccessList;
 use alloy_eips::eip7702::SignedAuthorization;
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, Log, TxKind, U256};
+use ledger::tables::EVM_MAKERS;
 use ledger::{State, Tx};
 use lru::LruCache;
 use revm::context::result::{
@@ -133,6 +138,7 @@ impl Codes {
 }
 
 /// The ledger's tables, as the machine reads them.
+#[derive(Clone, Copy)]
 struct View<'a> {
     state: &'a dyn State,
     codes: &'a Codes,
@@ -192,8 +198,14 @@ pub fn run(
     {
         return Err(Invalid::Fees);
     }
+    machine(state, codes, settings(rules), block(head), sent(signed))
+}
+
+/// A transaction as the machine takes it.
+fn sent(signed: &Signed) -> TxEnv {
+    let transaction = signed.envelope();
     let authorizations = transaction.authorization_list().unwrap_or_default();
-    let env = TxEnv {
+    TxEnv {
         tx_type: transaction.ty(),
         caller: signed.sender(),
         gas_limit: transaction.gas_limit(),
@@ -208,8 +220,7 @@ pub fn run(
         gas_price: 0,
         gas_priority_fee: None,
         ..free()
-    };
-    machine(state, codes, settings(rules), head, env)
+    }
 }
 
 /// What somebody would like to know the result of, without sending it.
@@ -243,11 +254,27 @@ pub fn call(
     head: &Head,
     call: Call,
 ) -> Result<Ran, Invalid> {
+    machine(
+        state,
+        codes,
+        lenient(rules),
+        block(head),
+        asked(rules, call),
+    )
+}
+
+/// Rules for what is not sent.
+fn lenient(rules: &Rules) -> CfgEnv {
     let mut settings = settings(rules);
     settings.disable_nonce_check = true;
     settings.disable_eip3607 = true;
     settings.tx_gas_limit_cap = Some(u64::MAX);
-    let env = TxEnv {
+    settings
+}
+
+/// A call as the machine takes it.
+fn asked(rules: &Rules, call: Call) -> TxEnv {
+    TxEnv {
         tx_type: if call.authorizations.is_empty() { 2 } else { 4 },
         caller: call.from,
         gas_limit: call.gas,
@@ -258,8 +285,7 @@ pub fn call(
         access_list: call.access_list,
         authorization_list: call.authorizations.into_iter().map(Either::Left).collect(),
         ..free()
-    };
-    machine(state, codes, settings, head, env)
+    }
 }
 
 fn settings(rules: &Rules) -> CfgEnv {
@@ -291,14 +317,9 @@ fn free() -> TxEnv {
     }
 }
 
-fn machine(
-    state: &dyn State,
-    codes: &Codes,
-    settings: CfgEnv,
-    head: &Head,
-    transaction: TxEnv,
-) -> Result<Ran, Invalid> {
-    let block = BlockEnv {
+/// The block as code sees it: nobody gets fees, and none are asked for.
+fn block(head: &Head) -> BlockEnv {
+    BlockEnv {
         number: U256::from(head.number),
         beneficiary: Address::ZERO,
         timestamp: U256::from(head.time),
@@ -308,7 +329,17 @@ fn machine(
         prevrandao: Some(head.randomness),
         blob_excess_gas_and_price: Some(BlobExcessGasAndPrice::new(0, 1)),
         slot_num: 0,
-    };
+    }
+}
+
+/// All that runs comes through here, Ethereum's state tests too.
+fn machine(
+    state: &dyn State,
+    codes: &Codes,
+    settings: CfgEnv,
+    block: BlockEnv,
+    transaction: TxEnv,
+) -> Result<Ran, Invalid> {
     let mut machine = Context::mainnet()
         .with_db(View { state, codes })
         .with_cfg(settings)
@@ -396,6 +427,30 @@ impl Ran {
     /// Whether it came to its end.
     pub const fn succeeded(&self) -> bool {
         matches!(self.end, End::Returned(_) | End::Created(_))
+    }
+
+    /// Notes who had each contract made that it made.
+    pub fn put_makers(&self, tx: &mut Tx<'_>, maker: &Address) {
+        let made = self.changes.iter().filter(|(_, account)| {
+            account.is_created()
+                && !account.is_selfdestructed()
+                && account.info.code_hash != KECCAK256_EMPTY
+        });
+        let mut made: Vec<_> = made.map(|(address, _)| address).collect();
+        made.sort_unstable();
+        for contract in made {
+            tx.put(EVM_MAKERS, contract.as_slice(), maker.as_slice());
+        }
+    }
+
+    /// Accounts that it looked at, each with the slots that it looked at, in order.
+    pub fn looked_at(&self) -> BTreeMap<Address, Vec<U256>> {
+        let accounts = self.changes.iter().map(|(address, account)| {
+            let mut slots: Vec<U256> = account.storage.keys().copied().collect();
+            slots.sort_unstable();
+            (*address, slots)
+        });
+        accounts.collect()
     }
 
     /// Writes what it changed, in the order of addresses.

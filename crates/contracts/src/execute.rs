@@ -70,6 +70,9 @@ impl Execute {
         let head = Head::for_transaction(tx, self.time).map_err(Invalid::from)?;
         let ran = evm::run(&*tx, &self.codes, &rules, &head, &self.signed)?;
         ran.put(tx);
+        if ran.succeeded() {
+            ran.put_makers(tx, &self.signed.sender());
+        }
         let (contract, reason) = match &ran.end {
             End::Created(address) => (address.to_vec().into(), Default::default()),
             End::Reverted(said) => {

@@ -10,6 +10,7 @@
 //! - [`accounts`]: nonces, balances, code and storage in the ledger's tables.
 //! - [`evm`]: the machine itself; the one module that names `revm`.
 //! - [`outcome`]: what became of a transaction: what the ledger keeps and the receipt proves.
+//! - [`owners`]: which user an account belongs to.
 //! - [`history`]: blocks, transactions and logs as a node has them.
 //! - [`gaps`]: transactions that came before those they follow.
 //! - [`rpc`]: what wallets and tools ask, over HTTP and WebSocket.
@@ -23,6 +24,7 @@ pub mod gaps;
 pub mod history;
 pub mod limits;
 pub mod outcome;
+pub mod owners;
 pub mod rpc;
 pub mod signed;
 #[cfg(test)]

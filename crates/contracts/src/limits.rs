@@ -1,5 +1,7 @@
 //! Every bound on a transaction and on what it does, and the reason for its number.
 
+use std::time::Duration;
+
 /// Bytes of a signed transaction, as other nodes of Ethereum take them from wallets.
 pub const TRANSACTION_BYTES_MAX: usize = 128 << 10;
 
@@ -44,6 +46,25 @@ pub const REQUESTS_MAX: u32 = 1_000;
 /// Blocks of which a fee history tells, as other nodes of Ethereum have it.
 pub const FEE_HISTORY_MAX: u64 = 1_024;
 
+/// Calls in one simulation, whatever the number of its blocks.
+pub const SIMULATED_CALLS_MAX: usize = 1_024;
+
+/// Gas that one simulation can use: that of a few blocks.
+pub const SIMULATED_GAS_MAX: u64 = 4 * BLOCK_GAS_LIMIT;
+
+/// Gas of a transaction whose steps are told one by one: each takes some hundred bytes, and some of them
+/// cost but one gas.
+pub const TRACED_GAS_MAX: u64 = 1_000_000;
+
+/// Requests over TLS that are under way together; a WebSocket counts as one.
+pub const CALLS_AT_A_TIME_MAX: u32 = 4_096;
+
+/// A transaction that finds no leader waits so long for one: an election takes some two seconds.
+pub const LEADER_PATIENCE: Duration = Duration::from_secs(15);
+
+/// A follower waits so long for a transaction that the leader has committed.
+pub const ARRIVAL_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Connections to the listener for development.
 pub const CONNECTIONS_MAX: u32 = 256;
 
@@ -55,3 +76,12 @@ pub const UNREAD_MAX: u32 = 1_024;
 
 /// Filters of all clients of a node.
 pub const FILTERS_MAX: usize = 4_096;
+
+/// Accounts of one user: one of their own, and some for services.
+pub const ACCOUNTS_OF_ONE_MAX: usize = 64;
+
+/// Bytes of a message that binds an account.
+pub const MESSAGE_BYTES_MAX: usize = 4 << 10;
+
+/// Gas that a contract can use to say whether somebody is a party: some look-ups.
+pub const PARTY_GAS: u64 = 200_000;

@@ -5,7 +5,7 @@
 //! counterfoil.evm.logs           00 ADDRESS(20)               nothing: the seqno is what counts
 //!                                01 PLACE TOPIC(32)
 //!                                02 ADDRESS(20) PLACE TOPIC(32)
-//! claim                          EthereumTransactionV1, SHA-256 of RLP of Proven
+//! claim                          EthereumTransactionV1, what became of it (verify::ethereum)
 //! ```
 
 use alloy_primitives::{Address, B256, Bytes, Log, TxKind};
@@ -13,12 +13,10 @@ use alloy_rlp::{Decodable, RlpDecodable, RlpEncodable};
 use ledger::tables::{EVM_LOGS, EVM_TRANSACTIONS};
 use ledger::{Tx, claims};
 use verify::Digest;
+use verify::ethereum::{ETHEREUM_TRANSACTION_V1, EthereumLog, EthereumTransaction, Hex};
 
 use crate::accounts::Damaged;
 use crate::chain::Head;
-
-/// The protocol of the claim about a transaction.
-pub const ETHEREUM_TRANSACTION_V1: &str = "EthereumTransactionV1";
 
 /// A transaction and what it did, as the ledger keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, RlpEncodable, RlpDecodable)]
@@ -52,25 +50,6 @@ pub struct Outcome {
     /// What a transaction that failed said, as far as it is kept
     /// ([`crate::limits::REASON_BYTES_MAX`]).
     pub reason: Bytes,
-}
-
-/// What the receipt proves of a transaction: "this call happened, with this result".
-#[derive(Debug, Clone, PartialEq, Eq, RlpEncodable, RlpDecodable)]
-pub struct Proven {
-    /// The transaction's hash, which stands for all that was signed.
-    pub hash: B256,
-    /// Who signed it.
-    pub from: Address,
-    /// Whom it called; nobody, if it made a contract.
-    pub to: TxKind,
-    /// Whether it succeeded.
-    pub succeeded: bool,
-    /// Gas that it used.
-    pub gas: u64,
-    /// The contract that it made; empty for none.
-    pub contract: Bytes,
-    /// What it left for others to see.
-    pub logs: Vec<Log>,
 }
 
 impl Outcome {
@@ -111,29 +90,27 @@ impl Outcome {
         (!self.contract.is_empty()).then(|| Address::from_slice(&self.contract))
     }
 
-    /// What the receipt proves.
-    pub fn proven(&self) -> Proven {
-        Proven {
-            hash: self.hash,
-            from: self.from,
-            to: self.to,
+    /// What the receipt proves: "this call happened, with this result".
+    pub fn proven(&self) -> EthereumTransaction {
+        let log = |log: &Log| EthereumLog {
+            address: Hex(log.address.into()),
+            topics: log.topics().iter().map(|topic| Hex(topic.0)).collect(),
+            data: log.data.data.to_vec(),
+        };
+        EthereumTransaction {
+            transaction_hash: Hex(self.hash.0),
+            from: Hex(self.from.into()),
+            to: self.to.to().map(|to| Hex((*to).into())),
             succeeded: self.succeeded,
-            gas: self.gas,
-            contract: self.contract.clone(),
-            logs: self.logs.clone(),
+            gas_used: self.gas,
+            contract_address: self.contract().map(|made| Hex(made.into())),
+            logs: self.logs.iter().map(log).collect(),
         }
     }
 
     /// Claims it; returns the digest that stands in the transaction's leaf.
     pub fn claim(&self, tx: &mut Tx<'_>) -> Digest {
         claims::claim(tx, ETHEREUM_TRANSACTION_V1, self.proven().digest())
-    }
-}
-
-impl Proven {
-    /// What the receipt's claim has to be, under [`ETHEREUM_TRANSACTION_V1`].
-    pub fn digest(&self) -> Digest {
-        Digest::of(&alloy_rlp::encode(self))
     }
 }
 
@@ -162,4 +139,74 @@ pub fn topic_key(place: u8, topic: &B256) -> Vec<u8> {
 /// The key of all logs of a contract with this topic at this place.
 pub fn emitter_topic_key(address: &Address, place: u8, topic: &B256) -> Vec<u8> {
     [&[2], address.as_slice(), &[place], topic.as_slice()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_primitives::LogData;
+
+    /// What the claim says of a transaction, for another encoder of RLP.
+    #[derive(RlpEncodable)]
+    struct Proven {
+        hash: B256,
+        from: Address,
+        to: TxKind,
+        succeeded: bool,
+        gas: u64,
+        contract: Bytes,
+        logs: Vec<Log>,
+    }
+
+    #[test]
+    fn what_the_receipt_proves_is_encoded_as_ethereum_does() {
+        let log = |topics: u8, data: usize| Log {
+            address: Address::repeat_byte(9),
+            data: LogData::new_unchecked(
+                (0..topics).map(B256::repeat_byte).collect(),
+                vec![7; data].into(),
+            ),
+        };
+        let call = TxKind::Call(Address::repeat_byte(3));
+        for (to, succeeded, gas, contract, logs) in [
+            (call, true, 0, vec![], vec![]),
+            (call, false, 21_000, vec![], vec![log(0, 0)]),
+            (
+                TxKind::Create,
+                true,
+                1 << 40,
+                vec![5; 20],
+                vec![log(4, 1), log(1, 1000)],
+            ),
+            (call, true, 127, vec![], vec![log(2, 56); 700]),
+        ] {
+            let outcome = Outcome {
+                raw: Bytes::new(),
+                hash: B256::repeat_byte(1),
+                from: Address::repeat_byte(2),
+                to,
+                block: 1,
+                time: 2,
+                index: 3,
+                succeeded,
+                gas,
+                gas_before: 4,
+                logs_before: 5,
+                contract: contract.into(),
+                logs,
+                reason: Bytes::new(),
+            };
+            let proven = Proven {
+                hash: outcome.hash,
+                from: outcome.from,
+                to,
+                succeeded,
+                gas,
+                contract: outcome.contract.clone(),
+                logs: outcome.logs.clone(),
+            };
+            let encoded = alloy_rlp::encode(&proven);
+            assert_eq!(outcome.proven().digest(), Digest::of(&encoded));
+        }
+    }
 }

@@ -115,6 +115,11 @@ impl Signed {
         self.envelope.nonce()
     }
 
+    /// Whether it makes a contract, and calls none.
+    pub fn makes_contract(&self) -> bool {
+        self.envelope.is_create()
+    }
+
     /// All of it.
     pub const fn envelope(&self) -> &TxEnvelope {
         &self.envelope

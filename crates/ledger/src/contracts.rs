@@ -26,11 +26,23 @@ pub enum Fork {
     Osaka,
 }
 
+/// Who sees what was sent to contracts, and what they keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Whoever may read.
+    #[default]
+    Open,
+    /// Who took part, whom a contract itself names, and auditors.
+    Confidential,
+}
+
 /// The settings, as they stand among the features.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Settings {
     fork: Option<Fork>,
+    mode: Option<Mode>,
     chain_id: Option<u64>,
 }
 
@@ -41,6 +53,8 @@ pub struct Rules {
     pub chain_id: u64,
     /// What code can do.
     pub fork: Fork,
+    /// Who sees what.
+    pub mode: Mode,
 }
 
 impl Rules {
@@ -48,12 +62,17 @@ impl Rules {
     pub fn of(state: &(impl State + ?Sized)) -> Self {
         let settings = state.value(&FEATURES, FEATURE.as_bytes());
         // Members' settings are checked when they are proposed.
-        let Settings { fork, chain_id } = settings
+        let Settings {
+            fork,
+            mode,
+            chain_id,
+        } = settings
             .and_then(|row| serde_json::from_slice(&row).ok())
             .unwrap_or_default();
         Self {
             chain_id: chain_id.unwrap_or_else(|| own_chain_id(state)),
             fork: fork.unwrap_or_default(),
+            mode: mode.unwrap_or_default(),
         }
     }
 }

@@ -26,11 +26,19 @@ pub enum Action {
     WriteRoles,
     /// Read the constitution, the members and the nodes' evidence.
     ReadGovernance,
+    /// Read the chain of contracts, and call contracts without changing anything.
+    ReadContracts,
+    /// Send transactions to contracts.
+    Transact,
+    /// Send transactions that make contracts.
+    Deploy,
+    /// See in a confidential chain what others sent, and what contracts keep.
+    AuditContracts,
 }
 
 impl Action {
     /// All of them, with the path that names each in a custom role.
-    pub const ALL: [(Self, &'static str); 7] = [
+    pub const ALL: [(Self, &'static str); 11] = [
         (Self::ReadContent, "/content/read"),
         (Self::WriteContent, "/content/write"),
         (Self::ReadUsers, "/users/read"),
@@ -38,6 +46,10 @@ impl Action {
         (Self::ReadRoles, "/roles/read"),
         (Self::WriteRoles, "/roles/write"),
         (Self::ReadGovernance, "/governance/read"),
+        (Self::ReadContracts, "/contracts/read"),
+        (Self::Transact, "/contracts/transact"),
+        (Self::Deploy, "/contracts/deploy"),
+        (Self::AuditContracts, "/contracts/audit"),
     ];
 
     /// The action that a custom role's text names: its path, alone or after Azure's resource
@@ -82,10 +94,15 @@ pub fn permissions<'a>(
 }
 
 fn actions_of(state: &dyn State, role: &str) -> Vec<Action> {
-    let reader = [Action::ReadContent, Action::ReadGovernance];
+    let reader = [
+        Action::ReadContent,
+        Action::ReadGovernance,
+        Action::ReadContracts,
+    ];
+    let writer = [Action::WriteContent, Action::Transact, Action::Deploy];
     match role {
         READER => reader.to_vec(),
-        CONTRIBUTOR => [&reader[..], &[Action::WriteContent]].concat(),
+        CONTRIBUTOR => [&reader[..], &writer].concat(),
         ADMINISTRATOR => Action::ALL.iter().map(|&(action, _)| action).collect(),
         custom => read(state, custom)
             .map(|role| {

@@ -60,6 +60,12 @@ pub const EVM_STORAGE: Table = Table::named("counterfoil.evm.storage");
 pub const EVM_CODE: Table = Table::named("counterfoil.evm.code");
 /// Contracts: hash of a transaction -> the transaction and what became of it.
 pub const EVM_TRANSACTIONS: Table = Table::named("counterfoil.evm.transactions");
+/// Contracts: address of a contract -> who signed the transaction that made it.
+pub const EVM_MAKERS: Table = Table::named("counterfoil.evm.makers");
+/// Contracts: address of an account -> the user whose it is.
+pub const EVM_OWNERS: Table = Table::named("counterfoil.evm.owners");
+/// Contracts: user -> addresses of their accounts, one after the other.
+pub const EVM_OWNED: Table = Table::named("counterfoil.evm.owned");
 /// Contracts: emitter of a log, one of its topics, or both -> nothing.
 pub const EVM_LOGS: Table = Table::named("counterfoil.evm.logs");
 
@@ -242,7 +248,7 @@ impl fmt::Display for Table {
 }
 
 /// Most frequent first: looked up for every entry that is read.
-static WELL_KNOWN: [Table; 60] = [
+static WELL_KNOWN: [Table; 63] = [
     PRIVATE_ENTRIES,
     PUBLIC_ENTRIES,
     TAGGED,
@@ -255,6 +261,9 @@ static WELL_KNOWN: [Table; 60] = [
     EVM_BLOCKS,
     EVM_HASHES,
     EVM_CODE,
+    EVM_MAKERS,
+    EVM_OWNERS,
+    EVM_OWNED,
     SIGNATURES,
     COSE_SIGNATURES,
     TREE,

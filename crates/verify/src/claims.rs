@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::digest::Digest;
+use crate::ethereum::{ETHEREUM_TRANSACTION_V1, EthereumTransaction};
 use crate::hmac::hmac_sha256;
 
 /// The one protocol for claims about ledger entries.
@@ -19,7 +20,8 @@ pub const LEDGER_ENTRY_V1: &str = "LedgerEntryV1";
 /// One claim of a transaction.
 ///
 /// Its JSON is that of the receipt endpoint, `{"kind": "LedgerEntry", "ledgerEntry": {..}}` or
-/// `{"kind": "ClaimDigest", "digest": {..}}`; the older snake_case keys are read too.
+/// `{"kind": "ClaimDigest", "digest": {..}}`, and ours for contracts, `{"kind": "EthereumTransaction",
+/// "ethereumTransaction": {..}}`; the older snake_case keys are read too.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Claim {
     /// The transaction appended `contents` to a collection.
@@ -31,6 +33,8 @@ pub enum Claim {
         /// Blinds the claim; whoever shows the claim shows the key with it.
         secret_key: [u8; 32],
     },
+    /// The transaction was one of a contract, with this result.
+    EthereumTransaction(EthereumTransaction),
     /// A claim that only its digest stands for.
     Digest {
         /// How the digest was made.
@@ -50,6 +54,10 @@ impl Claim {
                 contents,
                 secret_key,
             } => ledger_entry_digest(collection_id, contents, secret_key),
+            Self::EthereumTransaction(transaction) => Digest::of_parts(&[
+                ETHEREUM_TRANSACTION_V1.as_bytes(),
+                transaction.digest().as_bytes(),
+            ]),
             Self::Digest { protocol, value } => {
                 Digest::of_parts(&[protocol.as_bytes(), value.as_bytes()])
             }
@@ -98,6 +106,10 @@ impl fmt::Debug for Claim {
                 .debug_struct("LedgerEntry")
                 .field("collection_id", collection_id)
                 .finish_non_exhaustive(),
+            Self::EthereumTransaction(transaction) => f
+                .debug_tuple("EthereumTransaction")
+                .field(&transaction.transaction_hash)
+                .finish(),
             Self::Digest { protocol, value } => f
                 .debug_struct("Digest")
                 .field("protocol", protocol)
@@ -119,6 +131,8 @@ struct WireClaim<'a> {
         skip_serializing_if = "Option::is_none"
     )]
     ledger_entry: Option<WireEntry<'a>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ethereum_transaction: Option<EthereumTransaction>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     digest: Option<WireDigest<'a>>,
 }
@@ -145,6 +159,7 @@ struct WireDigest<'a> {
 }
 
 const LEDGER_ENTRY: &str = "LedgerEntry";
+const ETHEREUM_TRANSACTION: &str = "EthereumTransaction";
 const CLAIM_DIGEST: &str = "ClaimDigest";
 
 impl Serialize for Claim {
@@ -162,11 +177,19 @@ impl Serialize for Claim {
                     contents: contents.into(),
                     secret_key: STANDARD.encode(secret_key).into(),
                 }),
+                ethereum_transaction: None,
+                digest: None,
+            },
+            Self::EthereumTransaction(transaction) => WireClaim {
+                kind: ETHEREUM_TRANSACTION.into(),
+                ledger_entry: None,
+                ethereum_transaction: Some(transaction.clone()),
                 digest: None,
             },
             Self::Digest { protocol, value } => WireClaim {
                 kind: CLAIM_DIGEST.into(),
                 ledger_entry: None,
+                ethereum_transaction: None,
                 digest: Some(WireDigest {
                     protocol: protocol.into(),
                     value: *value,
@@ -181,6 +204,12 @@ impl<'de> Deserialize<'de> for Claim {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         use serde::de::Error;
         let claim = WireClaim::deserialize(deserializer)?;
+        if claim.kind == ETHEREUM_TRANSACTION {
+            let shown = claim.ethereum_transaction;
+            return shown
+                .map(Self::EthereumTransaction)
+                .ok_or_else(|| Error::missing_field("ethereumTransaction"));
+        }
         match (&*claim.kind, claim.ledger_entry, claim.digest) {
             (LEDGER_ENTRY, Some(entry), _) => {
                 if entry.protocol != LEDGER_ENTRY_V1 {
@@ -203,7 +232,10 @@ impl<'de> Deserialize<'de> for Claim {
             }),
             (LEDGER_ENTRY, None, _) => Err(Error::missing_field("ledgerEntry")),
             (CLAIM_DIGEST, _, None) => Err(Error::missing_field("digest")),
-            (kind, ..) => Err(Error::unknown_variant(kind, &[LEDGER_ENTRY, CLAIM_DIGEST])),
+            (kind, ..) => Err(Error::unknown_variant(
+                kind,
+                &[LEDGER_ENTRY, ETHEREUM_TRANSACTION, CLAIM_DIGEST],
+            )),
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod cose;
 pub mod cosigned;
 pub mod digest;
 pub mod error;
+pub mod ethereum;
 pub mod evidence;
 mod hmac;
 pub mod key;

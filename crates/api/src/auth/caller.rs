@@ -47,7 +47,7 @@ pub(crate) struct Identity {
     allowed: AtomicU64,
 }
 
-const ACTION_BITS: u32 = 8;
+const ACTION_BITS: u32 = 16;
 const _: () = assert!(Action::ALL.len() <= ACTION_BITS as usize);
 
 impl Identity {

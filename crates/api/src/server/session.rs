@@ -10,6 +10,7 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use ledger::users::UserId;
 use tokio::time::Instant;
 
+use super::Place;
 use crate::app::App;
 use crate::auth::{Identity, Verified, fingerprint};
 use crate::error::ApiError;
@@ -41,22 +42,25 @@ pub(crate) struct Session {
     last_token: Mutex<Option<(HeaderValue, Arc<Verified>)>>,
     in_flight: AtomicU32,
     answered: AtomicU64,
+    /// Free again when nobody needs this connection any more.
+    _place: Place,
     order: AtomicU8,
     waker: AtomicWaker,
 }
 
 impl Session {
     /// A connection whose client showed this certificate, if any.
-    pub(crate) fn new(app: Arc<App>, certificate: Option<&[u8]>, turned_away: bool) -> Arc<Self> {
+    pub(crate) fn new(app: Arc<App>, certificate: Option<&[u8]>, place: Place) -> Arc<Self> {
         let user = certificate.map(fingerprint);
         Arc::new(Self {
             app,
-            turned_away,
+            turned_away: place.turned_away,
             certificate: user.map(|user| Arc::new(Identity::of_certificate(user))),
             shown: certificate.map(Shown::new),
             last_token: Mutex::default(),
             in_flight: AtomicU32::new(0),
             answered: AtomicU64::new(0),
+            _place: place,
             order: AtomicU8::new(Order::Serve as u8),
             waker: AtomicWaker::new(),
         })

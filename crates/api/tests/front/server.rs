@@ -260,7 +260,13 @@ async fn a_node_that_has_stopped_says_that_nothing_was_recorded() {
 async fn an_address_that_is_taken_is_an_error() {
     let front = Front::start().await;
     let config = api::ApiConfig::new(front.address);
-    let again = api::serve(Arc::clone(&front.node), config, Default::default()).await;
+    let again = api::serve(
+        Arc::clone(&front.node),
+        config,
+        Vec::new(),
+        Default::default(),
+    )
+    .await;
     assert!(matches!(again, Err(api::ServeError::Listen { .. })));
     front.stop().await;
 }

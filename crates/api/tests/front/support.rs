@@ -61,7 +61,7 @@ impl Front {
         config.jwt = vec![issuer.config()];
         change_api(&mut config);
         let shutdown = CancellationToken::new();
-        let served = api::serve(Arc::clone(&node), config, shutdown.clone())
+        let served = api::serve(Arc::clone(&node), config, Vec::new(), shutdown.clone())
             .await
             .unwrap();
         let address = served.local_addr;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use serde::Serialize;
 use verify::cose::CoseReceipt;
+use verify::ethereum::EthereumTransaction;
 use verify::{
     Cert, Claim, CosignError, Cosigners, Digest, Receipt, ReceiptDocument, ReceiptError, Verified,
     Verifier, Witnessed, claims_digest,
@@ -239,6 +240,7 @@ fn show(verdict: &Result<Verdict, CosignError>, service: &Cert) {
                 say!("  entry    {}", out::one_line(contents, 100));
                 say!("  in       {}", out::one_line(collection_id, 100));
             }
+            Claim::EthereumTransaction(transaction) => show_transaction(transaction),
             Claim::Digest { protocol, value } => {
                 say!("  claim    {} {value}", out::one_line(protocol, 100));
             }
@@ -265,6 +267,27 @@ fn show(verdict: &Result<Verdict, CosignError>, service: &Cert) {
         let names: Vec<_> = organisations.keys().map(String::as_str).collect();
         say!("  seen by  {}", out::one_line(&names.join(", "), 200));
         say!("  in       the history of size {}", checkpoint.size);
+    }
+}
+
+fn show_transaction(transaction: &EthereumTransaction) {
+    say!("  call     {}", transaction.transaction_hash);
+    say!("  from     {}", transaction.from);
+    match (transaction.to, transaction.contract_address) {
+        (Some(to), _) => say!("  to       {to}"),
+        (None, Some(made)) => say!("  made     the contract {made}"),
+        (None, None) => say!("  made     no contract"),
+    }
+    let how = if transaction.succeeded {
+        good("succeeded")
+    } else {
+        bad("failed")
+    };
+    say!("  result   {how}, gas {}", transaction.gas_used);
+    for log in &transaction.logs {
+        let topics = log.topics.iter().map(ToString::to_string);
+        let topics = topics.collect::<Vec<_>>().join(" ");
+        say!("  log      {} {}", log.address, out::one_line(&topics, 300));
     }
 }
 

@@ -1,17 +1,44 @@
 //! Calls that are not sent: results and costs.
 
+use alloy_consensus::{SignableTransaction, TypedTransaction};
+use alloy_eips::eip2930::{AccessList, AccessListItem, AccessListResult};
 use alloy_eips::{BlockId, BlockNumberOrTag};
-use alloy_primitives::{Address, Bytes, TxKind, U256};
-use alloy_rpc_types_eth::TransactionRequest;
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
+use alloy_rpc_types_eth::state::StateOverride;
+use alloy_rpc_types_eth::{BlockOverrides, FillTransaction, TransactionRequest};
 use ledger::State;
 use verify::Seqno;
 
-use super::Rpc;
 use super::error::RpcError;
+use super::{Rpc, overrides};
 use crate::chain::{Head, block_number, block_start};
 use crate::evm::{self, Call, End, Invalid, Ran};
 use crate::limits::{BLOCK_GAS_LIMIT, TRANSACTION_GAS_MAX};
 use ledger::contracts::Rules;
+
+/// A transaction that lacks nothing but a signature, and the bytes to sign.
+pub(super) type Filled = FillTransaction<TypedTransaction>;
+
+/// What a caller would like the state to be.
+#[derive(Debug, Default)]
+pub(super) struct Wished {
+    /// Accounts.
+    pub(super) state: StateOverride,
+    /// The block.
+    pub(super) block: BlockOverrides,
+}
+
+impl Wished {
+    pub(super) fn is_nothing(&self) -> bool {
+        self.state.is_empty() && self.block == BlockOverrides::default()
+    }
+}
+
+/// Precompiles of the forks that there are: those of Ethereum, and P-256 (EIP-7951).
+fn is_precompile(address: &Address) -> bool {
+    let number = U256::from_be_slice(address.as_slice());
+    !number.is_zero() && (number <= U256::from(0x11) || number == U256::from(0x100))
+}
 
 /// What any transaction costs.
 const LEAST_GAS: u64 = 21_000;
@@ -79,14 +106,99 @@ impl Rpc {
         seen
     }
 
+    /// Looks at the state after a block, changed as a caller would like it to be.
+    fn on<T>(
+        &self,
+        block: BlockId,
+        wished: &Wished,
+        look: impl FnOnce(&dyn State, &Head) -> Result<T, RpcError>,
+    ) -> Result<T, RpcError> {
+        if wished.is_nothing() {
+            return self.at(block, look);
+        }
+        self.at(block, |state, head| {
+            let mut tx = overrides::scratch(state);
+            overrides::change(&mut tx, &wished.state)?;
+            look(&tx, &overrides::changed(head, &wished.block)?)
+        })
+    }
+
+    /// What a transaction would look at, so that it can announce it (EIP-2930), and its gas then.
+    pub(super) fn access_list(
+        &self,
+        request: TransactionRequest,
+        block: BlockId,
+    ) -> Result<AccessListResult, RpcError> {
+        let mut call = asked(request, TRANSACTION_GAS_MAX)?;
+        self.at(block, |state, head| {
+            let rules = Rules::of(state);
+            let first = evm::call(state, &self.codes, &rules, head, call.clone())?;
+            let unlisted = |address: &Address, slots: &[U256]| {
+                let is_party = *address == call.from || Some(address) == call.to.to();
+                is_precompile(address) || slots.is_empty() && (is_party || address.is_zero())
+            };
+            let items = first.looked_at().into_iter();
+            let items = items
+                .filter(|(address, slots)| !unlisted(address, slots))
+                .map(|(address, slots)| AccessListItem {
+                    address,
+                    storage_keys: slots.into_iter().map(B256::from).collect(),
+                });
+            let access_list = AccessList(items.collect());
+            call.access_list = access_list.clone();
+            let ran = evm::call(state, &self.codes, &rules, head, call)?;
+            Ok(AccessListResult {
+                access_list,
+                gas_used: U256::from(ran.gas),
+                error: match ran.end {
+                    End::Returned(_) | End::Created(_) => None,
+                    End::Reverted(said) => Some(RpcError::reverted(said).message().to_owned()),
+                    End::Halted(why) => Some(why),
+                },
+            })
+        })
+    }
+
+    /// A transaction that lacks nothing but a signature.
+    pub(super) fn fill(&self, mut request: TransactionRequest) -> Result<Filled, RpcError> {
+        let latest = BlockId::default();
+        let from = request.from.unwrap_or_default();
+        if request.nonce.is_none() {
+            request.nonce = Some(self.account(from, latest)?.nonce);
+        }
+        if request.gas.is_none() {
+            request.gas = Some(self.estimate(request.clone(), latest, &Wished::default())?);
+        }
+        let chain = self.rules().chain_id;
+        if let Some(other) = request.chain_id.filter(|id| *id != chain) {
+            let message = format!("invalid chain id for signer: have {other} want {chain}");
+            return Err(RpcError::server(message));
+        }
+        request.chain_id = Some(chain);
+        if request.gas_price.is_none() {
+            request.max_fee_per_gas.get_or_insert(0);
+            request.max_priority_fee_per_gas.get_or_insert(0);
+        }
+        request.to.get_or_insert_default();
+        let tx = request.build_typed_tx();
+        let tx = tx.map_err(|_| RpcError::params("no type of transaction has all these fields"))?;
+        let mut raw = Vec::new();
+        tx.encode_for_signing(&mut raw);
+        Ok(Filled {
+            raw: raw.into(),
+            tx,
+        })
+    }
+
     /// What a call would answer.
     pub(super) fn call(
         &self,
         request: TransactionRequest,
         block: BlockId,
+        wished: &Wished,
     ) -> Result<Bytes, RpcError> {
         let call = asked(request, BLOCK_GAS_LIMIT)?;
-        let ran = self.at(block, |state, head| {
+        let ran = self.on(block, wished, |state, head| {
             let rules = Rules::of(state);
             Ok(evm::call(state, &self.codes, &rules, head, call)?)
         })?;
@@ -104,11 +216,12 @@ impl Rpc {
         &self,
         request: TransactionRequest,
         block: BlockId,
+        wished: &Wished,
     ) -> Result<u64, RpcError> {
         let most = request.gas.unwrap_or(TRANSACTION_GAS_MAX);
         let most = most.min(TRANSACTION_GAS_MAX);
         let call = asked(request, most)?;
-        self.at(block, |state, head| {
+        self.on(block, wished, |state, head| {
             let rules = Rules::of(state);
             let run = |gas| -> Result<Option<Ran>, RpcError> {
                 let call = Call {
@@ -154,7 +267,10 @@ impl Rpc {
 }
 
 /// A request as a call; fees are not looked at.
-fn asked(request: TransactionRequest, gas: u64) -> Result<Call, RpcError> {
+///
+/// # Errors
+/// It contradicts itself.
+pub(super) fn asked(request: TransactionRequest, gas: u64) -> Result<Call, RpcError> {
     let input = request.input;
     if let (Some(input), Some(data)) = (&input.input, &input.data)
         && input != data

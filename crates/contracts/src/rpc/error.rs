@@ -15,6 +15,8 @@ const INVALID_PARAMS: i32 = -32_602;
 const INTERNAL: i32 = -32_603;
 /// More is asked for than one answer holds.
 const LIMIT: i32 = -32_005;
+/// The caller may not do this (EIP-1474 leaves it open; EIP-1193: unauthorized).
+const DENIED: i32 = 4_100;
 /// A contract refused.
 const REVERTED: i32 = 3;
 
@@ -37,6 +39,19 @@ impl RpcError {
         Self::new(INVALID_PARAMS, message)
     }
 
+    /// The caller may not do this.
+    pub(crate) fn denied(message: impl Into<String>) -> Self {
+        Self::new(DENIED, message)
+    }
+
+    /// What another node answered.
+    pub(crate) fn passed_on(code: i32, message: impl Into<String>, data: Option<Bytes>) -> Self {
+        Self {
+            data,
+            ..Self::new(code, message)
+        }
+    }
+
     /// A contract refused, and said this.
     pub(crate) fn reverted(said: Bytes) -> Self {
         let message = match reason(&said) {
@@ -48,6 +63,16 @@ impl RpcError {
             message,
             data: Some(said),
         }
+    }
+
+    /// What it says.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Whether this is its text.
+    pub(crate) fn says(&self, message: &str) -> bool {
+        self.message == message
     }
 
     fn new(code: i32, message: impl Into<String>) -> Self {

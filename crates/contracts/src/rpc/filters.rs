@@ -8,6 +8,7 @@ use alloy_primitives::B256;
 use alloy_rpc_types_eth::{Filter, FilterChanges, Log};
 
 use super::error::RpcError;
+use super::sight::Sight;
 use super::{Rpc, query_of, shapes};
 use crate::limits::FILTERS_MAX;
 
@@ -84,7 +85,7 @@ impl Rpc {
     }
 
     /// What is new since the last time.
-    pub(super) fn changes(&self, name: &str) -> Result<FilterChanges, RpcError> {
+    pub(super) fn changes(&self, sight: &Sight<'_>, name: &str) -> Result<FilterChanges, RpcError> {
         let newest = self.history.newest()?;
         let (kind, told) = {
             let mut filters = self.filters.lock();
@@ -107,13 +108,14 @@ impl Rpc {
             Kind::Logs(_) if told == newest => Ok(FilterChanges::Logs(Vec::new())),
             Kind::Logs(filter) => {
                 let found = self.history.logs(&query_of(&filter), told + 1..=newest)?;
+                let found = sight.only_seen(found)?;
                 Ok(FilterChanges::Logs(found.iter().map(shapes::log).collect()))
             }
         }
     }
 
     /// All logs that a filter is about.
-    pub(super) fn filtered(&self, name: &str) -> Result<Vec<Log>, RpcError> {
+    pub(super) fn filtered(&self, sight: &Sight<'_>, name: &str) -> Result<Vec<Log>, RpcError> {
         let filter = {
             let mut filters = self.filters.lock();
             let watched = filters.get_mut(name).ok_or_else(unknown)?;
@@ -123,7 +125,7 @@ impl Rpc {
                 Kind::Blocks | Kind::Pending => return Err(unknown()),
             }
         };
-        self.logs(&filter)
+        self.logs(sight, &filter)
     }
 }
 

@@ -1,7 +1,5 @@
 //! Blocks, transactions and receipts as Ethereum's clients read them.
 
-use std::sync::Arc;
-
 use alloy_consensus::transaction::Recovered;
 use alloy_consensus::{
     EMPTY_OMMER_ROOT_HASH, Eip658Value, Receipt, ReceiptEnvelope, ReceiptWithBloom, TxEnvelope,
@@ -95,25 +93,24 @@ pub(crate) fn pending(signed: &Signed) -> Transaction {
     }
 }
 
-/// What became of a transaction.
+/// What became of a transaction, with these of its logs.
 pub(crate) fn receipt(
-    outcome: &Arc<Outcome>,
+    outcome: &Outcome,
     block_hash: B256,
+    logs: &[PlacedLog],
 ) -> Result<TransactionReceipt, Damaged> {
     let signed = Signed::recorded(outcome.raw.clone(), outcome.from);
     let signed = signed.map_err(|_| Damaged("a transaction"))?;
-    let all = crate::history::LogQuery::default();
-    let placed = crate::history::matching(&all, outcome, block_hash);
-    let logs: Vec<Log> = placed.iter().map(log).collect();
+    let mut logs_bloom = Bloom::ZERO;
+    for placed in logs {
+        logs_bloom.accrue_log(&placed.log);
+    }
+    let logs: Vec<Log> = logs.iter().map(log).collect();
     let receipt = Receipt {
         status: Eip658Value::Eip658(outcome.succeeded),
         cumulative_gas_used: outcome.gas_before + outcome.gas,
         logs,
     };
-    let mut logs_bloom = Bloom::ZERO;
-    for log in &outcome.logs {
-        logs_bloom.accrue_log(log);
-    }
     let receipt = ReceiptWithBloom {
         receipt,
         logs_bloom,

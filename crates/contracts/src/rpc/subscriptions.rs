@@ -8,10 +8,12 @@ use alloy_rpc_types_eth::pubsub::{Params as Asked, SubscriptionKind};
 use jsonrpsee::core::RegisterMethodError;
 use jsonrpsee::core::server::SubscriptionMessage;
 use jsonrpsee::core::traits::IdProvider;
-use jsonrpsee::types::{Params, SubscriptionId};
+use jsonrpsee::types::{Extensions, Params, SubscriptionId};
 use jsonrpsee::{PendingSubscriptionSink, RpcModule, SubscriptionSink};
+use ledger::roles::Action;
 use serde::Serialize;
 
+use super::access::Caller;
 use super::error::RpcError;
 use super::{Rpc, query_of, shapes};
 use crate::history::{LogQuery, matching};
@@ -30,12 +32,21 @@ pub(super) fn register(all: &mut RpcModule<Arc<Rpc>>) -> Result<(), RegisterMeth
         "eth_subscribe",
         "eth_subscription",
         "eth_unsubscribe",
-        |params, pending, rpc, _| async move { subscribe(&params, pending, &rpc).await },
+        |params, pending, rpc, from| async move { subscribe(&params, pending, &rpc, &from).await },
     )?;
     Ok(())
 }
 
-async fn subscribe(params: &Params<'static>, pending: PendingSubscriptionSink, rpc: &Rpc) {
+async fn subscribe(
+    params: &Params<'static>,
+    pending: PendingSubscriptionSink,
+    rpc: &Rpc,
+    from: &Extensions,
+) {
+    let caller = match Caller::of(from) {
+        Ok(caller) => caller,
+        Err(error) => return pending.reject(error).await,
+    };
     let told = match asked(params) {
         Ok(told) => told,
         Err(error) => return pending.reject(error).await,
@@ -55,7 +66,7 @@ async fn subscribe(params: &Params<'static>, pending: PendingSubscriptionSink, r
             changed = committed.changed() => if changed.is_err() { return },
         }
         committed.borrow_and_update();
-        match tell(rpc, &sink, &told, newest).await {
+        match tell(rpc, &caller, &sink, &told, newest).await {
             Ok(upto) => newest = upto,
             Err(why) => {
                 tracing::debug!(why, "a subscription ends");
@@ -68,10 +79,14 @@ async fn subscribe(params: &Params<'static>, pending: PendingSubscriptionSink, r
 /// Tells of all blocks after `newest`; returns the one it came to.
 async fn tell(
     rpc: &Rpc,
+    caller: &Caller,
     sink: &SubscriptionSink,
     told: &Told,
     newest: u64,
 ) -> Result<u64, &'static str> {
+    if !caller.may(Action::ReadContracts) {
+        return Err("the caller may not read any more");
+    }
     let upto = rpc
         .history
         .newest()
@@ -83,14 +98,16 @@ async fn tell(
         };
         match told {
             Told::Heads => {
-                let block = shapes::block(&block, false).map_err(|_| "a block cannot be read")?;
+                let block = rpc.shown(&rpc.sight(caller), &block, false);
+                let block = block.map_err(|_| "a block cannot be read")?;
                 send(sink, &block.header).await?;
             }
             Told::Logs(query) => {
-                for transaction in &block.transactions {
-                    for placed in matching(query, transaction, block.hash) {
-                        send(sink, &shapes::log(&placed)).await?;
-                    }
+                let transactions = block.transactions.iter();
+                let logs = transactions.flat_map(|one| matching(query, one, block.hash));
+                let seen = rpc.sight(caller).only_seen(logs.collect());
+                for placed in seen.map_err(|_| "the chain cannot be read")? {
+                    send(sink, &shapes::log(&placed)).await?;
                 }
             }
         }
