@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
-use reqwest::{Certificate, RequestBuilder};
+use reqwest::{Certificate, Identity, RequestBuilder};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -60,6 +60,24 @@ impl Http {
     /// When the certificate cannot be used.
     pub fn passed_on(ready: &Ready, patience: Duration) -> Result<Self> {
         Self::preferring(ready, patience, None)
+    }
+
+    /// For whoever holds the key of this certificate (PEM, both), and not as the administrator.
+    ///
+    /// # Errors
+    /// When one of the certificates cannot be used.
+    pub fn with_certificate(ready: &Ready, pem: &[u8]) -> Result<Self> {
+        let service = fs::read(&ready.service_cert).context("reading the service certificate")?;
+        let client = reqwest::Client::builder()
+            .tls_certs_only([Certificate::from_pem(&service)?])
+            .identity(Identity::from_pem(pem)?)
+            .timeout(ANSWER_WITHIN)
+            .no_proxy()
+            .build()?;
+        Ok(Self {
+            client,
+            url: ready.url.clone(),
+        })
     }
 
     fn preferring(

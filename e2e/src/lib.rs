@@ -13,6 +13,7 @@ mod network;
 mod proxy;
 mod random;
 mod server;
+pub mod wallet;
 mod writers;
 
 pub use client::{Client, Place, cache, client_certificate, packages};

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 use verify::{Cert, Claim, ReceiptDocument, Seqno, TxId, Verifier};
 
+use super::contracts::Sums;
 use super::load::{Shown, WRITERS};
 use super::witness::{Outcome, Witness, Write, collection, contents, number};
 use crate::http::{Answer, Http};
@@ -29,6 +30,7 @@ pub(crate) struct Tally {
     pub(crate) doubtful: usize,
     pub(crate) unknown: usize,
     pub(crate) receipts: usize,
+    pub(crate) contracts: Sums,
     /// Until a write was committed after all was well.
     pub(crate) lively: Duration,
 }

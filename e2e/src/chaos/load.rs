@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use verify::TxId;
 
+use super::contracts::{Chain, SENDERS, Sender};
 use super::witness::{Outcome, Witness, collection, contents, number};
 use crate::http::{Answer, Http};
 use crate::random::Random;
@@ -39,6 +40,13 @@ pub(crate) struct Target {
     pub(crate) sick: AtomicBool,
 }
 
+impl Target {
+    /// For a client that asks the node to pass writes on.
+    pub(crate) const fn passing(&self) -> &Http {
+        &self.passing
+    }
+}
+
 /// All nodes, as clients reach them.
 #[derive(Debug, Default)]
 pub(crate) struct Targets(Mutex<Vec<Arc<Target>>>);
@@ -64,7 +72,7 @@ impl Targets {
             .clone()
     }
 
-    fn serving(&self) -> Vec<Arc<Target>> {
+    pub(crate) fn serving(&self) -> Vec<Arc<Target>> {
         let mut all = self.all();
         all.retain(|target| target.serves.load(Ordering::Relaxed));
         all
@@ -81,10 +89,10 @@ impl Load {
     pub(crate) fn start(
         runtime: &Handle,
         targets: &Arc<Targets>,
-        witness: &Arc<Witness>,
+        (witness, chain): (&Arc<Witness>, &Arc<Chain>),
         seed: u64,
         next: usize,
-    ) -> Self {
+    ) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut clients = JoinSet::new();
         for client in 0..WRITERS + 3 {
@@ -100,7 +108,12 @@ impl Load {
                 clients.spawn_on(one.read(), runtime);
             }
         }
-        Self { stop, clients }
+        for number in 0..SENDERS {
+            let random = Random::new(seed ^ ((number as u64 + 1) << 40));
+            let sender = Sender::new(number, targets, chain, witness, &stop, random)?;
+            clients.spawn_on(sender.run(), runtime);
+        }
+        Ok(Self { stop, clients })
     }
 
     /// No more is begun; what is under way comes to its end.

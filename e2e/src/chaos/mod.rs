@@ -1,11 +1,12 @@
 //! The fault campaign: real nodes, links that fail, and clients who remember what they were told.
 //!
 //! A seed makes a [`plan`]; the [`nemesis`] carries it out on a [`stage`], while [`load`] writes and
-//! reads and the [`witness`] keeps what was said; the [`checker`] compares it with what is there in
+//! reads, and [`contracts`] are called, and the [`witness`] keeps what was said; the [`checker`] compares it with what is there in
 //! the end. The same seed makes the same plan; what comes of it depends on the moment, as ever.
 
 mod checker;
 mod clock;
+mod contracts;
 mod disk;
 mod load;
 mod nemesis;
@@ -25,6 +26,7 @@ use anyhow::{Context, Result};
 use tokio::runtime::Runtime;
 
 use self::checker::Tally;
+use self::contracts::Chain;
 use self::load::{Load, WRITERS};
 use self::nemesis::Nemesis;
 use self::plan::Plan;
@@ -71,6 +73,7 @@ pub fn run(options: &Options) -> Result<Verdict> {
     let plan = Plan::of(options.seed, options.time);
     let mut stage = Stage::set(&plan, runtime.handle())?;
     let witness = Arc::new(Witness::of(WRITERS));
+    let chain = Arc::new(Chain::default());
     let mut nemesis = Nemesis::new(&mut stage, &witness, options.seed, options.aloud);
     let mut tally = Tally::default();
     let done = (|| {
@@ -81,7 +84,8 @@ pub fn run(options: &Options) -> Result<Verdict> {
                 nodes: plan.nodes,
                 ..Plan::of(seed, options.time)
             };
-            tally = play(&runtime, &mut nemesis, &plan, &witness, (seed, round))?;
+            let seen = (&witness, &chain);
+            tally = play(&runtime, &mut nemesis, &plan, seen, (seed, round))?;
         }
         anyhow::Ok(())
     })();
@@ -97,13 +101,16 @@ pub fn run(options: &Options) -> Result<Verdict> {
     let reads = witness.seen().reads;
     let summary = format!(
         "{} nodes, {} faults; {} writes acknowledged, {} refused, {} in doubt, {} unknown; \
-         {reads} reads, {} receipts, {} rekeys; written again after {:?}",
+         {} transactions of contracts, {} blocks; {reads} reads, {} receipts, {} rekeys; written \
+         again after {:?}",
         plan.nodes,
         plan.events.len() / 2 * options.rounds,
         tally.acknowledged,
         tally.refused,
         tally.doubtful,
         tally.unknown,
+        tally.contracts.committed,
+        tally.contracts.blocks,
         tally.receipts,
         rekeys(&stage, &members),
         tally.lively,
@@ -145,11 +152,12 @@ fn play(
     runtime: &Runtime,
     nemesis: &mut Nemesis<'_>,
     plan: &Plan,
-    witness: &Arc<Witness>,
+    (witness, chain): (&Arc<Witness>, &Arc<Chain>),
     (seed, round): (u64, usize),
 ) -> Result<Tally> {
     let targets = Arc::clone(&nemesis.stage.targets);
-    let load = Load::start(runtime.handle(), &targets, witness, seed, round * NUMBERS);
+    let seen = (witness, chain);
+    let load = Load::start(runtime.handle(), &targets, seen, seed, round * NUMBERS)?;
     let done = nemesis.run(plan).and_then(|()| nemesis.calm());
     let members = nemesis.members();
     let all = targets.all();
@@ -169,6 +177,7 @@ fn play(
         // What clients gave up on may still come: now it has.
         checker::lively(&nodes).await?;
         let mut tally = checker::compare(&nodes, witness).await?;
+        tally.contracts = contracts::compare(&nodes, chain, witness).await?;
         checker::decided(&nodes, witness).await?;
         tally.receipts = checker::receipts(&nodes, &cert, witness).await?;
         tally.lively = lively;
