@@ -15,6 +15,15 @@ use crate::tools::system;
 /// The first Python that the newest verifiers run on.
 const MODERN: (u32, u32) = (3, 12);
 
+/// Installs what tests of the machine read: `CACHE/statetests`, the files of
+/// `e2e/statetests/package-lock.json`.
+///
+/// # Errors
+/// It cannot be installed; the message says what would help.
+pub(crate) fn state_tests() -> Result<()> {
+    node_packages(&cache::root().join("e2e/statetests"), "statetests")
+}
+
 /// Installs what is missing: a Python environment for each `e2e/python/requirements-NAME.txt` in
 /// `CACHE/python/NAME`, the packages of `e2e/js/package-lock.json` in `CACHE/js`, and the compiler of
 /// `contracts-sol` in `CACHE/sol`.

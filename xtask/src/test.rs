@@ -53,7 +53,9 @@ fn light() -> Result<Tally> {
         works(Command::new("swtpm").args(["socket", "--tpm2", "--print-capabilities"]))
             && works(Command::new("tpm2_getcap").arg("--version"))
     })?;
-    nextest(&[], &[])
+    clients::state_tests()?;
+    let cache = cache::folder()?.into_os_string();
+    nextest(&[], &[("COUNTERFOIL_CACHE", cache)])
 }
 
 /// The other members, but for the tests that need the release binary.

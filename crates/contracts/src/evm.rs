@@ -27,6 +27,9 @@ use revm::primitives::hardfork::SpecId;
 use revm::state::{AccountInfo, Bytecode};
 use revm::{Context, Database, ExecuteEvm, MainBuilder, MainContext};
 
+#[cfg(test)]
+mod state_tests;
+
 use crate::accounts::{self, Account, Damaged};
 use crate::chain::{self, Head};
 use crate::limits::{BLOCK_GAS_LIMIT, CODES_CACHED, TRANSACTION_GAS_MAX};
