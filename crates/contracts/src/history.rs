@@ -13,7 +13,7 @@ use verify::{Seqno, TxId};
 
 use crate::accounts::Damaged;
 use crate::chain::{Head, block_hash, block_start};
-use crate::limits::{BLOCKS_CACHED, LOG_BLOCKS_MAX, LOGS_MAX};
+use crate::limits::{BLOCKS_CACHED, LOG_BLOCKS_MAX, LOG_BYTES_MAX, LOG_CONDITIONS_MAX, LOGS_MAX};
 use crate::outcome::{Outcome, emitter_key, emitter_topic_key, topic_key};
 
 /// A committed block.
@@ -185,14 +185,19 @@ impl History {
         let Some(range) = self.seqnos_of_blocks(&blocks)? else {
             return Ok(Vec::new());
         };
-        let mut found = Vec::new();
+        let (mut found, mut bytes) = (Vec::new(), 0);
         for seqno in self.candidates(query, &range, &blocks)? {
             let Some(transaction) = self.transaction_at(seqno)? else {
                 continue;
             };
             let hash = block_hash(self.node.state(), transaction.block)?;
-            found.extend(matching(query, &transaction, hash));
-            if found.len() > LOGS_MAX {
+            let logs = matching(query, &transaction, hash);
+            bytes += logs
+                .iter()
+                .map(|placed| placed.log.data.data.len())
+                .sum::<usize>();
+            found.extend(logs);
+            if found.len() > LOGS_MAX || bytes > LOG_BYTES_MAX {
                 let upto = transaction.block.saturating_sub(1).max(*blocks.start());
                 return Err(HistoryError::TooManyLogs(*blocks.start()..=upto));
             }
@@ -231,10 +236,10 @@ impl History {
                 let seqnos =
                     self.node
                         .seqnos_of(&EVM_LOGS, &key, range.clone(), INDEXED_MAX + 1)?;
-                if seqnos.len() > INDEXED_MAX {
+                of_condition.extend(seqnos);
+                if of_condition.len() > INDEXED_MAX {
                     return Err(HistoryError::TooManyLogs(*blocks.start()..=*blocks.start()));
                 }
-                of_condition.extend(seqnos);
             }
             candidates = Some(match candidates {
                 None => of_condition,
@@ -268,9 +273,22 @@ impl LogQuery {
                 })
     }
 
+    /// Contracts and topics that it names.
+    pub fn conditions_named(&self) -> usize {
+        self.emitters.len() + self.topics.iter().map(Vec::len).sum::<usize>()
+    }
+
     /// Keys of the index; a log that is asked for has one key of each condition.
     fn conditions(&self) -> Vec<Vec<Vec<u8>>> {
         let asked = (0u8..).zip(&self.topics).filter(|(_, any)| !any.is_empty());
+        // Each contract with each topic are too many keys where both are many.
+        let topics: usize = self.topics.iter().map(Vec::len).sum();
+        if self.emitters.len() * topics > LOG_CONDITIONS_MAX {
+            let of_emitters = self.emitters.iter().map(emitter_key).collect();
+            let of_topics =
+                asked.map(|(place, any)| any.iter().map(|topic| topic_key(place, topic)).collect());
+            return std::iter::once(of_emitters).chain(of_topics).collect();
+        }
         let of_topics = asked.map(|(place, any)| match &self.emitters[..] {
             [] => any.iter().map(|topic| topic_key(place, topic)).collect(),
             emitters => emitters
@@ -302,4 +320,33 @@ pub fn matching(query: &LogQuery, transaction: &Arc<Outcome>, block_hash: B256) 
             block_hash,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(emitters: u8, topics: u8) -> LogQuery {
+        LogQuery {
+            emitters: (0..emitters).map(Address::repeat_byte).collect(),
+            topics: [
+                (0..topics).map(B256::repeat_byte).collect(),
+                vec![],
+                vec![],
+                vec![],
+            ],
+        }
+    }
+
+    #[test]
+    fn contracts_and_topics_are_looked_up_in_pairs_unless_both_are_many() {
+        let lengths =
+            |query: LogQuery| -> Vec<usize> { query.conditions().iter().map(Vec::len).collect() };
+        assert_eq!(lengths(query(0, 0)), [0; 0]);
+        assert_eq!(lengths(query(3, 0)), [3]);
+        assert_eq!(lengths(query(0, 5)), [5]);
+        assert_eq!(lengths(query(3, 5)), [15]);
+        assert_eq!(lengths(query(100, 200)), [100, 200]);
+        assert_eq!(query(100, 200).conditions_named(), 300);
+    }
 }

@@ -25,6 +25,13 @@ pub const BLOCKS_CACHED: usize = 64;
 /// Logs in one answer, as other nodes of Ethereum have it.
 pub const LOGS_MAX: usize = 20_000;
 
+/// Bytes of data in the logs of one answer, half of what it can have: they are written in two digits.
+pub const LOG_BYTES_MAX: usize = RESPONSE_BYTES_MAX as usize / 2;
+
+/// Contracts and topics in one filter, as other nodes of Ethereum have it for each place. Each is looked
+/// up, and filters are held.
+pub const LOG_CONDITIONS_MAX: usize = 1_000;
+
 /// Blocks that a query can span which names neither a contract nor a topic: it reads each transaction.
 pub const LOG_BLOCKS_MAX: u64 = 1_000;
 
@@ -65,14 +72,22 @@ pub const LEADER_PATIENCE: Duration = Duration::from_secs(15);
 /// A follower waits so long for a transaction that the leader has committed.
 pub const ARRIVAL_PATIENCE: Duration = Duration::from_secs(5);
 
+/// Percentiles that a fee history tells of each block, as other nodes of Ethereum have it.
+pub const PERCENTILES_MAX: usize = 100;
+
+/// Calls that wait for a core. Each holds one of the 512 threads for what takes long, and others need
+/// some too.
+pub const CALLS_WAITING_MAX: usize = 256;
+
 /// Connections to the listener for development.
 pub const CONNECTIONS_MAX: u32 = 256;
 
 /// Subscriptions of one connection; tools have a handful.
 pub const SUBSCRIPTIONS_MAX: u32 = 64;
 
-/// Messages that wait for a WebSocket's reader; one who reads slower loses the subscription.
-pub const UNREAD_MAX: u32 = 1_024;
+/// Messages that wait for a WebSocket's reader; one who reads slower loses the subscription. A message
+/// can have some megabytes.
+pub const UNREAD_MAX: u32 = 64;
 
 /// Filters of all clients of a node.
 pub const FILTERS_MAX: usize = 4_096;

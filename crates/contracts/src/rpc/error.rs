@@ -34,6 +34,11 @@ impl RpcError {
         Self::new(SERVER, message)
     }
 
+    /// More is asked for than the node does at a time.
+    pub(crate) fn busy(message: impl Into<String>) -> Self {
+        Self::new(LIMIT, message)
+    }
+
     /// A parameter is wrong.
     pub(crate) fn params(message: impl Into<String>) -> Self {
         Self::new(INVALID_PARAMS, message)

@@ -59,6 +59,7 @@ impl Rpc {
     }
 
     pub(super) fn watch_logs(&self, filter: Filter) -> Result<String, RpcError> {
+        query_of(&filter)?;
         self.watch(Kind::Logs(Box::new(filter)))
     }
 
@@ -107,7 +108,7 @@ impl Rpc {
             }
             Kind::Logs(_) if told == newest => Ok(FilterChanges::Logs(Vec::new())),
             Kind::Logs(filter) => {
-                let found = self.history.logs(&query_of(&filter), told + 1..=newest)?;
+                let found = self.history.logs(&query_of(&filter)?, told + 1..=newest)?;
                 let found = sight.only_seen(found)?;
                 Ok(FilterChanges::Logs(found.iter().map(shapes::log).collect()))
             }

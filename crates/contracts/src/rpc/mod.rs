@@ -15,6 +15,7 @@ mod sight;
 mod simulate;
 mod subscriptions;
 mod trace;
+mod turns;
 
 use std::sync::Arc;
 
@@ -35,7 +36,7 @@ use crate::accounts::{self, Account};
 use crate::evm::{Codes, Invalid};
 use crate::gaps::Gaps;
 use crate::history::{Block, History, HistoryError, LogQuery, matching};
-use crate::limits::FEE_HISTORY_MAX;
+use crate::limits::{FEE_HISTORY_MAX, LOG_CONDITIONS_MAX, PERCENTILES_MAX};
 use crate::outcome::Outcome;
 use ledger::contracts::Rules;
 
@@ -309,7 +310,7 @@ impl Rpc {
         if blocks.is_empty() {
             return Err(RpcError::params("invalid block range params"));
         }
-        let found = self.history.logs(&query_of(filter), blocks)?;
+        let found = self.history.logs(&query_of(filter)?, blocks)?;
         let found = sight.only_seen(found)?;
         Ok(found.iter().map(shapes::log).collect())
     }
@@ -321,6 +322,10 @@ impl Rpc {
         newest: BlockId,
         percentiles: Option<&[f64]>,
     ) -> Result<FeeHistory, RpcError> {
+        if percentiles.is_some_and(|asked| asked.len() > PERCENTILES_MAX) {
+            let message = format!("over the query limit {PERCENTILES_MAX} of reward percentiles");
+            return Err(RpcError::params(message));
+        }
         let newest = self.number_of(newest)?;
         let count = count.clamp(1, FEE_HISTORY_MAX).min(newest + 1);
         let places = usize::try_from(count).unwrap_or(1);
@@ -336,14 +341,20 @@ impl Rpc {
 }
 
 /// Which logs a filter is about, blocks apart.
-fn query_of(filter: &Filter) -> LogQuery {
-    LogQuery {
+fn query_of(filter: &Filter) -> Result<LogQuery, RpcError> {
+    let query = LogQuery {
         emitters: filter.address.iter().copied().collect(),
         topics: filter
             .topics
             .each_ref()
             .map(|any| any.iter().copied().collect()),
+    };
+    if query.conditions_named() > LOG_CONDITIONS_MAX {
+        let message =
+            format!("exceed max addresses and topics: {LOG_CONDITIONS_MAX} in one filter");
+        return Err(RpcError::params(message));
     }
+    Ok(query)
 }
 
 /// What a client asks for when it names no block.

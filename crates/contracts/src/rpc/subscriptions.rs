@@ -128,9 +128,9 @@ fn asked(params: &Params<'_>) -> Result<Told, RpcError> {
     match (kind, params.optional_next::<Asked>()?) {
         (SubscriptionKind::NewHeads, _) => Ok(Told::Heads),
         (SubscriptionKind::Logs, None | Some(Asked::None)) => {
-            Ok(Told::Logs(query_of(&Filter::default())))
+            Ok(Told::Logs(query_of(&Filter::default())?))
         }
-        (SubscriptionKind::Logs, Some(Asked::Logs(filter))) => Ok(Told::Logs(query_of(&filter))),
+        (SubscriptionKind::Logs, Some(Asked::Logs(filter))) => Ok(Told::Logs(query_of(&filter)?)),
         (SubscriptionKind::Logs, Some(_)) => Err(RpcError::params("logs take a filter")),
         _ => Err(RpcError::params(
             "subscribe to newHeads or logs: every transaction is committed at once, none is pending",
