@@ -1,4 +1,4 @@
-//! Other people's clients, as scripts in `e2e/python` and `e2e/js`.
+//! Other people's clients, as scripts in `e2e/python`, `e2e/js`, `e2e/hardhat` and `e2e/foundry`.
 
 use std::env;
 use std::fs::{self, File};
@@ -31,6 +31,8 @@ pub enum Client {
     Python(&'static str),
     /// Node.js, for scripts of `e2e/js`.
     Node,
+    /// Node.js with the packages of `e2e/NAME`, for scripts beside their list.
+    NodeWith(&'static str),
 }
 
 impl Client {
@@ -109,6 +111,10 @@ impl Client {
         let scripts = env::var_os("CARGO_MANIFEST_DIR").context("run it with cargo")?;
         let scripts = Path::new(&scripts);
         let cache = cache()?;
+        let node = |name: &str| {
+            let script = scripts.join(name).join(script);
+            (PathBuf::from("node"), script, cache.join(name))
+        };
         let (program, script, packages) = match self {
             Self::Python(environment) => {
                 let folder = cache.join("python").join(environment);
@@ -118,11 +124,8 @@ impl Client {
                     folder,
                 )
             }
-            Self::Node => (
-                "node".into(),
-                scripts.join("js").join(script),
-                cache.join("js"),
-            ),
+            Self::Node => node("js"),
+            Self::NodeWith(name) => node(name),
         };
         if !packages.join("installed.txt").is_file() {
             bail!(

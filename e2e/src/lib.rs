@@ -6,6 +6,7 @@
 
 pub mod chaos;
 mod client;
+mod contracts;
 mod guide;
 mod history;
 mod http;
@@ -17,6 +18,7 @@ pub mod wallet;
 mod writers;
 
 pub use client::{Client, Place, cache, client_certificate, packages};
+pub use contracts::Chain;
 pub use guide::{commands, run_commands, run_guide};
 pub use history::{one_history, same_history};
 pub use http::{Answer, Http};

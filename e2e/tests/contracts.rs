@@ -1,20 +1,21 @@
-//! Ethereum's own tools use the contracts, unmodified.
+//! The contracts of one node, and the audit contracts' artifacts.
 
 use std::env;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use e2e::{Client, Ledger, cache, counterfoil, said};
+use e2e::{Chain, Client, cache, counterfoil, said};
 
 #[test]
-fn ethers_deploys_writes_reads_filters_and_subscribes() -> Result<()> {
-    let ledger = Ledger::start_with(&["--rpc", "127.0.0.1:0"])?;
-    Client::Node.run("contracts_ethers.mjs", &[], &ledger)?;
+fn what_ethers_did_is_proven_offline() -> Result<()> {
+    let chain = Chain::plain()?;
+    chain.run(Client::Node, "contracts_ethers.mjs")?;
+    let place = chain.place();
     let mut verify = counterfoil()?;
-    let proof = ledger.scratch()?.join("proof.json");
+    let proof = place.scratch.join("proof.json");
     verify.arg("verify").arg(proof).arg("--service-cert");
-    let verdict = said(verify.arg(&ledger.ready().service_cert))?;
+    let verdict = said(verify.arg(&place.ready.service_cert))?;
     ensure!(verdict.contains("EthereumTransactionV1"), "{verdict}");
     Ok(())
 }
