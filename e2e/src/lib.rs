@@ -4,9 +4,11 @@
 //! `cargo xtask test` builds the binary and installs the clients; run by hand, these tests expect
 //! `target/release/counterfoil`, or the binary that `COUNTERFOIL_BIN` names.
 
+mod anvil;
 pub mod chaos;
 mod client;
 mod contracts;
+pub mod evm;
 mod guide;
 mod history;
 mod http;
@@ -17,6 +19,7 @@ mod server;
 pub mod wallet;
 mod writers;
 
+pub use anvil::{Anvil, rpc};
 pub use client::{Client, Place, cache, client_certificate, packages};
 pub use contracts::Chain;
 pub use guide::{commands, run_commands, run_guide};

@@ -25,8 +25,8 @@ pub(crate) fn state_tests() -> Result<()> {
 }
 
 /// Installs what is missing: a Python environment for each `e2e/python/requirements-NAME.txt` in
-/// `CACHE/python/NAME`, the packages of `e2e/NAME/package-lock.json` in `CACHE/NAME` for `js`, `hardhat` and
-/// `foundry`, and the compiler of `contracts-sol` in `CACHE/sol`.
+/// `CACHE/python/NAME`, the packages of `e2e/NAME/package-lock.json` in `CACHE/NAME` for `js`, `hardhat`,
+/// `foundry` and `evm`, and the compiler of `contracts-sol` in `CACHE/sol`.
 ///
 /// # Errors
 /// When something is missing that cannot be installed; the message says what would help.
@@ -45,7 +45,7 @@ pub(crate) fn install() -> Result<()> {
             python_environment(&python, name, &requirements)?;
         }
     }
-    for name in ["js", "hardhat", "foundry"] {
+    for name in ["js", "hardhat", "foundry", "evm"] {
         node_packages(&clients.join(name), name)?;
     }
     node_packages(&cache::root().join("contracts-sol"), "sol")

@@ -25,6 +25,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("api", &["counterfoil-verify", "attest", "ledger", "node"]),
     ("contracts", &["counterfoil-verify", "ledger", "node"]),
     ("counterfoil-client", &["counterfoil-verify"]),
+    ("counterfoil-connector", &["counterfoil-verify"]),
     (
         "counterfoil",
         &[
@@ -39,7 +40,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("xtask", &[]),
-    ("e2e", &["counterfoil-verify"]),
+    ("e2e", &["counterfoil-verify", "counterfoil-connector"]),
 ];
 
 /// Crates that compute and do nothing else, and what would give them a clock, a thread, a disk or

@@ -1,0 +1,201 @@
+//! What became of a transaction: one look at the network, and what follows from it.
+
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use alloy_consensus::TxEnvelope;
+use alloy_consensus::transaction::Transaction;
+use alloy_eips::eip2718::Decodable2718;
+
+use crate::call::{Call, repriced};
+use crate::error::{NetworkError, OutboxError};
+use crate::journal::{Record, Signed};
+use crate::limits::REPLACEMENTS_MAX;
+use crate::network::{Finality, Receipt};
+use crate::outbox::{Entry, Shared};
+use crate::status::{Outcome, Status};
+
+impl Shared {
+    /// One look at the network.
+    pub(crate) async fn look(&self, nonce: u64) -> Result<Status, OutboxError> {
+        let entry = self.state.lock().await.entry(nonce)?.clone();
+        if let Some(outcome) = entry.outcome {
+            return Ok(outcome.status());
+        }
+        match self.mined(&entry).await? {
+            Some(receipt) => self.found(nonce, &entry, receipt).await,
+            None => self.missing(nonce, &entry).await,
+        }
+    }
+
+    /// The receipt of any of the transactions with this number, from the chain as it is now.
+    async fn mined(&self, entry: &Entry) -> Result<Option<Receipt>, OutboxError> {
+        for (hash, _) in entry.signed.iter().rev() {
+            let Some(receipt) = self.network.receipt(*hash).await? else {
+                continue;
+            };
+            let block = receipt.block();
+            // Some nodes still have receipts of blocks that were replaced.
+            if self.network.profile().finality == Finality::Immediate
+                || self.network.block_hash(block.number).await? == Some(block.hash)
+            {
+                return Ok(Some(receipt));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn found(
+        &self,
+        nonce: u64,
+        before: &Entry,
+        receipt: Receipt,
+    ) -> Result<Status, OutboxError> {
+        let block = receipt.block();
+        if before.mined.is_some_and(|before| before.hash != block.hash) {
+            self.reorganised(nonce);
+        }
+        let is_final = match self.network.profile().finality {
+            Finality::Immediate => true,
+            _ => {
+                let newest = self.network.final_block().await?;
+                // The order matters: what is final now is asked for before the block's hash.
+                newest.is_some_and(|newest| newest >= block.number)
+                    && self.network.block_hash(block.number).await? == Some(block.hash)
+            }
+        };
+        if !is_final {
+            let mut state = self.state.lock().await;
+            if let Some(entry) = state.entries.get_mut(&nonce) {
+                entry.mined = Some(block);
+            }
+            return Ok(Status::Mined { block });
+        }
+        let hash = receipt.transaction_hash;
+        let outcome = match receipt.succeeded() {
+            true => Outcome::Succeeded { hash, block },
+            false => Outcome::Failed {
+                hash,
+                reason: self.reason(before, &receipt).await,
+            },
+        };
+        self.state.lock().await.end(nonce, outcome).await
+    }
+
+    /// It is in no block: was it in one, did another take its number, or does it wait?
+    async fn missing(&self, nonce: u64, before: &Entry) -> Result<Status, OutboxError> {
+        let profile = self.network.profile();
+        let address = self.signer.address();
+        if before.mined.is_some() {
+            self.reorganised(nonce);
+            let mut state = self.state.lock().await;
+            if let Some(entry) = state.entries.get_mut(&nonce) {
+                (entry.mined, entry.accepted, entry.tried) = (None, false, None);
+            }
+        }
+        let mined = self.network.count(address, "latest").await?;
+        if mined > nonce {
+            return self.taken(nonce, before).await;
+        }
+        if let Some(entry) = self.state.lock().await.entries.get_mut(&nonce) {
+            entry.taken = None;
+        }
+        let stuck = profile
+            .fees
+            .replace()
+            .filter(|rule| mined == nonce && before.since.elapsed() >= rule.after);
+        if stuck.is_some() {
+            self.raise(nonce).await?;
+        }
+        self.resend(mined, nonce, profile.resend_after).await;
+        Ok(self.state.lock().await.entry(nonce)?.status())
+    }
+
+    /// The number is used: by one of ours that was mined a moment ago, or by somebody else.
+    async fn taken(&self, nonce: u64, before: &Entry) -> Result<Status, OutboxError> {
+        let now = self.state.lock().await.entry(nonce)?.clone();
+        let newest = self.network.final_block().await?;
+        let used = match newest {
+            Some(block) => {
+                let at = format!("0x{block:x}");
+                self.network.count(self.signer.address(), &at).await? > nonce
+            }
+            None => false,
+        };
+        if let Some(receipt) = self.mined(&now).await? {
+            return self.found(nonce, before, receipt).await;
+        }
+        let mut state = self.state.lock().await;
+        let Some(entry) = state.entries.get_mut(&nonce) else {
+            return Err(OutboxError::NoSuchTicket(nonce));
+        };
+        // Behind one address may be several nodes, one of which lags: that it is so must last.
+        let since = *entry.taken.get_or_insert_with(Instant::now);
+        if used && since.elapsed() >= self.network.profile().resend_after {
+            return state.end(nonce, Outcome::Replaced {}).await;
+        }
+        Ok(entry.status())
+    }
+
+    fn reorganised(&self, nonce: u64) {
+        self.reorganisations.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(nonce, "the block of a transaction was replaced");
+    }
+
+    /// Offers more for a transaction that nobody mines.
+    async fn raise(&self, nonce: u64) -> Result<(), OutboxError> {
+        let Some(rule) = self.network.profile().fees.replace() else {
+            return Ok(());
+        };
+        // Above the cap the price now does not count; the one that was offered stands.
+        let now = self.network.price().await.ok();
+        let mut state = self.state.lock().await;
+        let entry = state.entry(nonce)?.clone();
+        let last = entry.signed.last().filter(|_| {
+            entry.signed.len() <= REPLACEMENTS_MAX && entry.since.elapsed() >= rule.after
+        });
+        let Some((_, raw)) = last else { return Ok(()) };
+        let Some(raised) = repriced(raw, |price| price.raised(rule, now)) else {
+            return Ok(());
+        };
+        let (hash, raw) = self.sign(raised).await?;
+        let signed = Signed {
+            nonce,
+            hash,
+            raw: raw.clone(),
+            call: entry.call,
+            reference: entry.reference,
+        };
+        state.journal.append(&Record::Signed(signed)).await?;
+        if let Some(entry) = state.entries.get_mut(&nonce) {
+            entry.signed.push((hash, raw));
+            (entry.since, entry.tried) = (Instant::now(), None);
+        }
+        Ok(())
+    }
+
+    /// Why a transaction failed, as far as running it again tells.
+    async fn reason(&self, entry: &Entry, receipt: &Receipt) -> String {
+        let hash = receipt.transaction_hash;
+        let raw = entry.signed.iter().find(|(of, _)| *of == hash);
+        let sent = raw.and_then(|(_, raw)| TxEnvelope::decode_2718_exact(raw).ok());
+        let Some(sent) = sent else {
+            return "it was reverted".to_owned();
+        };
+        let call = Call {
+            to: sent.to(),
+            data: sent.input().clone(),
+            value: sent.value(),
+            ..Call::default()
+        };
+        let block = receipt.block().number;
+        let call = call.as_json(self.signer.address());
+        match self.network.replay(&call, block).await {
+            Err(NetworkError::Refused { message, data, .. }) => match data {
+                Some(data) => format!("{message} {data}"),
+                None => message,
+            },
+            _ => "it was reverted".to_owned(),
+        }
+    }
+}

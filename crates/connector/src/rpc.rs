@@ -1,0 +1,202 @@
+//! JSON-RPC over HTTP: one request, one answer, bounded in size and time.
+
+use std::net::IpAddr;
+
+use bytes::BytesMut;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::{Certificate, Url};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::error::NetworkError;
+use crate::limits::{ANSWER_BYTES_MAX, ANSWER_TIMEOUT, CONNECT_TIMEOUT, MESSAGE_CHARS_MAX};
+
+/// Connections to one node.
+#[derive(Debug)]
+pub(crate) struct Rpc {
+    http: reqwest::Client,
+    url: Url,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(default)]
+    result: Option<Value>,
+    #[serde(default)]
+    error: Option<Fault>,
+}
+
+#[derive(Deserialize)]
+struct Fault {
+    code: i64,
+    #[serde(default)]
+    message: String,
+    #[serde(default)]
+    data: Option<Value>,
+}
+
+impl Rpc {
+    /// Prepares connections; makes none. Over `http` only this machine is reached.
+    pub(crate) fn new(
+        url: &str,
+        trust: Option<&str>,
+        bearer: Option<&str>,
+    ) -> Result<Self, NetworkError> {
+        let setup = |why: String| Err(NetworkError::Setup(why));
+        let Ok(url) = Url::parse(url) else {
+            return setup(format!("{url:?} is not an address"));
+        };
+        let loopback = is_loopback(&url);
+        let safe = url.scheme() == "https" || (url.scheme() == "http" && loopback);
+        if !safe {
+            return setup(
+                "a node is reached over https; over http only on this machine".to_owned(),
+            );
+        }
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("counterfoil/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .tls_version_min(reqwest::tls::Version::TLS_1_2)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(ANSWER_TIMEOUT)
+            .tcp_nodelay(true);
+        // A proxy for the outside world cannot reach this machine's own loopback.
+        if loopback {
+            builder = builder.no_proxy();
+        }
+        if let Some(pem) = trust {
+            let anchors = Certificate::from_pem_bundle(pem.as_bytes()).unwrap_or_default();
+            if anchors.is_empty() {
+                return setup("the trusted certificates cannot be read as PEM".to_owned());
+            }
+            builder = builder.tls_certs_only(anchors);
+        }
+        if let Some(token) = bearer {
+            let Ok(mut value) = HeaderValue::try_from(format!("Bearer {}", token.trim())) else {
+                return setup("the bearer token has characters that no token has".to_owned());
+            };
+            value.set_sensitive(true);
+            builder = builder.default_headers(HeaderMap::from_iter([(AUTHORIZATION, value)]));
+        }
+        match builder.build() {
+            Ok(http) => Ok(Self { http, url }),
+            Err(error) => setup(format!("TLS cannot be set up: {error}")),
+        }
+    }
+
+    /// The node's address for messages: without path and query, in which providers keep keys.
+    pub(crate) fn shown(&self) -> String {
+        self.url.origin().ascii_serialization()
+    }
+
+    /// Asks, and reads the answer.
+    pub(crate) async fn ask<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        params: Value,
+    ) -> Result<T, NetworkError> {
+        let result = self.result(method, params).await?;
+        serde_json::from_value(result).map_err(|error| self.answer(method, error.to_string()))
+    }
+
+    async fn result(&self, method: &str, params: Value) -> Result<Value, NetworkError> {
+        let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        let sent = self.http.post(self.url.clone()).json(&request).send().await;
+        let mut response = sent.map_err(|error| self.transport(method, error))?;
+        let status = response.status();
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| self.transport(method, error))?
+        {
+            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+                let why = format!("it has more than {ANSWER_BYTES_MAX} bytes");
+                return Err(self.answer(method, why));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        // Some nodes answer a refusal with a status of its own; the body says more.
+        let Ok(answer) = serde_json::from_slice::<Answer>(&body) else {
+            let why = match status.is_success() {
+                true => "it is not an answer of JSON-RPC".to_owned(),
+                false => format!("HTTP {}", status.as_u16()),
+            };
+            return Err(self.answer(method, why));
+        };
+        match answer.error {
+            Some(fault) => Err(NetworkError::Refused {
+                method: method.to_owned(),
+                code: fault.code,
+                message: shortened(&fault.message),
+                data: fault.data.as_ref().and_then(Value::as_str).map(shortened),
+            }),
+            None => Ok(answer.result.unwrap_or(Value::Null)),
+        }
+    }
+
+    pub(crate) fn answer(&self, method: &str, why: String) -> NetworkError {
+        NetworkError::Answer {
+            url: self.shown(),
+            method: method.to_owned(),
+            why,
+        }
+    }
+
+    fn transport(&self, method: &str, error: reqwest::Error) -> NetworkError {
+        let url = self.shown();
+        let unreachable = error.is_connect();
+        let source = error.without_url();
+        match unreachable {
+            true => NetworkError::Unreachable { url, source },
+            false => NetworkError::Interrupted {
+                url,
+                method: method.to_owned(),
+                source,
+            },
+        }
+    }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(MESSAGE_CHARS_MAX).collect()
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_tls_only_this_machine_is_reached() {
+        for (url, good) in [
+            ("http://127.0.0.1:8545", true),
+            ("http://localhost:8545/rpc", true),
+            ("http://[::1]:8545", true),
+            ("https://node.example/key", true),
+            ("http://node.example", false),
+            ("http://10.0.0.1:8545", false),
+            ("ftp://127.0.0.1", false),
+            ("node.example", false),
+        ] {
+            assert_eq!(Rpc::new(url, None, None).is_ok(), good, "{url}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_shown_without_the_keys_in_it() {
+        let rpc = Rpc::new("https://u:p@node.example:1/v3/s3cret?k=s3cret", None, None).unwrap();
+        assert_eq!(rpc.shown(), "https://node.example:1");
+    }
+
+    #[test]
+    fn certificates_and_tokens_that_cannot_be_used_are_refused() {
+        assert!(Rpc::new("https://h", Some("not PEM"), None).is_err());
+        assert!(Rpc::new("https://h", None, Some("a\nb")).is_err());
+    }
+}
