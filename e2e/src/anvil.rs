@@ -39,7 +39,7 @@ impl Anvil {
     pub fn start(args: &[&str]) -> Result<Self> {
         let home = TempDir::with_prefix("counterfoil-anvil-").context("making a folder")?;
         let mut process = Command::new(program()?)
-            .args(["--port", "0", "--host", "127.0.0.1", "--no-storage-caching"])
+            .args(["--port", "0", "--host", "127.0.0.1"])
             .args(args)
             .current_dir(home.path())
             .env("HOME", home.path())

@@ -173,7 +173,9 @@ async fn a_key_that_is_used_elsewhere_is_noticed() -> Result<()> {
     deploy(&first, bytecode("Anchor")?).await?;
     drop(first);
     // The number is gone, and whoever used it did not sign here.
-    let late = deploy(&second, bytecode("Anchor")?).await;
+    // (The same call would be the same transaction, byte for byte.)
+    let other = [&bytecode("Anchor")?[..], &[0]].concat();
+    let late = deploy(&second, other.into()).await;
     let late = late.err().context("two transactions with one number")?;
     ensure!(late.to_string().contains("number 0 was used"), "{late:?}");
     deploy(&second, bytecode("Anchor")?).await?;
@@ -214,6 +216,9 @@ async fn a_killed_sender_skips_and_doubles_nothing() -> Result<()> {
         tokio::time::sleep(Duration::from_millis(50 + random.next() % 350)).await;
         sender.kill()?;
         sender.wait()?;
+        let known = std::fs::read_to_string(dir.path().join("outbox/outbox"));
+        let lines = known.unwrap_or_default().lines().count();
+        eprintln!("killed with {lines} lines in the outbox");
     }
     let status = tokio::task::spawn_blocking({
         let mut sender = start()?;

@@ -206,7 +206,7 @@ mod tests {
                 prop_assert_ne!(changed.root(leaves[index]), Some(tree.root()));
             }
             if other != path.leaf_index {
-                let mut moved = path.clone();
+                let mut moved = path;
                 moved.leaf_index = other;
                 prop_assert_ne!(moved.root(leaves[index]), Some(tree.root()));
             }
