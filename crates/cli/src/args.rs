@@ -51,6 +51,9 @@ pub(crate) enum Command {
     /// Propose, vote, withdraw: what members decide.
     #[command(subcommand)]
     Proposal(commands::proposal::Proposal),
+    /// Make contracts, call them, read what they left.
+    #[command(subcommand)]
+    Contract(commands::contract::Contract),
     /// Measure a running ledger.
     #[command(subcommand)]
     Bench(commands::bench::Bench),

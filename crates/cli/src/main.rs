@@ -1,6 +1,7 @@
 //! The `counterfoil` command: parse, run, print. Each command is a file in `commands/`; nothing
 //! in here knows a rule of the ledger.
 
+mod account;
 mod args;
 mod chain;
 mod commands;

@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod completions;
+pub(crate) mod contract;
 pub(crate) mod demo;
 pub(crate) mod entry;
 pub(crate) mod ledger;
@@ -48,6 +49,7 @@ impl Command {
             Self::Member(member) => member.run(),
             Self::Node(node) => node.run(),
             Self::Proposal(proposal) => proposal.run(),
+            Self::Contract(contract) => contract.run(),
             Self::Bench(bench) => bench.run(),
             Self::Completions(completions) => completions.run(),
         }
