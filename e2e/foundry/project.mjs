@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { chmodSync, copyFileSync, mkdirSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -22,10 +22,12 @@ export const urlWithToken = (() => {
 })();
 export const step = (text) => console.log("-", text);
 export const newKey = () => `0x${randomBytes(32).toString("hex")}`;
-const platform = `${process.platform}-${process.arch === "x64" ? "amd64" : process.arch}`;
-/** The program itself: what npm links to ends with 0 whatever the program ends with. */
-export const program = (name) =>
-  join(process.env.E2E_PACKAGES, `node_modules/@foundry-rs/${name}-${platform}/bin`, name);
+/** The program itself: what the npm packages link to ends with 0 whatever the program ends with. */
+export function program(name) {
+  const file = join(process.env.E2E_PACKAGES, `node_modules/@foundry-rs/${name}-linux-amd64/bin`, name);
+  assert(existsSync(file), `foundry's programs are installed on Linux on x86-64 only: ${file} is missing`);
+  return file;
+}
 
 // What foundry keeps for its user is kept in the scratch folder.
 export const env = { ...process.env, HOME: scratch, NO_COLOR: "1" };
