@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 
-import { env, newKey, program, refused, run, step, url, wsUrl } from "./project.mjs";
+import { envOf, newKey, program, refused, run, step, url, wsUrl } from "./project.mjs";
 
 const { bytecode } = JSON.parse(readFileSync(process.env.E2E_ARTIFACT, "utf8"));
 const at = ["--rpc-url", url];
@@ -95,7 +95,9 @@ if (wsUrl.startsWith("wss:")) {
   step("no WebSocket, for cast trusts no private authority there");
 } else {
   const ws = ["--rpc-url", wsUrl];
-  const follow = spawn(program("cast"), ["logs", ...ws, "--subscribe", "--address", address], { env });
+  const follow = spawn(program("cast"), ["logs", ...ws, "--subscribe", "--address", address], {
+    env: envOf("cast"),
+  });
   let heard = "";
   follow.stdout.on("data", (text) => (heard += text));
   await new Promise((ready) => setTimeout(ready, 1_500));

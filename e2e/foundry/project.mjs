@@ -17,7 +17,7 @@ export const wsUrl = process.env.E2E_WS ?? url.replace(/^http/, "ws");
 /** forge sends no headers with all that it asks: the token is the password in the URL. */
 export const urlWithToken = (() => {
   const whole = new URL(url);
-  if (token) Object.assign(whole, { username: "token", password: token });
+  if (token) whole.password = token;
   return whole.href;
 })();
 export const step = (text) => console.log("-", text);
@@ -30,9 +30,12 @@ export function program(name) {
 }
 
 // What foundry keeps for its user is kept in the scratch folder.
-export const env = { ...process.env, HOME: scratch, NO_COLOR: "1" };
+const env = { ...process.env, HOME: scratch, NO_COLOR: "1" };
 if (process.env.E2E_CA) env.SSL_CERT_FILE = process.env.E2E_CA;
-if (token) env.ETH_RPC_HEADERS = `Authorization: Bearer ${token}`;
+const castEnv = token ? { ...env, ETH_RPC_HEADERS: `Authorization: Bearer ${token}` } : env;
+
+/** The environment of one of the programs. */
+export const envOf = (name) => (name === "cast" ? castEnv : env);
 
 /** Lays the project out, and tells where. */
 export function project() {
@@ -48,9 +51,9 @@ export function project() {
 const runs = promisify(execFile);
 
 /** Runs one of the programs; tells what it printed. */
-export async function run(name, args, more = {}) {
+export async function run(name, args) {
   mkdirSync(scratch, { recursive: true });
-  const options = { cwd: scratch, env, timeout: 120_000, maxBuffer: 1 << 26, ...more };
+  const options = { cwd: scratch, env: envOf(name), timeout: 120_000, maxBuffer: 1 << 26 };
   const { stdout } = await runs(program(name), args, options);
   return stdout.trim();
 }
