@@ -1,6 +1,7 @@
 // The page of a ledger: what it says of itself, its entries for whoever may read them, and the
 // check of receipts. All text from outside is set as text, never as markup.
 
+import { earlier, showChain } from "./chain.js";
 import { NotValid, fingerprint, verify } from "./verify.js";
 
 const VERSION = "api-version=2026-07-31-preview";
@@ -58,7 +59,8 @@ async function nameAnchor() {
 // Entries.
 
 async function browse() {
-  await told(async () => {
+  await told("chain-problem", () => showChain(rpc, picked));
+  await told("entries-problem", async () => {
     const { collections } = await read(`/app/collections?${VERSION}`);
     const names = collections.map((collection) => collection.collectionId);
     at("collection").replaceChildren(...names.map((name) => new Option(name)));
@@ -92,19 +94,37 @@ function row({ transactionId, contents }) {
   const button = document.createElement("button");
   button.type = "button";
   button.append(span("id", transactionId), span("contents", contents));
-  button.addEventListener("click", () => told(async () => {
-    for (const other of document.querySelectorAll("[aria-current]")) {
-      other.removeAttribute("aria-current");
-    }
-    button.setAttribute("aria-current", "true");
-    const receipt = await read(`/app/transactions/${transactionId}/receipt?${VERSION}`);
-    at("receipt").value = JSON.stringify(receipt, null, 2);
-    await check();
-    at("check-title").scrollIntoView({ behavior: "smooth" });
+  button.addEventListener("click", () => told("entries-problem", async () => {
+    await picked(button, await read(`/app/transactions/${transactionId}/receipt?${VERSION}`));
   }));
   const item = document.createElement("li");
   item.append(button);
   return item;
+}
+
+/** Checks the receipt of what was picked. */
+async function picked(button, receipt) {
+  for (const other of document.querySelectorAll("[aria-current]")) {
+    other.removeAttribute("aria-current");
+  }
+  button.setAttribute("aria-current", "true");
+  at("receipt").value = JSON.stringify(receipt, null, 2);
+  await check();
+  at("check-title").scrollIntoView({ behavior: "smooth" });
+}
+
+// Contracts.
+
+async function rpc(method, params) {
+  const answer = await fetch("/rpc", {
+    method: "POST",
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+    body: JSON.stringify({ jsonrpc: "2.0", id: 1, method, params }),
+  });
+  const said = await answer.json().catch(() => null);
+  if (said?.error) throw new Error(said.error.message);
+  if (!answer.ok) throw new Error(`The ledger answered ${answer.status}.`);
+  return said.result;
 }
 
 function span(name, content) {
@@ -114,9 +134,9 @@ function span(name, content) {
   return span;
 }
 
-/** Does something, and says on the page why it did not work. */
-async function told(work) {
-  const problem = at("entries-problem");
+/** Does something, and says in this place of the page why it did not work. */
+async function told(place, work) {
+  const problem = at(place);
   problem.hidden = true;
   try {
     await work();
@@ -154,9 +174,9 @@ async function check() {
   at("verdict").hidden = false;
 }
 
-/** Changes one character of the contents, or of whatever is there, as a forger would. */
+/** Changes one character of what is claimed, or of whatever is there, as a forger would. */
 function tampered(receipt) {
-  const contents = /"contents"\s*:\s*"/.exec(receipt);
+  const contents = /"(contents"\s*:\s*"|gasUsed"\s*:\s*)/.exec(receipt);
   const place = contents ? contents.index + contents[0].length : receipt.length >> 1;
   const other = receipt[place] === "1" ? "2" : "1";
   return receipt.slice(0, place) + other + receipt.slice(place + 1);
@@ -167,8 +187,9 @@ at("sign-in").addEventListener("submit", (event) => {
   token = at("token").value.trim();
   browse();
 });
-at("collection").addEventListener("change", () => told(list));
-at("more").addEventListener("click", () => told(more));
+at("collection").addEventListener("change", () => told("entries-problem", list));
+at("more").addEventListener("click", () => told("entries-problem", more));
+at("earlier").addEventListener("click", () => told("chain-problem", earlier));
 at("anchor").addEventListener("input", nameAnchor);
 at("check").addEventListener("submit", (event) => {
   event.preventDefault();

@@ -122,13 +122,77 @@ async function digestOfClaim(claim) {
     const value = await sha256(join(collection, await mac(field(entry, "contents"))));
     return sha256(join(text.encode("LedgerEntryV1"), value));
   }
+  if (field(claim, "kind") === "EthereumTransaction") {
+    const encoded = rlpOfTransaction(field(claim, "ethereumTransaction"));
+    return sha256(join(text.encode("EthereumTransactionV1"), await sha256(encoded)));
+  }
   const digest = field(claim, "digest");
   return sha256(join(text.encode(string(field(digest, "protocol"))), hex(field(digest, "value"))));
 }
 
+// What became of a transaction of a contract, as Ethereum encodes it (RLP, its yellow paper's appendix B).
+
+function rlpOfTransaction(transaction) {
+  const address = (name) => {
+    const value = field(transaction, name);
+    return rlp(value === null ? new Uint8Array() : digits(value, 20));
+  };
+  const logs = list(field(transaction, "logs"), 100_000).map((log) => {
+    const topics = list(field(log, "topics"), 4).map((topic) => rlp(digits(topic, 32)));
+    const data = rlp(digits(field(log, "data")));
+    return rlpList([rlp(digits(field(log, "address"), 20)), rlpList(topics), data]);
+  });
+  const succeeded = field(transaction, "succeeded");
+  must(typeof succeeded === "boolean", "The claim does not say whether the call succeeded.");
+  const gas = field(transaction, "gasUsed");
+  must(Number.isSafeInteger(gas) && gas >= 0, "The claim's gas is no number.");
+  return rlpList([
+    rlp(digits(field(transaction, "transactionHash"), 32)),
+    address("from"),
+    address("to"),
+    rlp(bigEndian(Number(succeeded))),
+    rlp(bigEndian(gas)),
+    address("contractAddress"),
+    rlpList(logs),
+  ]);
+}
+
+/** Bytes after `0x`; so many, if that is said. */
+function digits(value, length) {
+  must(string(value).startsWith("0x"), "Bytes of the claim do not begin with 0x.");
+  const bytes = hex(value.slice(2));
+  must(length === undefined || bytes.length === length, "A part of the claim has another length.");
+  return bytes;
+}
+
+/** Without leading zeros; nothing for zero. */
+function bigEndian(value) {
+  const bytes = [];
+  for (let rest = value; rest > 0; rest = Math.floor(rest / 256)) bytes.unshift(rest % 256);
+  return new Uint8Array(bytes);
+}
+
+const rlp = (bytes) =>
+  bytes.length === 1 && bytes[0] < 0x80 ? bytes : join(rlpLength(0x80, bytes.length), bytes);
+
+function rlpList(items) {
+  const payload = join(...items);
+  return join(rlpLength(0xc0, payload.length), payload);
+}
+
+function rlpLength(kind, length) {
+  if (length < 56) return new Uint8Array([kind + length]);
+  const bytes = bigEndian(length);
+  return new Uint8Array([kind + 55 + bytes.length, ...bytes]);
+}
+
 function told(claim) {
   const entry = optional(claim, "ledgerEntry", "ledger_entry");
-  return entry ? entry.contents : `a digest by ${claim.digest.protocol}`;
+  if (entry) return entry.contents;
+  const call = optional(claim, "ethereumTransaction");
+  if (!call) return `a digest by ${claim.digest.protocol}`;
+  const whom = call.to ?? `making ${call.contractAddress ?? "no contract"}`;
+  return `${call.from} \u2192 ${whom}: ${call.succeeded ? "succeeded" : "failed"}, gas ${call.gasUsed}`;
 }
 
 // The tree.

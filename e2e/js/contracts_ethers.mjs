@@ -1,8 +1,9 @@
 // ethers 6, unmodified: deploys, writes, reads, filters, subscribes and estimates, without a fee.
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
+import { NotValid, verify } from "../../web/verify.js";
 import { artifact, headers, packages, step, until, url, wsUrl } from "./contracts.mjs";
 
 const { ethers } = packages("ethers");
@@ -55,7 +56,17 @@ assert.equal(await provider.getTransactionCount(wallet.address), 6);
 step("five transactions, each with its receipt and its event");
 
 const proof = await provider.send("counterfoil_getReceipt", [made.hash]);
-assert.equal(proof.applicationClaims[0].digest.protocol, "EthereumTransactionV1");
+assert.equal(proof.applicationClaims[0].ethereumTransaction.transactionHash, receipt.hash);
+const service = readFileSync(process.env.E2E_SERVICE_CERT, "utf8");
+const { claims } = await verify(JSON.stringify(proof), service);
+assert.equal(claims[0].ethereumTransaction.contractAddress, address.toLowerCase());
+for (const [name, value] of [["gasUsed", 1], ["succeeded", false], ["to", wallet.address], ["logs", []]]) {
+  const forged = structuredClone(proof);
+  const claim = forged.applicationClaims[0].ethereumTransaction;
+  if (name === "logs") claim.logs.push({ address, topics: [], data: "0x" });
+  else claim[name] = value;
+  await assert.rejects(verify(JSON.stringify(forged), service), NotValid, name);
+}
 writeFileSync(join(process.env.E2E_SCRATCH, "proof.json"), JSON.stringify(proof));
 step("a receipt to check offline");
 

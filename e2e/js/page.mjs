@@ -114,7 +114,7 @@ for (const text of ["", "null", "[]", "7", "{}", '{"receipt":null}', '{"receipt"
 assert(await broken(receipts[0], "no certificate"));
 
 step("the page and its scripts are served as they are here");
-for (const name of ["verify.js", "page.js", "style.css", "icon.svg"]) {
+for (const name of ["verify.js", "chain.js", "page.js", "style.css", "icon.svg"]) {
   const { text } = await ask("GET", `/web/${name}`);
   assert.equal(text, readFileSync(new URL(`../../web/${name}`, import.meta.url), "utf8"));
 }

@@ -1,12 +1,13 @@
-//! The contracts of one node, and the audit contracts' artifacts.
+//! Contracts on one node: the guide, and the audit contracts' artifacts.
 
 use std::env;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use e2e::{Chain, Client, cache, counterfoil, said};
+use e2e::{Chain, Client, cache, commands, counterfoil, run_commands, said};
 
+/// Over the plain listener.
 #[test]
 fn what_ethers_did_is_proven_offline() -> Result<()> {
     let chain = Chain::plain()?;
@@ -16,8 +17,28 @@ fn what_ethers_did_is_proven_offline() -> Result<()> {
     let proof = place.scratch.join("proof.json");
     verify.arg("verify").arg(proof).arg("--service-cert");
     let verdict = said(verify.arg(&place.ready.service_cert))?;
-    ensure!(verdict.contains("EthereumTransactionV1"), "{verdict}");
+    ensure!(verdict.contains("succeeded"), "{verdict}");
     Ok(())
+}
+
+/// What its reader installs from npm is installed already, in two places.
+#[test]
+fn the_guide_from_hardhat_works_as_it_is_written() -> Result<()> {
+    let (hardhat, compiler) = (cache()?.join("hardhat"), cache()?.join("sol"));
+    for packages in [&hardhat, &compiler] {
+        let installed = packages.join("installed.txt").is_file();
+        ensure!(installed, "{}: run `cargo xtask test e2e`", packages.display());
+    }
+    let packages = format!(
+        "export HARDHAT_DISABLE_TELEMETRY_PROMPT=true\nmkdir node_modules\n\
+         for one in {}/node_modules/* {}/node_modules/* {}/node_modules/.bin; do\n\
+         ln -sfn $one node_modules/; done\n",
+        compiler.display(),
+        hardhat.display(),
+        hardhat.display(),
+    );
+    let blocks = commands("docs/hardhat.md")?;
+    run_commands(&(packages + &blocks.join("\n")), &[])
 }
 
 #[test]

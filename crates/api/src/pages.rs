@@ -30,8 +30,9 @@ macro_rules! file {
 
 const PAGE: File = file!("index.html", "text/html; charset=utf-8");
 
-const FILES: [File; 4] = [
+const FILES: [File; 5] = [
     file!("page.js", "text/javascript; charset=utf-8"),
+    file!("chain.js", "text/javascript; charset=utf-8"),
     file!("verify.js", "text/javascript; charset=utf-8"),
     file!("style.css", "text/css; charset=utf-8"),
     file!("icon.svg", "image/svg+xml"),

@@ -1,10 +1,13 @@
 //! One connection: who is at its other end, and whether it is still of use.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Context;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use futures_util::task::AtomicWaker;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use ledger::users::UserId;
@@ -90,10 +93,10 @@ impl Session {
         {
             return Ok(Arc::clone(&verified.identity));
         }
-        let token = value.to_str().ok().and_then(bearer).ok_or_else(|| {
+        let token = value.to_str().ok().and_then(token).ok_or_else(|| {
             ApiError::unauthenticated("The Authorization header must be: Bearer, a space, a token.")
         })?;
-        let verified = self.app.tokens.verify(token).await?;
+        let verified = self.app.tokens.verify(&token).await?;
         // A copy of its own: the header's bytes keep all bytes that arrived with it alive.
         if let Ok(copy) = HeaderValue::from_bytes(value.as_bytes()) {
             *self.last_token() = Some((copy, Arc::clone(&verified)));
@@ -135,9 +138,19 @@ impl Session {
     }
 }
 
-fn bearer(header: &str) -> Option<&str> {
-    let (scheme, token) = header.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+/// The token of `Bearer TOKEN`. Some clients can be given nothing but a URL; there it is the password, and
+/// arrives as `Basic`.
+fn token(header: &str) -> Option<Cow<'_, str>> {
+    let (scheme, rest) = header.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(rest.trim().into());
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let text = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
+    let (_, password) = text.split_once(':')?;
+    Some(password.to_owned().into())
 }
 
 /// A request under way.
@@ -201,10 +214,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_bearer_scheme_is_taken() {
-        assert_eq!(bearer("Bearer a.b.c"), Some("a.b.c"));
-        assert_eq!(bearer("bearer  a.b.c "), Some("a.b.c"));
-        assert_eq!(bearer("Basic dTpw"), None);
-        assert_eq!(bearer("a.b.c"), None);
+    fn a_token_comes_as_bearer_or_as_the_password_of_a_url() {
+        let is = |header, expected: Option<&str>| {
+            assert_eq!(token(header).as_deref(), expected, "{header}");
+        };
+        is("Bearer a.b.c", Some("a.b.c"));
+        is("bearer  a.b.c ", Some("a.b.c"));
+        is("Basic OmEuYi5j", Some("a.b.c"));
+        is("basic dTpw", Some("p"));
+        is("Basic dXA=", None);
+        is("Basic !", None);
+        is("Digest a.b.c", None);
+        is("a.b.c", None);
     }
 }
