@@ -346,6 +346,44 @@ async fn a_replaced_block_is_noticed_and_its_transaction_sent_again() -> Result<
     Ok(())
 }
 
+#[tokio::test]
+async fn all_transactions_of_replaced_blocks_come_back_in_their_order() -> Result<()> {
+    const COUNT: u64 = 5;
+    let dir = TempDir::new()?;
+    let anvil = Anvil::start(&["--slots-in-an-epoch", "1"])?;
+    let profile = Profile {
+        finality: Finality::Tag,
+        ..priced(Profile::consortium(anvil.url(), Anvil::CHAIN))
+    };
+    let outbox = outbox(dir.path(), profile, Anvil::KEY).await?;
+    mine(&anvil, 3).await?;
+    let mut tickets = Vec::new();
+    for number in 0..COUNT {
+        let deploying = [&bytecode("Anchor")?[..], numbered(number).as_slice()].concat();
+        let ticket = outbox.send(Call::deploying(deploying)).await?;
+        let status = outbox.status(ticket).await?;
+        ensure!(matches!(status, Status::Mined { .. }), "{status:?}");
+        tickets.push(ticket);
+    }
+    anvil.ask("anvil_reorg", json!([COUNT, []])).await?;
+    // Those before the last are sent again for its sake, without being asked about.
+    let last = *tickets.last().context("a ticket")?;
+    for _ in 0..100 {
+        match outbox.status(last).await? {
+            Status::Mined { .. } => break,
+            _ => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+    mine(&anvil, 8).await?;
+    for (nonce, ticket) in (0..).zip(tickets) {
+        ensure!(ticket.nonce == nonce, "a number was skipped");
+        let settled = outbox.settle(ticket).await?;
+        ensure!(settled.receipt.succeeded());
+    }
+    ensure!(outbox.unsettled().await.is_empty());
+    Ok(())
+}
+
 async fn mine(anvil: &Anvil, blocks: u64) -> Result<()> {
     for _ in 0..blocks {
         anvil.ask("evm_mine", json!([])).await?;

@@ -4,7 +4,7 @@
 //! From then on its number belongs to it: what is in no final block goes out again, as the same bytes,
 //! until it is there or another took its number.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,6 +53,8 @@ pub(crate) struct Shared {
 pub(crate) struct State {
     pub(crate) journal: Journal,
     pub(crate) entries: BTreeMap<u64, Entry>,
+    /// Those of the entries that are not final.
+    pub(crate) open: BTreeSet<u64>,
     pub(crate) references: HashMap<String, u64>,
     pub(crate) next: u64,
 }
@@ -135,11 +137,9 @@ impl Outbox {
                 ours: next,
             });
         }
-        let unsettled = |(_, entry): &(&u64, &Entry)| entry.outcome.is_none();
-        let lowest = entries
-            .iter()
-            .find(unsettled)
-            .map_or(next, |(nonce, _)| *nonce);
+        let is_open = |(_, entry): &(&u64, &Entry)| entry.outcome.is_none();
+        let open: BTreeSet<u64> = entries.iter().filter(is_open).map(|(n, _)| *n).collect();
+        let lowest = open.first().copied().unwrap_or(next);
         if !entries.is_empty() && mined < lowest {
             return Err(OutboxError::LostFinal {
                 address,
@@ -150,6 +150,7 @@ impl Outbox {
         let state = State {
             journal,
             entries,
+            open,
             references,
             next,
         };
@@ -266,11 +267,7 @@ impl Outbox {
     /// What is not final yet, in the order of the numbers.
     pub async fn unsettled(&self) -> Vec<Ticket> {
         let state = self.shared.state.lock().await;
-        let open = state
-            .entries
-            .iter()
-            .filter(|(_, entry)| entry.outcome.is_none());
-        open.map(|(&nonce, _)| Ticket { nonce }).collect()
+        state.open.iter().map(|&nonce| Ticket { nonce }).collect()
     }
 }
 
@@ -329,6 +326,7 @@ impl State {
             entry.outcome = Some(outcome);
             entry.signed.clear();
         }
+        self.open.remove(&nonce);
         Ok(status)
     }
 }
@@ -339,8 +337,7 @@ impl Shared {
         if let Some(ticket) = state.known(&call)? {
             return Ok(ticket);
         }
-        let open = state.entries.values().filter(|e| e.outcome.is_none());
-        if open.count() >= UNSETTLED_MAX {
+        if state.open.len() >= UNSETTLED_MAX {
             return Err(OutboxError::Full);
         }
         let nonce = state.next;
@@ -359,6 +356,7 @@ impl Shared {
         let mut entry = Entry::new(call.digest(), call.reference.clone());
         entry.signed.push((hash, raw));
         state.entries.insert(nonce, entry);
+        state.open.insert(nonce);
         if let Some(reference) = call.reference {
             state.references.insert(reference, nonce);
         }
@@ -412,11 +410,12 @@ impl Shared {
     pub(crate) async fn resend(&self, mined: u64, up_to: u64, after: Duration) {
         let due: Vec<u64> = {
             let state = self.state.lock().await;
-            let open = state.entries.range(mined..=up_to.max(mined));
-            open.filter(|(_, entry)| entry.outcome.is_none())
-                .filter(|(_, entry)| entry.tried.is_none_or(|at| at.elapsed() >= after))
-                .map(|(&nonce, _)| nonce)
-                .collect()
+            let due = |nonce: &u64| {
+                let tried = state.entries.get(nonce).and_then(|entry| entry.tried);
+                tried.is_none_or(|at| at.elapsed() >= after)
+            };
+            let open = state.open.range(mined..=up_to.max(mined));
+            open.copied().filter(due).collect()
         };
         for nonce in due {
             self.broadcast(nonce).await;

@@ -170,6 +170,9 @@ fn is_loopback(url: &Url) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
     use super::*;
 
     #[test]
@@ -198,5 +201,73 @@ mod tests {
     fn certificates_and_tokens_that_cannot_be_used_are_refused() {
         assert!(Rpc::new("https://h", Some("not PEM"), None).is_err());
         assert!(Rpc::new("https://h", None, Some("a\nb")).is_err());
+    }
+
+    /// A node that answers one request with these bytes.
+    async fn answering(answer: Vec<u8>) -> Rpc {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut asked = [0; 4096];
+            let _ = socket.read(&mut asked).await;
+            let _ = socket.write_all(&answer).await;
+        });
+        Rpc::new(&url, None, None).unwrap()
+    }
+
+    fn http(status: &str, body: &str) -> Vec<u8> {
+        let length = body.len();
+        format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n{body}").into_bytes()
+    }
+
+    #[tokio::test]
+    async fn what_is_not_an_answer_is_refused_with_its_reason() {
+        for (status, body, reason) in [
+            ("200 OK", "<html>", "not an answer of JSON-RPC"),
+            ("200 OK", r#"{"result": {"a": 1}}"#, "invalid type"),
+            ("503 Busy", "come back", "HTTP 503"),
+            ("302 Found", "", "HTTP 302"),
+        ] {
+            let rpc = answering(http(status, body)).await;
+            let answer = rpc.ask::<String>("eth_chainId", json!([])).await;
+            let error = answer.unwrap_err().to_string();
+            assert!(error.contains(reason), "{body}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_told_with_the_node_s_words_shortened() {
+        let words = "x".repeat(10_000);
+        let body = format!(r#"{{"error": {{"code": -32000, "message": "{words}"}}}}"#);
+        // Some nodes say so in the status, too.
+        for status in ["200 OK", "400 Bad Request"] {
+            let rpc = answering(http(status, &body)).await;
+            match rpc.ask::<String>("eth_call", json!([])).await {
+                Err(NetworkError::Refused { code, message, .. }) => {
+                    assert_eq!((code, message.len()), (-32000, MESSAGE_CHARS_MAX));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_endless_answer_is_not_read_to_its_end() {
+        let body = "1".repeat(ANSWER_BYTES_MAX + 1);
+        let rpc = answering(http("200 OK", &body)).await;
+        let answer = rpc.ask::<Value>("eth_getBlockReceipts", json!([])).await;
+        let error = answer.unwrap_err().to_string();
+        assert!(error.contains("more than"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_not_there_is_unreachable() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let rpc = Rpc::new(&url, None, None).unwrap();
+        let answer = rpc.ask::<Value>("eth_chainId", json!([])).await;
+        assert!(matches!(answer, Err(NetworkError::Unreachable { .. })));
     }
 }
