@@ -189,20 +189,33 @@ async fn a_key_that_is_used_elsewhere_is_noticed() -> Result<()> {
 
 #[tokio::test]
 async fn a_killed_sender_skips_and_doubles_nothing() -> Result<()> {
+    let anvil = Anvil::start(&["--block-time", "1"])?;
+    killed_sender(anvil.url(), Anvil::CHAIN, Anvil::KEY).await
+}
+
+#[tokio::test]
+async fn a_killed_sender_skips_and_doubles_nothing_on_a_ledger_of_ours() -> Result<()> {
+    let (ledger, profile) = ours().await?;
+    killed_sender(&profile.url, profile.chain_id, KEY).await?;
+    drop(ledger);
+    Ok(())
+}
+
+/// Anchors roots one by one from a process that is killed again and again.
+async fn killed_sender(url: &str, chain: u64, key: &str) -> Result<()> {
     const COUNT: u64 = 400;
     let dir = TempDir::new()?;
-    let anvil = Anvil::start(&["--block-time", "1"])?;
-    let profile = priced(Profile::consortium(anvil.url(), Anvil::CHAIN));
+    let profile = || priced(Profile::consortium(url, chain));
     let deployer = TempDir::new()?;
-    let deployer = outbox(deployer.path(), profile, Anvil::KEY).await?;
+    let deployer = outbox(deployer.path(), profile(), key).await?;
     let contract = deploy(&deployer, bytecode("Anchor")?).await?;
     let address = deployer.address();
     drop(deployer);
 
-    let key = key_file(dir.path(), Anvil::KEY)?;
+    let key = key_file(dir.path(), key)?;
     let start = || {
         Command::new(env!("CARGO_BIN_EXE_outbox"))
-            .args([anvil.url(), &Anvil::CHAIN.to_string()])
+            .args([url, &chain.to_string()])
             .arg(dir.path().join("outbox"))
             .arg(&key)
             .args([contract.to_string(), COUNT.to_string()])
@@ -220,21 +233,13 @@ async fn a_killed_sender_skips_and_doubles_nothing() -> Result<()> {
         let lines = known.unwrap_or_default().lines().count();
         eprintln!("killed with {lines} lines in the outbox");
     }
-    let status = tokio::task::spawn_blocking({
-        let mut sender = start()?;
-        move || sender.wait()
-    });
+    let mut sender = start()?;
+    let status = tokio::task::spawn_blocking(move || sender.wait());
     ensure!(status.await??.success(), "the last sender failed");
 
-    let count = rpc(
-        anvil.url(),
-        "eth_getTransactionCount",
-        json!([address, "latest"]),
-    )
-    .await?;
+    let count = rpc(url, "eth_getTransactionCount", json!([address, "latest"])).await?;
     ensure!(count == json!(format!("0x{:x}", COUNT + 1)), "{count}");
-    let profile = priced(Profile::consortium(anvil.url(), Anvil::CHAIN));
-    let network = Network::connect(profile).await?;
+    let network = Network::connect(profile()).await?;
     for number in 0..COUNT {
         let root = numbered(number);
         let call = [&selector("anchoredAt(bytes32)")[..], root.as_slice()].concat();
@@ -409,25 +414,28 @@ async fn a_transaction_that_nobody_mines_offers_more() -> Result<()> {
     };
     let outbox = outbox(dir.path(), profile, Anvil::KEY).await?;
     let ticket = outbox.send(Call::deploying(bytecode("Anchor")?)).await?;
+    let behind = [&bytecode("Anchor")?[..], &[0]].concat();
+    let behind = outbox.send(Call::deploying(behind)).await?;
     let first = pending_price(&anvil).await?;
     tokio::time::sleep(Duration::from_millis(400)).await;
-    ensure!(outbox.status(ticket).await? == Status::Sent);
+    // The one behind it waits for it, so who asks about that one helps both.
+    ensure!(outbox.status(behind).await? == Status::Sent);
     let second = pending_price(&anvil).await?;
     ensure!(second >= first * 113 / 100, "{first} and then {second}");
     mine(&anvil, 1).await?;
     let settled = outbox.settle(ticket).await?;
     ensure!(settled.receipt.succeeded());
+    ensure!(outbox.settle(behind).await?.receipt.succeeded());
     Ok(())
 }
 
-/// What the one transaction that waits offers at most.
+/// What the first transaction that waits offers at most.
 async fn pending_price(anvil: &Anvil) -> Result<u128> {
     let pool = anvil.ask("txpool_content", json!([])).await?;
     let senders = pool["pending"].as_object().context("no pool")?;
     let mut waiting = senders.values().filter_map(|sent| sent.as_object());
     let sent = waiting.next().context("nothing waits")?;
-    ensure!(sent.len() == 1, "{sent:?}");
-    let price = &sent.values().next().context("one")?["maxFeePerGas"];
+    let price = &sent.get("0").context("the first")?["maxFeePerGas"];
     let price: U256 = serde_json::from_value(price.clone())?;
     Ok(price.to())
 }

@@ -100,13 +100,8 @@ impl Shared {
         if let Some(entry) = self.state.lock().await.entries.get_mut(&nonce) {
             entry.taken = None;
         }
-        let stuck = profile
-            .fees
-            .replace()
-            .filter(|rule| mined == nonce && before.since.elapsed() >= rule.after);
-        if stuck.is_some() {
-            self.raise(nonce).await?;
-        }
+        // All wait for the first that is in no block.
+        self.raise(mined).await?;
         self.resend(mined, nonce, profile.resend_after).await;
         Ok(self.state.lock().await.entry(nonce)?.status())
     }
@@ -142,18 +137,23 @@ impl Shared {
         tracing::warn!(nonce, "the block of a transaction was replaced");
     }
 
-    /// Offers more for a transaction that nobody mines.
+    /// Offers more for a transaction that nobody mines, if the profile says so and it is time.
     async fn raise(&self, nonce: u64) -> Result<(), OutboxError> {
         let Some(rule) = self.network.profile().fees.replace() else {
             return Ok(());
         };
+        let due = |entry: &Entry| {
+            let since = entry.since.elapsed() >= rule.after;
+            since && entry.outcome.is_none() && entry.signed.len() <= REPLACEMENTS_MAX
+        };
+        if !self.state.lock().await.entries.get(&nonce).is_some_and(due) {
+            return Ok(());
+        }
         // Above the cap the price now does not count; the one that was offered stands.
         let now = self.network.price().await.ok();
         let mut state = self.state.lock().await;
         let entry = state.entry(nonce)?.clone();
-        let last = entry.signed.last().filter(|_| {
-            entry.signed.len() <= REPLACEMENTS_MAX && entry.since.elapsed() >= rule.after
-        });
+        let last = entry.signed.last().filter(|_| due(&entry));
         let Some((_, raw)) = last else { return Ok(()) };
         let Some(raised) = repriced(raw, |price| price.raised(rule, now)) else {
             return Ok(());
