@@ -8,6 +8,8 @@ mod guard;
 mod methods;
 mod overrides;
 mod owners;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod send;
 mod service;
 mod shapes;

@@ -22,7 +22,7 @@ use crate::history::{LogQuery, matching};
 const READ_WITHIN: Duration = Duration::from_secs(10);
 
 /// What is told about.
-enum Told {
+pub(super) enum Told {
     Heads,
     Logs(LogQuery),
 }
@@ -122,7 +122,7 @@ async fn send(sink: &SubscriptionSink, what: &impl Serialize) -> Result<(), &'st
     sent.map_err(|_| "nobody reads it")
 }
 
-fn asked(params: &Params<'_>) -> Result<Told, RpcError> {
+pub(super) fn asked(params: &Params<'_>) -> Result<Told, RpcError> {
     let mut params = params.sequence();
     let kind: SubscriptionKind = params.next()?;
     match (kind, params.optional_next::<Asked>()?) {
