@@ -148,7 +148,7 @@ impl Rpc {
         self.answered("eth_blockNumber", json!([]))?;
         let cost = self.cpu()? - before;
         let grown = self.memory("VmHWM")?.saturating_sub(held);
-        println!("{what}: {cost:?}, {grown} MB more, {served:?} others");
+        eprintln!("{what}: {cost:?}, {grown} MB more, {served:?} others");
         ensure!(
             cost < Duration::from_secs(seconds),
             "{what} took {cost:?} of a processor"

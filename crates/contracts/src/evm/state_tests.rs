@@ -122,7 +122,6 @@ impl World {
                     balance: account.balance,
                     storage_root: storage_root_unhashed(slots),
                     code_hash: account.code,
-                    ..TrieAccount::default()
                 };
                 (address, leaf)
             });

@@ -5,7 +5,8 @@ use alloy_primitives::U64;
 use alloy_rpc_types_eth::Filter;
 use jsonrpsee::types::Params;
 
-use super::{addressed, calls, query_of, requested, subscriptions};
+use super::methods::{addressed, call_of};
+use super::{calls, query_of, subscriptions};
 use crate::limits::{BLOCK_GAS_LIMIT, LOG_CONDITIONS_MAX};
 
 /// Reads parameters as each method would.
@@ -13,7 +14,7 @@ pub fn params(text: &str) {
     let params = Params::new(Some(text));
     // Wrong ones are refused.
     let _ = (addressed(&params), subscriptions::asked(&params));
-    if let Ok((request, _)) = requested(&params)
+    if let Ok((request, ..)) = call_of(&params)
         && let Ok(call) = calls::asked(request, BLOCK_GAS_LIMIT)
     {
         assert!(call.gas <= BLOCK_GAS_LIMIT);

@@ -307,7 +307,11 @@ fn watches(all: &mut RpcModule<Arc<Rpc>>) -> Result<(), RegisterMethodError> {
     Ok(())
 }
 
-fn addressed(params: &Params<'_>) -> Answer<(Address, BlockId)> {
+/// An address, and on which block.
+///
+/// # Errors
+/// There is none.
+pub(super) fn addressed(params: &Params<'_>) -> Answer<(Address, BlockId)> {
     let mut params = params.sequence();
     let address = params.next()?;
     Ok((address, block_of(params.optional_next()?)))
@@ -318,16 +322,25 @@ fn requested(
     sight: &Sight<'_>,
     params: &Params<'_>,
 ) -> Answer<(TransactionRequest, BlockId, Wished)> {
+    let (request, block, wished) = call_of(params)?;
+    if !wished.is_nothing() {
+        sight.require_everything()?;
+    }
+    Ok((by(sight, request)?, block, wished))
+}
+
+/// A call as it is written.
+///
+/// # Errors
+/// It is none.
+pub(super) fn call_of(params: &Params<'_>) -> Answer<(TransactionRequest, BlockId, Wished)> {
     let mut params = params.sequence();
-    let request = by(sight, params.next()?)?;
+    let request = params.next()?;
     let block = block_of(params.optional_next()?);
     let wished = Wished {
         state: params.optional_next()?.unwrap_or_default(),
         block: params.optional_next()?.unwrap_or_default(),
     };
-    if !wished.is_nothing() {
-        sight.require_everything()?;
-    }
     Ok((request, block, wished))
 }
 

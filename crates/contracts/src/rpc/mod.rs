@@ -4,12 +4,12 @@ mod access;
 mod calls;
 mod error;
 mod filters;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod guard;
 mod methods;
 mod overrides;
 mod owners;
-#[cfg(fuzzing)]
-pub mod fuzzing;
 mod send;
 mod service;
 mod shapes;
