@@ -96,10 +96,10 @@ impl Rpc {
         said.map_err(|error| anyhow::anyhow!("{method}: {error:?}"))
     }
 
-    /// Sends transactions, some hundred in a request.
+    /// Sends transactions, some in a request.
     pub(crate) fn send_all(&self, transactions: &[String]) -> Result<Vec<Said>> {
         let mut all = Vec::new();
-        for some in transactions.chunks(100) {
+        for some in transactions.chunks(40) {
             let requests: Vec<Value> = some
                 .iter()
                 .zip(1..)
