@@ -1,4 +1,4 @@
-// Compiles src/ and test/ with the pinned compiler and writes artifacts/, or, with --check, rebuilds
+// Compiles src/, test/ and bench/ with the pinned compiler and writes artifacts/, or, with --check, rebuilds
 // and compares with what is committed. A warning of the compiler is an error here.
 import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -22,7 +22,8 @@ const settings = {
 };
 
 const check = process.argv.includes("--check");
-const built = new Map([...compile("src"), ...compile("test")]);
+const FOLDERS = ["src", "test", "bench"];
+const built = new Map(FOLDERS.flatMap((folder) => [...compile(folder)]));
 const committed = readArtifacts();
 if (check) compare(built, committed);
 else write(built, committed);
@@ -88,7 +89,7 @@ function limit(contractName, what, hex, most) {
 
 function readArtifacts() {
   const found = new Map();
-  for (const folder of ["", "test/"]) {
+  for (const folder of ["", "test/", "bench/"]) {
     let names = [];
     try {
       names = readdirSync(join(here, "artifacts", folder));
@@ -130,7 +131,9 @@ function differences(old, text) {
 }
 
 function write(built, committed) {
-  mkdirSync(join(here, "artifacts", "test"), { recursive: true });
+  for (const folder of FOLDERS.slice(1)) {
+    mkdirSync(join(here, "artifacts", folder), { recursive: true });
+  }
   for (const name of committed.keys()) {
     if (!built.has(name)) rmSync(join(here, "artifacts", name));
   }

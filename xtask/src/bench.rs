@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::clients;
 use crate::run::{cargo, run};
 use crate::test::build;
 
@@ -14,6 +15,9 @@ pub(crate) fn bench(args: &[&str]) -> Result<()> {
         Ok(binary) => binary,
         Err(_) => build("dist")?,
     };
+    if args.contains(&"contracts") {
+        clients::peers()?;
+    }
     let mut command = cargo(&["bench", "--locked", "-p", "e2e", "--bench", "peers", "--"]);
     run(command.args(args).env("COUNTERFOIL_BIN", binary))
 }

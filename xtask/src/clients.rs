@@ -51,6 +51,14 @@ pub(crate) fn install() -> Result<()> {
     node_packages(&cache::root().join("contracts-sol"), "sol")
 }
 
+/// Installs the nodes that contracts are compared with, those of `e2e/peers/package-lock.json`, in `CACHE/peers`.
+///
+/// # Errors
+/// When something is missing that cannot be installed; the message says what would help.
+pub(crate) fn peers() -> Result<()> {
+    node_packages(&cache::root().join("e2e/peers"), "peers")
+}
+
 fn python_environment(python: &Python, name: &str, requirements: &Path) -> Result<()> {
     let folder = cache::folder()?.join("python").join(name);
     let wanted = format!("{}\n{}", python.describe(), text(requirements)?);

@@ -3,12 +3,14 @@
 //! machine, servers and load in processes of their own, so that the ratios hold where the figures do
 //! not. `cargo xtask bench` runs it.
 //!
-//! Arguments: `consortium` for three nodes beside one and nothing else, `--seconds N` for each figure (5), `--entries N` that fill the ledger before anything
+//! Arguments: `consortium` for three nodes beside one and nothing else, `contracts` for contracts beside
+//! other people's nodes and nothing else (`--records N` that are written there, 1,000,000), `--seconds N` for each figure (5), `--entries N` that fill the ledger before anything
 //! is read (200,000), `--large N` entries of a second ledger (10,000,000; 0 for none), `--json` for
 //! one line of JSON at the end.
 #![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
 
 mod consortium;
+mod contracts;
 mod large;
 mod offline;
 mod process;
@@ -26,17 +28,32 @@ struct Args {
     entries: u64,
     large: u64,
     json: bool,
-    /// Three nodes beside one, and nothing else.
-    consortium: bool,
+    /// Records of the contract.
+    records: usize,
+    part: Part,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// All that needs nothing of other people.
+    All,
+    /// Three nodes beside one.
+    Consortium,
+    /// Contracts beside other people's nodes.
+    Contracts,
 }
 
 fn main() -> Result<()> {
     let args = parse()?;
     let mut report = Report::default();
-    if !args.consortium {
+    if args.part == Part::All {
         work::measure(&args, &mut report)?;
     }
-    consortium::measure(args.seconds, &mut report)?;
+    match args.part {
+        Part::All | Part::Consortium => consortium::measure(args.seconds, &mut report)?,
+        Part::Contracts => contracts::measure(&args, &mut report)?,
+    }
     print!("{report}");
     if args.json {
         println!("{}", report.json());
@@ -50,7 +67,8 @@ fn parse() -> Result<Args> {
         entries: 200_000,
         large: 10_000_000,
         json: false,
-        consortium: false,
+        records: 1_000_000,
+        part: Part::All,
     };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
@@ -65,12 +83,14 @@ fn parse() -> Result<Args> {
             "--entries" => parsed.entries = number()?,
             "--large" => parsed.large = number()?,
             "--json" => parsed.json = true,
-            "consortium" => parsed.consortium = true,
+            "--records" => parsed.records = usize::try_from(number()?)?,
+            "consortium" => parsed.part = Part::Consortium,
+            "contracts" => parsed.part = Part::Contracts,
             // `cargo bench` says so to every bench.
             "--bench" => {}
             other => bail!(
-                "unknown argument {other}; there are consortium, --seconds, --entries, --large \
-                 and --json"
+                "unknown argument {other}; there are consortium, contracts, --seconds, --entries, \
+                 --large, --records and --json"
             ),
         }
     }

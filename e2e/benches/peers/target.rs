@@ -1,6 +1,6 @@
 //! Servers under load, and how two of them are compared on a machine that does not hold still.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
@@ -124,21 +124,25 @@ impl Target {
 
     /// Time to the answer beside the same of the disk.
     pub(crate) fn time_beside_disk(&self, args: &[&str], ledger: &Ledger) -> Result<Beside> {
-        #[derive(Deserialize)]
-        struct Syncs {
-            p50_us: f64,
-        }
         let seconds = self.seconds / ROUNDS as f64;
         Beside::measure(|| {
-            let disk: Syncs = process::json(
-                counterfoil()?
-                    .args(["bench", "fsync", "--json", "--count", "500"])
-                    .arg(ledger.folder()),
-            )?;
+            let disk = syncs(&ledger.folder())?;
             let ours = self.load_for(seconds, args)?;
-            Ok((ours.p50_us, disk.p50_us))
+            Ok((ours.p50_us, disk))
         })
     }
+}
+
+/// What the disk takes to make a few bytes in this folder durable: median, microseconds.
+pub(crate) fn syncs(folder: &Path) -> Result<f64> {
+    #[derive(Deserialize)]
+    struct Syncs {
+        p50_us: f64,
+    }
+    let mut fsync = counterfoil()?;
+    fsync.args(["bench", "fsync", "--json", "--count", "500"]);
+    let syncs: Syncs = process::json(fsync.arg(folder))?;
+    Ok(syncs.p50_us)
 }
 
 /// The same of two, measured in turn. The machine's speed changes by half from minute to minute, so
