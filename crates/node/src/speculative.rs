@@ -1,6 +1,6 @@
 //! The state that the executor runs on: what is committed, and what is on its way to be.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -13,11 +13,16 @@ use verify::{Digest, Seqno};
 /// same few collections again and again; the bound keeps memory flat for one that does not.
 const CACHED_KEYS_MAX: usize = 65_536;
 
+/// Of these, keys that were asked for and are not there. What each transaction asks for in vain is among
+/// the first; names that a caller makes up do not push out what is there.
+const ABSENT_KEYS_MAX: usize = 4_096;
+
 /// Owned by the executor's thread. Drop it, and everything speculative is rolled back.
 pub(crate) struct Speculative {
     reader: Arc<Reader>,
     cache: RefCell<BTreeMap<Table, HashMap<Vec<u8>, Cached>>>,
     cached_keys: RefCell<usize>,
+    absent_keys: Cell<usize>,
     /// Where batches end that may not be committed yet, and the roots that were signed there.
     closed: RefCell<VecDeque<(Seqno, Digest)>>,
 }
@@ -34,6 +39,7 @@ impl Speculative {
             reader,
             cache: RefCell::default(),
             cached_keys: RefCell::new(0),
+            absent_keys: Cell::new(0),
             closed: RefCell::default(),
         }
     }
@@ -81,6 +87,7 @@ impl Speculative {
             keys.retain(|_, cached| cached.written_at > committed);
         }
         *self.cached_keys.borrow_mut() = cache.values().map(HashMap::len).sum();
+        self.absent_keys.set(0);
     }
 }
 
@@ -95,8 +102,10 @@ impl State for Speculative {
             return cached.value.clone();
         }
         let value = self.reader.value(table, key);
-        // Absent keys are not remembered: a caller could fill the memory with names it makes up.
-        if value.is_some() && *self.cached_keys.borrow() < CACHED_KEYS_MAX {
+        let absent = usize::from(value.is_none());
+        let absent_keys = self.absent_keys.get() + absent;
+        if absent_keys <= ABSENT_KEYS_MAX && *self.cached_keys.borrow() < CACHED_KEYS_MAX {
+            self.absent_keys.set(absent_keys);
             let cached = Cached {
                 value: value.clone(),
                 written_at: Seqno::ZERO,

@@ -15,6 +15,7 @@
 
 mod streams;
 
+use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
@@ -43,6 +44,10 @@ const SEALED_HEAD_LEN: usize = 8 + 8 + 4;
 /// Memory for writes that are not in a table file yet: two of these can exist at a time, one being
 /// written. Large enough that table files are not tiny, small enough not to matter.
 const MEMTABLE_BYTES: u64 = 8 << 20;
+/// Threads that write table files and merge them. Of several, fjall keeps one free for writing by having it
+/// pass on what is to be merged, to itself again and again while another one merges: a whole core for
+/// nothing.
+const WORKERS: usize = 1;
 /// The smallest that fjall takes: bounds what is replayed from its journal at a start.
 const JOURNAL_BYTES: u64 = 64 << 20;
 
@@ -87,7 +92,7 @@ impl StateStore {
     ) -> fjall::Result<Self> {
         let database = Database::builder(path)
             .cache_size(cache_bytes)
-            .worker_threads(2)
+            .worker_threads(WORKERS)
             .max_journaling_size(JOURNAL_BYTES)
             .open()?;
         let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
@@ -139,31 +144,33 @@ impl StateStore {
     ) -> fjall::Result<()> {
         let mut batch = self.database.batch();
         let mut streams = Streams::default();
-        let mut key = None;
+        // Of what is written several times, such as counters, only the last is kept.
+        let mut last = HashMap::new();
         for (seqno, writes) in (first.0..).zip(writes) {
             for (index, write) in (0u32..).zip(writes.iter()) {
                 let kept = write.table.kept();
                 if matches!(kept, Kept::Stream | Kept::Versions) {
                     streams.add(&write.table, &write.key, seqno);
                 }
-                match kept {
-                    Kept::InLedger | Kept::Stream => {}
-                    Kept::Value | Kept::Versions => {
-                        let place = self.value_key(&write.table, &write.key);
-                        let Some(value) = &write.value else {
-                            batch.remove(&self.values, place);
-                            continue;
-                        };
-                        if write.table.domain() == Domain::Public {
-                            batch.insert(&self.values, place, value.as_slice());
-                        } else {
-                            let key = key.get_or_insert_with(|| self.sealing_key(view.0));
-                            let sealed =
-                                seal(key, &write.table, [view.0, seqno], index, &write.key, value);
-                            batch.insert(&self.values, place, sealed);
-                        }
-                    }
+                if matches!(kept, Kept::Value | Kept::Versions) {
+                    let place = (&write.table, write.key.as_slice());
+                    last.insert(place, (seqno, index, write.value.as_deref()));
                 }
+            }
+        }
+        let mut sealing = None;
+        for ((table, key), (seqno, index, value)) in last {
+            let place = self.value_key(table, key);
+            let Some(value) = value else {
+                batch.remove(&self.values, place);
+                continue;
+            };
+            if table.domain() == Domain::Public {
+                batch.insert(&self.values, place, value);
+            } else {
+                let with = sealing.get_or_insert_with(|| self.sealing_key(view.0));
+                let sealed = seal(with, table, [view.0, seqno], index, key, value);
+                batch.insert(&self.values, place, sealed);
             }
         }
         for ((table, key), seqnos) in streams.lists {
