@@ -11,7 +11,8 @@ use crate::http::Http;
 
 /// Adds one to slot 0 and logs the new value under topic 5.
 pub const COUNTER: &[u8] = &[
-    0x5f, 0x54, 0x60, 0x01, 0x01, 0x80, 0x5f, 0x55, 0x5f, 0x52, 0x60, 0x05, 0x60, 0x20, 0x5f, 0xa1, 0x00,
+    0x5f, 0x54, 0x60, 0x01, 0x01, 0x80, 0x5f, 0x55, 0x5f, 0x52, 0x60, 0x05, 0x60, 0x20, 0x5f, 0xa1,
+    0x00,
 ];
 
 /// What is enough for any transaction of the tests.
@@ -122,10 +123,14 @@ pub async fn ask(node: &Http, method: &str, params: Value) -> Result<Value> {
 /// # Errors
 /// When it is none.
 pub fn quantity(value: &Value) -> Result<u64> {
-    let text = value.as_str().with_context(|| format!("{value} is no number"))?;
+    let text = value
+        .as_str()
+        .with_context(|| format!("{value} is no number"))?;
     let digits = text.strip_prefix("0x").unwrap_or_default();
     ensure!(!digits.is_empty(), "{value} is no number");
     // Of a word only the last digits can be other than zero here.
-    let digits = digits.get(digits.len().saturating_sub(16)..).unwrap_or(digits);
+    let digits = digits
+        .get(digits.len().saturating_sub(16)..)
+        .unwrap_or(digits);
     Ok(u64::from_str_radix(digits, 16)?)
 }

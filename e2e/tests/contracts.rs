@@ -27,7 +27,11 @@ fn the_guide_from_hardhat_works_as_it_is_written() -> Result<()> {
     let (hardhat, compiler) = (cache()?.join("hardhat"), cache()?.join("sol"));
     for packages in [&hardhat, &compiler] {
         let installed = packages.join("installed.txt").is_file();
-        ensure!(installed, "{}: run `cargo xtask test e2e`", packages.display());
+        ensure!(
+            installed,
+            "{}: run `cargo xtask test e2e`",
+            packages.display()
+        );
     }
     let packages = format!(
         "export HARDHAT_DISABLE_TELEMETRY_PROMPT=true\nmkdir node_modules\n\

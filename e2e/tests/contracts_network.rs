@@ -33,7 +33,12 @@ impl User {
     /// Binds a wallet's account to this user.
     async fn bind(&self, leader: usize, wallet: &Wallet) -> Result<Value> {
         let node = &self.nodes[leader];
-        let message = ask(node, "counterfoil_accountMessage", json!([wallet.address()])).await?;
+        let message = ask(
+            node,
+            "counterfoil_accountMessage",
+            json!([wallet.address()]),
+        )
+        .await?;
         let text = message.as_str().context("a message is text")?;
         ensure!(text.contains(&self.id), "{text} is for {}", self.id);
         let signature = wallet.signature(eip191_hash_message(text));
@@ -49,7 +54,10 @@ async fn chain_id(node: &Http) -> Result<u64> {
 async fn sent(node: &Http, raw: &Raw) -> Result<Value> {
     let receipt = ask(node, "eth_sendRawTransactionSync", json!([raw.bytes])).await?;
     ensure!(receipt["status"] == "0x1", "{receipt}");
-    ensure!(receipt["transactionHash"] == raw.hash.to_string(), "{receipt}");
+    ensure!(
+        receipt["transactionHash"] == raw.hash.to_string(),
+        "{receipt}"
+    );
     Ok(receipt)
 }
 
@@ -75,7 +83,12 @@ async fn a_contract_is_called_at_every_node_and_no_call_is_lost_with_the_leader(
     }
     // The one that is missing is sent to a follower, the one that waits for it to another one.
     let [ten, eleven] = [10, 11].map(|nonce| wallet.calling(chain, nonce, counter));
-    ask(&nodes[follower], "eth_sendRawTransaction", json!([eleven.bytes])).await?;
+    ask(
+        &nodes[follower],
+        "eth_sendRawTransaction",
+        json!([eleven.bytes]),
+    )
+    .await?;
     sent(&nodes[(leader + 2) % 3], &ten).await?;
 
     network.nodes[leader].kill()?;
@@ -83,7 +96,12 @@ async fn a_contract_is_called_at_every_node_and_no_call_is_lost_with_the_leader(
     for (nonce, node) in (12..16).zip(others.into_iter().cycle()) {
         sent(&nodes[node], &wallet.calling(chain, nonce, counter)).await?;
     }
-    let again = call(&nodes[follower], "eth_sendRawTransaction", json!([eleven.bytes])).await?;
+    let again = call(
+        &nodes[follower],
+        "eth_sendRawTransaction",
+        json!([eleven.bytes]),
+    )
+    .await?;
     ensure!(again == Err("already known".to_owned()), "{again:?}");
     network.nodes[leader].start()?;
     network.caught_up()?;
@@ -91,23 +109,37 @@ async fn a_contract_is_called_at_every_node_and_no_call_is_lost_with_the_leader(
     for node in &network.all_http()? {
         let logs = ask(node, "eth_getLogs", filter.clone()).await?;
         let counted = logs.as_array().context("logs")?.iter();
-        let counted = counted.map(|log| quantity(&log["data"])).collect::<Result<Vec<_>>>()?;
+        let counted = counted
+            .map(|log| quantity(&log["data"]))
+            .collect::<Result<Vec<_>>>()?;
         ensure!(counted == (1..16).collect::<Vec<_>>(), "{counted:?}");
     }
 
     // Anybody can check it, and nothing of it can be said otherwise.
-    let proof = ask(&nodes[follower], "counterfoil_getReceipt", json!([ten.hash])).await?;
+    let proof = ask(
+        &nodes[follower],
+        "counterfoil_getReceipt",
+        json!([ten.hash]),
+    )
+    .await?;
     let file = network.scratch()?.join("proof.json");
     let service = network.nodes[0].ready().service_cert.clone();
     let verify = |proof: &Value| -> Result<std::process::Output> {
         fs::write(&file, proof.to_string())?;
         let mut verify = counterfoil()?;
-        verify.arg("verify").arg(&file).arg("--service-cert").arg(&service);
+        verify
+            .arg("verify")
+            .arg(&file)
+            .arg("--service-cert")
+            .arg(&service);
         Ok(verify.output()?)
     };
     let verdict = verify(&proof)?;
     let text = String::from_utf8_lossy(&verdict.stdout).into_owned();
-    ensure!(verdict.status.success() && text.contains("succeeded"), "{text}");
+    ensure!(
+        verdict.status.success() && text.contains("succeeded"),
+        "{text}"
+    );
     ensure!(text.contains(&ten.hash.to_string()), "{text}");
     for part in ["succeeded", "gasUsed", "from", "to"] {
         let mut forged = proof.clone();
@@ -191,14 +223,24 @@ async fn in_a_confidential_chain_each_sees_what_concerns_them() -> Result<()> {
         ensure!(quantity(&ask(she, "eth_getStorageAt", slot.clone()).await?)? == 1);
         let refused = call(he, "eth_getStorageAt", slot).await?;
         ensure!(refused.is_err_and(|error| error.contains("confidential")));
-        ensure!(call(he, "eth_getCode", json!([counter, "latest"])).await?.is_err());
+        ensure!(
+            call(he, "eth_getCode", json!([counter, "latest"]))
+                .await?
+                .is_err()
+        );
         for method in [
             "eth_getTransactionByHash",
             "eth_getTransactionReceipt",
             "counterfoil_getReceipt",
         ] {
-            ensure!(!ask(she, method, json!([called.hash])).await?.is_null(), "{method}");
-            ensure!(ask(he, method, json!([called.hash])).await?.is_null(), "{method}");
+            ensure!(
+                !ask(she, method, json!([called.hash])).await?.is_null(),
+                "{method}"
+            );
+            ensure!(
+                ask(he, method, json!([called.hash])).await?.is_null(),
+                "{method}"
+            );
         }
         let filter = json!([{ "fromBlock": "earliest" }]);
         ensure!(ask(she, "eth_getLogs", filter.clone()).await?[0].is_object());
@@ -219,9 +261,18 @@ async fn in_a_confidential_chain_each_sees_what_concerns_them() -> Result<()> {
     let slot = json!([counter, "0x0", "latest"]);
     ensure!(quantity(&ask(auditor, "eth_getStorageAt", slot).await?)? == 1);
     let trace = ask(auditor, "debug_traceTransaction", json!([called.hash, {}])).await?;
-    ensure!(trace["structLogs"].as_array().is_some_and(|steps| steps.len() > 10), "{trace}");
+    ensure!(
+        trace["structLogs"]
+            .as_array()
+            .is_some_and(|steps| steps.len() > 10),
+        "{trace}"
+    );
     // Who has no account of their own signs for nobody.
-    let stolen = ask(&alice.nodes[leader], "counterfoil_accountMessage", json!([his.address()]));
+    let stolen = ask(
+        &alice.nodes[leader],
+        "counterfoil_accountMessage",
+        json!([his.address()]),
+    );
     let stolen = stolen.await?;
     let text = stolen.as_str().context("a message")?;
     let signature = his.signature(eip191_hash_message(text));
@@ -230,6 +281,10 @@ async fn in_a_confidential_chain_each_sees_what_concerns_them() -> Result<()> {
         "counterfoil_bindAccount",
         json!([text, signature]),
     );
-    ensure!(replayed.await?.is_err_and(|error| error.contains("is for user")));
+    ensure!(
+        replayed
+            .await?
+            .is_err_and(|error| error.contains("is for user"))
+    );
     Ok(())
 }

@@ -18,14 +18,16 @@ use lru::LruCache;
 use revm::context::result::{
     EVMError, ExecutionResult, HaltReason, InvalidTransaction, OutOfGasError, Output,
 };
-use revm::context::{BlockEnv, CfgEnv, TxEnv};
+use revm::context::{BlockEnv, CfgEnv, Evm, FrameStack, TxEnv};
 use revm::context_interface::block::BlobExcessGasAndPrice;
 use revm::context_interface::either::Either;
 use revm::database_interface::DBErrorMarker;
+use revm::handler::instructions::EthInstructions;
+use revm::handler::{EthFrame, EthPrecompiles};
 use revm::primitives::AddressMap;
 use revm::primitives::hardfork::SpecId;
 use revm::state::{AccountInfo, Bytecode};
-use revm::{Context, Database, ExecuteEvm, MainBuilder, MainContext};
+use revm::{Context, Database, ExecuteEvm, MainContext};
 
 #[cfg(test)]
 mod state_tests;
@@ -343,11 +345,19 @@ fn machine(
     block: BlockEnv,
     transaction: TxEnv,
 ) -> Result<Ran, Invalid> {
-    let mut machine = Context::mainnet()
+    let fork = settings.spec;
+    let context = Context::mainnet()
         .with_db(View { state, codes })
         .with_cfg(settings)
-        .with_block(block)
-        .build_mainnet();
+        .with_block(block);
+    let mut machine = Evm {
+        ctx: context,
+        inspector: (),
+        instruction: EthInstructions::new_mainnet_with_spec(fork),
+        precompiles: EthPrecompiles::new(fork),
+        // What the machine is built with otherwise has room for eight nested calls, of 32 KiB each.
+        frame_stack: FrameStack::<EthFrame>::new(),
+    };
     let done = machine.transact(transaction).map_err(invalid)?;
     let gas = done.result.tx_gas_used();
     let (end, logs) = match done.result {

@@ -14,7 +14,7 @@ use verify::{Seqno, TxId};
 use crate::accounts::Damaged;
 use crate::chain::{Head, block_hash, block_start};
 use crate::limits::{BLOCKS_CACHED, LOG_BLOCKS_MAX, LOG_BYTES_MAX, LOG_CONDITIONS_MAX, LOGS_MAX};
-use crate::outcome::{Outcome, emitter_key, emitter_topic_key, topic_key};
+use crate::outcome::{Outcome, emitter_event_key, emitter_key, topic_key};
 
 /// A committed block.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -221,33 +221,32 @@ impl History {
         Ok(Some(Seqno(first)..=self.node.batch_end(Seqno(last))?))
     }
 
-    /// Transactions that may have such logs, ascending: for each condition those of the index, and of
-    /// these what all conditions have.
+    /// Transactions that may have such logs, ascending: those of the index that all conditions have, as far
+    /// as looking at a condition is cheaper than reading what it would leave out.
     fn candidates(
         &self,
         query: &LogQuery,
         range: &RangeInclusive<Seqno>,
         blocks: &RangeInclusive<u64>,
     ) -> Result<BTreeSet<Seqno>, HistoryError> {
-        let mut candidates: Option<BTreeSet<Seqno>> = None;
-        for keys in query.conditions() {
-            let mut of_condition = BTreeSet::new();
-            for key in keys {
-                let seqnos =
-                    self.node
-                        .seqnos_of(&EVM_LOGS, &key, range.clone(), INDEXED_MAX + 1)?;
-                of_condition.extend(seqnos);
-                if of_condition.len() > INDEXED_MAX {
-                    return Err(HistoryError::TooManyLogs(*blocks.start()..=*blocks.start()));
-                }
+        let conditions = query.conditions();
+        for most in [INDEXED_FEW, INDEXED_MAX] {
+            let mut candidates: Option<BTreeSet<Seqno>> = None;
+            for keys in &conditions {
+                let Some(found) = self.indexed(keys, range, most)? else {
+                    continue;
+                };
+                candidates = Some(match candidates {
+                    None => found,
+                    Some(before) => before.intersection(&found).copied().collect(),
+                });
             }
-            candidates = Some(match candidates {
-                None => of_condition,
-                Some(before) => before.intersection(&of_condition).copied().collect(),
-            });
+            if let Some(candidates) = candidates {
+                return Ok(candidates);
+            }
         }
-        if let Some(candidates) = candidates {
-            return Ok(candidates);
+        if !conditions.is_empty() {
+            return Err(HistoryError::TooManyLogs(*blocks.start()..=*blocks.start()));
         }
         // All logs of these blocks.
         if blocks.end().saturating_sub(*blocks.start()) >= LOG_BLOCKS_MAX {
@@ -255,7 +254,30 @@ impl History {
         }
         Ok((range.start().0..=range.end().0).map(Seqno).collect())
     }
+
+    /// What the index has under any of these keys; `None` if that is more than `most`.
+    fn indexed(
+        &self,
+        keys: &[Vec<u8>],
+        range: &RangeInclusive<Seqno>,
+        most: usize,
+    ) -> Result<Option<BTreeSet<Seqno>>, HistoryError> {
+        let mut found = BTreeSet::new();
+        for key in keys {
+            let seqnos = self
+                .node
+                .seqnos_of(&EVM_LOGS, key, range.clone(), most + 1)?;
+            found.extend(seqnos);
+            if found.len() > most {
+                return Ok(None);
+            }
+        }
+        Ok(Some(found))
+    }
 }
+
+/// So few transactions are read and looked at rather than compared with a longer list.
+const INDEXED_FEW: usize = 256;
 
 /// Places of one condition that are taken together before a query counts as too wide.
 const INDEXED_MAX: usize = 16 * LOGS_MAX;
@@ -290,14 +312,14 @@ impl LogQuery {
             return std::iter::once(of_emitters).chain(of_topics).collect();
         }
         let of_topics = asked.map(|(place, any)| match &self.emitters[..] {
-            [] => any.iter().map(|topic| topic_key(place, topic)).collect(),
-            emitters => emitters
-                .iter()
-                .flat_map(|emitter| {
+            emitters if place == 0 && !emitters.is_empty() => {
+                let pairs = emitters.iter().flat_map(|emitter| {
                     any.iter()
-                        .map(move |topic| emitter_topic_key(emitter, place, topic))
-                })
-                .collect(),
+                        .map(move |topic| emitter_event_key(emitter, topic))
+                });
+                pairs.collect()
+            }
+            _ => any.iter().map(|topic| topic_key(place, topic)).collect(),
         });
         let conditions: Vec<Vec<_>> = of_topics.collect();
         if conditions.is_empty() && !self.emitters.is_empty() {

@@ -4,7 +4,7 @@
 //! counterfoil.evm.transactions   HASH(32)                     RLP of Outcome
 //! counterfoil.evm.logs           00 ADDRESS(20)               nothing: the seqno is what counts
 //!                                01 PLACE TOPIC(32)
-//!                                02 ADDRESS(20) PLACE TOPIC(32)
+//!                                02 ADDRESS(20) TOPIC(32)      of the first topic, the event
 //! claim                          EthereumTransactionV1, what became of it (verify::ethereum)
 //! ```
 
@@ -114,16 +114,17 @@ impl Outcome {
     }
 }
 
-/// Under which keys a log is found: its emitter, each of its topics, and both together.
+/// Under which keys a log is found: its emitter, each of its topics, and the emitter together with the first
+/// topic, which says what kind of event it is, so that many contracts share it. What the others name, such
+/// as an account or a hash, few contracts do.
 fn log_keys(log: &Log) -> impl Iterator<Item = Vec<u8>> {
     let topics = (0u8..).zip(log.topics());
-    let keys = topics.flat_map(|(place, topic)| {
-        [
-            topic_key(place, topic),
-            emitter_topic_key(&log.address, place, topic),
-        ]
-    });
-    std::iter::once(emitter_key(&log.address)).chain(keys)
+    let keys = topics.map(|(place, topic)| topic_key(place, topic));
+    let event = log.topics().first();
+    let event = event.map(|topic| emitter_event_key(&log.address, topic));
+    std::iter::once(emitter_key(&log.address))
+        .chain(event)
+        .chain(keys)
 }
 
 /// The key of all logs of a contract.
@@ -136,9 +137,9 @@ pub fn topic_key(place: u8, topic: &B256) -> Vec<u8> {
     [&[1, place], topic.as_slice()].concat()
 }
 
-/// The key of all logs of a contract with this topic at this place.
-pub fn emitter_topic_key(address: &Address, place: u8, topic: &B256) -> Vec<u8> {
-    [&[2], address.as_slice(), &[place], topic.as_slice()].concat()
+/// The key of all logs of a contract with this first topic.
+pub fn emitter_event_key(address: &Address, topic: &B256) -> Vec<u8> {
+    [&[2], address.as_slice(), topic.as_slice()].concat()
 }
 
 #[cfg(test)]

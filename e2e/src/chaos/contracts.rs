@@ -50,7 +50,10 @@ impl Chain {
     /// A block that was once told of stays what it was.
     fn block(&self, witness: &Witness, number: u64, hash: &str, who: &str) {
         let mut known = self.known();
-        let before = known.blocks.entry(number).or_insert_with(|| hash.to_owned());
+        let before = known
+            .blocks
+            .entry(number)
+            .or_insert_with(|| hash.to_owned());
         if before != hash {
             let before = before.clone();
             drop(known);
@@ -163,9 +166,10 @@ impl Sender {
         if receipt["status"] != "0x1" {
             self.witness.violation(format!("{who}: {receipt}"));
         }
-        if let (Ok(number), Some(hash)) =
-            (quantity(&receipt["blockNumber"]), receipt["blockHash"].as_str())
-        {
+        if let (Ok(number), Some(hash)) = (
+            quantity(&receipt["blockNumber"]),
+            receipt["blockHash"].as_str(),
+        ) {
             self.chain.block(&self.witness, number, hash, &who);
         }
     }
@@ -291,7 +295,9 @@ async fn blocks(nodes: &[(usize, Http)], chain: &Chain, witness: &Witness) -> Re
                 witness.violation(format!("{who}: block {number} has no hash"));
             }
             if child.is_some_and(|parent| parent != hash) {
-                witness.violation(format!("{who}: block {number} is not what the next one names"));
+                witness.violation(format!(
+                    "{who}: block {number} is not what the next one names"
+                ));
             }
             child = block["parentHash"].as_str().map(str::to_owned);
             chain.block(witness, number, hash, &who);

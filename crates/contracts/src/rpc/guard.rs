@@ -1,28 +1,29 @@
-//! Asks of each request whether its caller may send it, and runs the requests of a batch side by side.
+//! Asks of each request whether its caller may send it.
 
 use std::future::{Future, ready};
 
-use futures_util::future::{Either, join_all};
-use jsonrpsee::core::middleware::{Batch, BatchEntry, Notification, Request, RpcServiceT};
-use jsonrpsee::core::server::BatchResponseBuilder;
+use futures_util::future::Either;
+use jsonrpsee::core::middleware::{
+    Batch, BatchEntry, BatchEntryErr, Notification, Request, RpcServiceT,
+};
 use jsonrpsee::server::MethodResponse;
 use jsonrpsee::types::ErrorObjectOwned;
 
 use tower::Layer;
 
 use super::access::{Caller, needed};
+use super::batches::SentTogether;
 use super::error::RpcError;
-use crate::limits::RESPONSE_BYTES_MAX;
 
-/// Puts a [`Guard`] before what answers.
+/// Puts a [`Guard`] before what answers, and [`SentTogether`] behind it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct GuardLayer;
 
 impl<S> Layer<S> for GuardLayer {
-    type Service = Guard<S>;
+    type Service = Guard<SentTogether<S>>;
 
-    fn layer(&self, answers: S) -> Guard<S> {
-        Guard(answers)
+    fn layer(&self, answers: S) -> Self::Service {
+        Guard(SentTogether(answers))
     }
 }
 
@@ -52,36 +53,19 @@ where
         }
     }
 
-    /// All at once: transactions that came together are committed together, not one after the other.
-    fn batch<'a>(&self, requests: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
-        let mut notified = false;
-        let mut answers = Vec::with_capacity(requests.len());
-        for entry in requests {
-            answers.push(match entry {
-                Ok(BatchEntry::Call(request)) => Either::Left(self.call(request)),
-                Ok(BatchEntry::Notification(_)) => {
-                    notified = true;
-                    continue;
-                }
-                Err(error) => {
-                    let (error, id) = error.into_parts();
-                    Either::Right(ready(MethodResponse::error(id, error)))
-                }
-            });
-        }
-        async move {
-            let mut all = BatchResponseBuilder::new_with_limit(RESPONSE_BYTES_MAX as usize);
-            for answer in join_all(answers).await {
-                if let Err(too_large) = all.append(answer) {
-                    return too_large;
-                }
-            }
-            if all.is_empty() && notified {
-                MethodResponse::notification()
-            } else {
-                MethodResponse::from_batch(all.finish())
+    fn batch<'a>(
+        &self,
+        mut requests: Batch<'a>,
+    ) -> impl Future<Output = MethodResponse> + Send + 'a {
+        for entry in requests.iter_mut() {
+            if let Ok(BatchEntry::Call(request)) = entry
+                && let Err(refused) = admit(request)
+            {
+                let error = ErrorObjectOwned::from(refused);
+                *entry = Err(BatchEntryErr::new(request.id.clone(), error));
             }
         }
+        self.0.batch(requests)
     }
 
     fn notification<'a>(

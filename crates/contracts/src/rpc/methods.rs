@@ -245,8 +245,7 @@ fn sends(all: &mut RpcModule<Arc<Rpc>>) -> Result<(), RegisterMethodError> {
     })?;
     all.register_async_method(SEND_RAW, |params, rpc, from| async move {
         let caller = Caller::of(&from)?;
-        let sent = rpc.send(&caller, params.one()?).await?;
-        Answer::Ok(sent.place())
+        Answer::Ok(rpc.send_to_place(&caller, params.one()?).await?)
     })?;
     all.register_async_method(
         "eth_sendRawTransactionSync",

@@ -1,6 +1,7 @@
 //! Ethereum's JSON-RPC, as its clients speak it (execution-apis; where that is silent, as geth answers).
 
 mod access;
+mod batches;
 mod calls;
 mod error;
 mod filters;
@@ -19,7 +20,7 @@ mod subscriptions;
 mod trace;
 mod turns;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{Address, B256, Bloom, Bytes, U64, U256};
@@ -64,6 +65,8 @@ pub struct Rpc {
     gaps: Arc<Gaps>,
     filters: Filters,
     leader: Arc<dyn ToLeader>,
+    /// The rules, and of which version of the settings.
+    known: Mutex<Option<(u64, Rules)>>,
 }
 
 impl Rpc {
@@ -76,11 +79,23 @@ impl Rpc {
             gaps: Arc::default(),
             filters: Filters::default(),
             leader,
+            known: Mutex::default(),
         })
     }
 
+    /// What members decided. Each request asks for it, so it is read once for each change.
     fn rules(&self) -> Rules {
-        Rules::of(self.node.state())
+        // Read before the state: what is read after it is at least as new as it says.
+        let version = self.node.access_version();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match *known {
+            Some((of, rules)) if of == version => rules,
+            _ => {
+                let rules = Rules::of(self.node.state());
+                *known = Some((version, rules));
+                rules
+            }
+        }
     }
 
     fn chain_id(&self) -> U64 {

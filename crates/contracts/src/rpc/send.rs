@@ -3,9 +3,10 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use alloy_primitives::{B256, Bytes};
+use alloy_primitives::{B256, Bytes, keccak256};
 use alloy_rpc_types_eth::TransactionReceipt;
 use ledger::roles::Action;
 use ledger::users::UserId;
@@ -53,6 +54,9 @@ pub(super) struct Place {
     /// Missing as long as it waits for others.
     #[serde(skip_serializing_if = "Option::is_none")]
     transaction_id: Option<TxId>,
+    /// It was there before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    known: bool,
 }
 
 impl Sent {
@@ -70,6 +74,7 @@ impl Sent {
                 Self::Here(id, _) | Self::There(id, _) => Some(*id),
                 Self::Waits(_) => None,
             },
+            known: false,
         }
     }
 }
@@ -112,16 +117,14 @@ impl Rpc {
         })?;
         // The caller may go away; what follows this one must not wait for ever then.
         let (rpc, caller) = (Arc::clone(self), caller.clone());
-        let sending = tokio::spawn(async move {
+        ToItsEnd::of(async move {
             let sent = rpc.send_to_leader(&caller, &signed).await?;
             if matches!(sent, Sent::Here(..)) {
                 rpc.follow(signed);
             }
             Ok(sent)
-        });
-        sending
-            .await
-            .unwrap_or_else(|_| Err(RpcError::server("the node is stopping")))
+        })
+        .await
     }
 
     /// Sends, and answers with the receipt. A transaction that waits for others gets none in time.
@@ -151,6 +154,26 @@ impl Rpc {
         }
     }
 
+    /// Sends, and answers with the place in the ledger, also of what was there before.
+    pub(super) async fn send_to_place(
+        self: &Arc<Self>,
+        caller: &Caller,
+        raw: Bytes,
+    ) -> Result<Place, RpcError> {
+        match self.send(caller, raw.clone()).await {
+            Err(error) if error.says(KNOWN) => {
+                let hash = keccak256(&raw);
+                let (id, _) = self.history.transaction(&hash)?.ok_or(error)?;
+                Ok(Place {
+                    transaction_hash: hash,
+                    transaction_id: Some(id),
+                    known: true,
+                })
+            }
+            sent => Ok(sent?.place()),
+        }
+    }
+
     async fn send_to_leader(&self, caller: &Caller, signed: &Signed) -> Result<Sent, RpcError> {
         let give_up = Instant::now() + LEADER_PATIENCE;
         let mut standing = self.node.standing_changes();
@@ -160,7 +183,7 @@ impl Rpc {
             let sent = if self.node.leads() || self.node.is_alone() {
                 self.execute(signed).await
             } else {
-                self.pass(caller, signed).await
+                self.pass(caller, signed, tried).await
             };
             match sent {
                 Ok(sent) => return Ok(sent),
@@ -246,8 +269,9 @@ impl Rpc {
         Ok(invalid.into())
     }
 
-    /// Lets the leader do it, and waits until the result is here too.
-    async fn pass(&self, caller: &Caller, signed: &Signed) -> Result<Sent, NotSent> {
+    /// Lets the leader do it, and waits until the result is here too. What is there already is sent if it
+    /// was `tried` before.
+    async fn pass(&self, caller: &Caller, signed: &Signed, tried: bool) -> Result<Sent, NotSent> {
         #[derive(Serialize)]
         struct Request<'a> {
             jsonrpc: &'static str,
@@ -267,6 +291,9 @@ impl Rpc {
         let Some(id) = place.transaction_id else {
             return Ok(Sent::Waits(signed.hash()));
         };
+        if place.known && !tried {
+            return Err(RpcError::server(KNOWN).into());
+        }
         self.node.wait_for(id, ARRIVAL_PATIENCE).await;
         Ok(Sent::There(id, signed.hash()))
     }
@@ -308,9 +335,64 @@ fn read_place(answer: &[u8]) -> Result<Place, NotSent> {
     }
 }
 
+/// Work that goes on where nobody waits for it any more. It begins when it is first waited for, and not
+/// later, so that what is waited for in turn is also begun in turn.
+struct ToItsEnd<T: Send + 'static>(Option<Pin<Box<dyn Future<Output = T> + Send>>>);
+
+impl<T: Send + 'static> ToItsEnd<T> {
+    fn of(work: impl Future<Output = T> + Send + 'static) -> Self {
+        Self(Some(Box::pin(work)))
+    }
+}
+
+impl<T: Send + 'static> Future for ToItsEnd<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let work = self.0.as_mut().expect("it is waited for once");
+        let ready = work.as_mut().poll(cx);
+        if ready.is_ready() {
+            self.0 = None;
+        }
+        ready
+    }
+}
+
+impl<T: Send + 'static> Drop for ToItsEnd<T> {
+    fn drop(&mut self) {
+        // Outside of the runtime the node has stopped.
+        if let Some(work) = self.0.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(work);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::sync::oneshot;
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_goes_on() {
+        let (go, gone) = oneshot::channel::<()>();
+        let (tell, told) = oneshot::channel();
+        let mut work = Box::pin(ToItsEnd::of(async move {
+            gone.await.unwrap();
+            tell.send(()).unwrap();
+        }));
+        let first = std::future::poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx)));
+        assert!(first.await.is_pending());
+        drop(work);
+        go.send(()).unwrap();
+        told.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_waited_for_ends() {
+        assert_eq!(ToItsEnd::of(async { 7 }).await, 7);
+    }
 
     #[test]
     fn what_the_leader_answers_is_what_the_client_gets() {

@@ -7,9 +7,9 @@ use alloy_rpc_types_trace::geth::{GethDebugTracingOptions, GethTrace};
 use ledger::contracts::Rules;
 use verify::Seqno;
 
-use super::{Rpc, turns};
 use super::calls::asked;
 use super::error::RpcError;
+use super::{Rpc, turns};
 use crate::chain::{Head, block_start};
 use crate::evm::Invalid;
 use crate::evm::trace::{self, NotTraced};

@@ -29,7 +29,7 @@ pub(crate) struct Server {
 }
 
 enum Process {
-    Ledger(#[expect(dead_code, reason = "held, so that it runs")] Ledger),
+    Ledger(#[expect(dead_code, reason = "held, so that it runs")] Box<Ledger>),
     Peer {
         child: Child,
         /// What it leaves at home goes with it.

@@ -40,7 +40,11 @@ impl Artifact {
     pub(super) fn deploying(&self, args: &[String]) -> Result<Bytes> {
         let code = match &self.bytecode {
             Some(Code::Plain(code) | Code::Foundry { object: code }) if !code.is_empty() => code,
-            _ => return Err(Failure::unreadable("the contract has no code: is it an interface?").into()),
+            _ => {
+                return Err(
+                    Failure::unreadable("the contract has no code: is it an interface?").into(),
+                );
+            }
         };
         let encoded = match &self.abi.constructor {
             Some(constructor) => {
@@ -57,7 +61,11 @@ impl Artifact {
 }
 
 /// A function, by its name in a compiled contract, or as it would be written: `balanceOf(address)(uint256)`.
-pub(super) fn function(text: &str, abi: Option<&JsonAbi>, args: usize) -> Result<Function, Failure> {
+pub(super) fn function(
+    text: &str,
+    abi: Option<&JsonAbi>,
+    args: usize,
+) -> Result<Function, Failure> {
     if text.contains('(') {
         return Function::parse(text).map_err(|error| {
             Failure::unreadable(format!("{text:?} is no function"))
@@ -103,8 +111,15 @@ pub(super) fn calling(function: &Function, args: &[String]) -> Result<Bytes> {
 /// Arguments from the command line.
 fn values(params: &[Param], args: &[String]) -> Result<Vec<DynSolValue>> {
     if params.len() != args.len() {
-        let types: Vec<String> = params.iter().map(|param| param.selector_type().into_owned()).collect();
-        let what = format!("{} arguments are given, and {} are taken", args.len(), params.len());
+        let types: Vec<String> = params
+            .iter()
+            .map(|param| param.selector_type().into_owned())
+            .collect();
+        let what = format!(
+            "{} arguments are given, and {} are taken",
+            args.len(),
+            params.len()
+        );
         let failure = Failure::unreadable(what).hint(format!("they are: ({})", types.join(", ")));
         return Err(failure.into());
     }
@@ -130,12 +145,20 @@ pub(super) fn answered(function: &Function, answer: &Bytes) -> Result<Vec<String
 }
 
 /// An event's values by their names, as far as these are known.
-pub(super) fn logged(event: &Event, topics: Vec<B256>, data: Bytes) -> Option<Vec<(String, String)>> {
+pub(super) fn logged(
+    event: &Event,
+    topics: Vec<B256>,
+    data: Bytes,
+) -> Option<Vec<(String, String)>> {
     let log = LogData::new(topics, data)?;
     let decoded = event.decode_log(&log).ok()?;
     let (mut indexed, mut body) = (decoded.indexed.iter(), decoded.body.iter());
     let values = event.inputs.iter().map(|input| {
-        let value = if input.indexed { indexed.next() } else { body.next() };
+        let value = if input.indexed {
+            indexed.next()
+        } else {
+            body.next()
+        };
         Some((input.name.clone(), shown(value?)))
     });
     values.collect()
@@ -155,9 +178,14 @@ fn shown(value: &DynSolValue) -> String {
         DynSolValue::Function(function) => function.to_string(),
         DynSolValue::Bytes(bytes) => format!("0x{}", hex::encode(bytes)),
         DynSolValue::String(text) => text.clone(),
-        DynSolValue::Array(values) | DynSolValue::FixedArray(values) => format!("[{}]", all(values)),
+        DynSolValue::Array(values) | DynSolValue::FixedArray(values) => {
+            format!("[{}]", all(values))
+        }
         DynSolValue::Tuple(values) => format!("({})", all(values)),
-        #[expect(unreachable_patterns, reason = "there are more types with features that are off")]
+        #[expect(
+            unreachable_patterns,
+            reason = "there are more types with features that are off"
+        )]
         _ => format!("{value:?}"),
     }
 }

@@ -76,7 +76,9 @@ impl Chain {
         };
         let transaction = TxEip1559 {
             chain_id: self.number("eth_chainId", json!([])).await?,
-            nonce: self.number("eth_getTransactionCount", json!([from, "latest"])).await?,
+            nonce: self
+                .number("eth_getTransactionCount", json!([from, "latest"]))
+                .await?,
             gas_limit,
             to,
             input,

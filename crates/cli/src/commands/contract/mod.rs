@@ -194,14 +194,19 @@ impl ShowAccount {
         let address = account.address();
         if self.bind {
             let chain = Chain::of(&self.connection)?;
-            let message = chain.ask("counterfoil_accountMessage", json!([address])).await?;
+            let message = chain
+                .ask("counterfoil_accountMessage", json!([address]))
+                .await?;
             let message = message.as_str().unwrap_or_default();
             let signature = account.sign(eip191_hash_message(message));
             let signature = Bytes::copy_from_slice(&signature.as_bytes());
             let bound = chain.ask("counterfoil_bindAccount", json!([message, signature]));
             let bound = bound.await?;
             let user = bound["user"].as_str().unwrap_or_default();
-            say!("{address} {}", faint(format!("of {}", out::one_line(user, 100))));
+            say!(
+                "{address} {}",
+                faint(format!("of {}", out::one_line(user, 100)))
+            );
         } else {
             say!("{address}");
         }
@@ -269,7 +274,9 @@ impl Sending {
 }
 
 async fn keep(chain: &Chain, done: &Done, path: &Path) -> Result<()> {
-    let receipt = chain.ask("counterfoil_getReceipt", json!([done.transaction_hash])).await?;
+    let receipt = chain
+        .ask("counterfoil_getReceipt", json!([done.transaction_hash]))
+        .await?;
     let text = format!("{receipt}\n");
     std::fs::write(path, text).map_err(Failure::writing(path))?;
     Ok(())
@@ -296,7 +303,11 @@ impl Logs {
     async fn run(self) -> Result<ExitCode> {
         let abi = self.abi.as_deref().map(Artifact::read).transpose()?;
         let abi = abi.as_ref().map(|artifact| &artifact.abi);
-        let event = self.event.as_deref().map(|text| abi::event(text, abi)).transpose()?;
+        let event = self
+            .event
+            .as_deref()
+            .map(|text| abi::event(text, abi))
+            .transpose()?;
         let chain = Chain::of(&self.connection)?;
         let topics: Vec<_> = event.iter().map(alloy_json_abi::Event::selector).collect();
         let filter = json!([{
