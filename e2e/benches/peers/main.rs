@@ -4,7 +4,8 @@
 //! not. `cargo xtask bench` runs it.
 //!
 //! Arguments: `consortium` for three nodes beside one and nothing else, `contracts` for contracts beside
-//! other people's nodes and nothing else (`--records N` that are written there, 1,000,000), `--seconds N` for each figure (5), `--entries N` that fill the ledger before anything
+//! other people's nodes and nothing else (`--records N` that are written there,
+//! 1,000,000; `--alone` without the others' nodes), `--seconds N` for each figure (5), `--entries N` that fill the ledger before anything
 //! is read (200,000), `--large N` entries of a second ledger (10,000,000; 0 for none), `--json` for
 //! one line of JSON at the end.
 #![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
@@ -30,6 +31,8 @@ struct Args {
     json: bool,
     /// Records of the contract.
     records: usize,
+    /// Contracts without other people's nodes.
+    alone: bool,
     part: Part,
 }
 
@@ -68,6 +71,7 @@ fn parse() -> Result<Args> {
         large: 10_000_000,
         json: false,
         records: 1_000_000,
+        alone: false,
         part: Part::All,
     };
     let mut args = std::env::args().skip(1);
@@ -84,13 +88,14 @@ fn parse() -> Result<Args> {
             "--large" => parsed.large = number()?,
             "--json" => parsed.json = true,
             "--records" => parsed.records = usize::try_from(number()?)?,
+            "--alone" => parsed.alone = true,
             "consortium" => parsed.part = Part::Consortium,
             "contracts" => parsed.part = Part::Contracts,
             // `cargo bench` says so to every bench.
             "--bench" => {}
             other => bail!(
                 "unknown argument {other}; there are consortium, contracts, --seconds, --entries, \
-                 --large, --records and --json"
+                 --large, --records, --alone and --json"
             ),
         }
     }

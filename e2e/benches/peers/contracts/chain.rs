@@ -21,6 +21,8 @@ const ADD_EVENT: [u8; 4] = hex!("aade690e");
 const ADD_RECORD: [u8; 4] = hex!("5f2764eb");
 const ALLOW: [u8; 4] = hex!("987c5ced");
 const RECORD: [u8; 4] = hex!("2c16cd8a");
+const RECORD_ADDED: &str =
+    "RecordAdded(bytes32,address,uint256,string,string,string,string,string)";
 
 /// What is written.
 #[derive(Clone, Copy)]
@@ -136,9 +138,9 @@ impl Chain {
         http::request("eth_call", &json!([call, "latest"]))
     }
 
-    /// A request for the one log of a record, by its hash.
+    /// A request for the one log of a record, by the kind of event and its hash, as clients ask.
     pub(crate) fn finds_record(&self, written: u64) -> Vec<u8> {
-        let topics = [Value::Null, json!(content_hash(written))];
+        let topics = [keccak256(RECORD_ADDED), content_hash(written)];
         let filter = json!({
             "address": self.contract, "topics": topics, "fromBlock": "earliest",
         });
