@@ -230,6 +230,9 @@ async fn much_later(ours: &mut Chain, records: usize, report: &mut Report) -> Re
         ("before", before),
         goal,
     );
+    if filled == 0 {
+        return Ok(());
+    }
     let step = ((last - first) / 2_000).max(1) as usize;
     let asked = (first..last)
         .step_by(step)
