@@ -52,7 +52,7 @@ impl Server {
             pid: ready.pid,
             fund: None,
             folder: Some(ledger.folder()),
-            _process: Process::Ledger(ledger),
+            _process: Process::Ledger(Box::new(ledger)),
         })
     }
 
