@@ -54,12 +54,27 @@ impl Wallet {
         let length = u8::try_from(code.len()).context("a short contract")?;
         // PUSH1 length, DUP1, PUSH1 11, PUSH1 0, CODECOPY, PUSH1 0, RETURN
         let head = [0x60, length, 0x80, 0x60, 11, 0x60, 0, 0x39, 0x60, 0, 0xf3];
-        Ok(self.sign(chain, nonce, TxKind::Create, [&head, code].concat()))
+        let input = [&head, code].concat();
+        Ok(self.sign(transaction(chain, nonce, TxKind::Create, input)))
     }
 
     /// A call of a contract.
     pub fn calling(&self, chain: u64, nonce: u64, contract: Address) -> Raw {
-        self.sign(chain, nonce, contract.into(), Vec::new())
+        self.sign(transaction(chain, nonce, contract.into(), Vec::new()))
+    }
+
+    /// What a wallet sends.
+    pub fn sign<T>(&self, transaction: T) -> Raw
+    where
+        T: SignableTransaction<Signature>,
+        TxEnvelope: From<alloy_consensus::Signed<T>>,
+    {
+        let signature = self.signed(transaction.signature_hash());
+        let envelope = TxEnvelope::from(transaction.into_signed(signature));
+        Raw {
+            bytes: envelope.encoded_2718().into(),
+            hash: *envelope.tx_hash(),
+        }
     }
 
     /// Signs a digest.
@@ -73,22 +88,17 @@ impl Wallet {
         let (recovery, bytes) = signature.serialize_compact();
         Signature::from_bytes_and_parity(&bytes, i32::from(recovery) == 1)
     }
+}
 
-    fn sign(&self, chain: u64, nonce: u64, to: TxKind, input: Vec<u8>) -> Raw {
-        let transaction = TxEip1559 {
-            chain_id: chain,
-            nonce,
-            gas_limit: GAS,
-            to,
-            input: input.into(),
-            ..TxEip1559::default()
-        };
-        let signature = self.signed(transaction.signature_hash());
-        let envelope = TxEnvelope::from(transaction.into_signed(signature));
-        Raw {
-            bytes: envelope.encoded_2718().into(),
-            hash: *envelope.tx_hash(),
-        }
+/// A transaction without a fee, to be signed.
+fn transaction(chain: u64, nonce: u64, to: TxKind, input: Vec<u8>) -> TxEip1559 {
+    TxEip1559 {
+        chain_id: chain,
+        nonce,
+        gas_limit: GAS,
+        to,
+        input: input.into(),
+        ..TxEip1559::default()
     }
 }
 

@@ -5,12 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Address, B256, Bytes, TxKind};
+use alloy_primitives::{Address, B256};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::{
-    Anchored, Bundle, Claimed, Proof, Roots, Salted, TYPE, Trust, VERSION, event, is_anchoring,
+    Anchored, Bundle, Proof, Roots, Salted, TYPE, Trust, VERSION, event, is_anchoring,
 };
 use crate::call::Call;
 use crate::durable;
@@ -259,7 +259,6 @@ impl Anchors {
             Evidence::Header => by_header(network, receipt).await?,
             Evidence::Ledger => Proof::Ledger {
                 receipt: network.ledger_receipt(receipt.transaction_hash).await?,
-                result: alloy_rlp::encode(claimed(receipt)).into(),
             },
         };
         Ok((anchor, proof))
@@ -281,19 +280,6 @@ fn anchored_at_selector() -> [u8; 4] {
 fn selector(signature: &str) -> [u8; 4] {
     let digest = alloy_primitives::keccak256(signature);
     [digest[0], digest[1], digest[2], digest[3]]
-}
-
-fn claimed(receipt: &Receipt) -> Claimed {
-    let contract = receipt.contract_address;
-    Claimed {
-        hash: receipt.transaction_hash,
-        from: receipt.from,
-        to: receipt.to.map_or(TxKind::Create, TxKind::Call),
-        succeeded: receipt.succeeded(),
-        gas: receipt.gas_used.to(),
-        contract: contract.map_or_else(Bytes::new, |made| made.to_vec().into()),
-        logs: receipt.logs.iter().map(|log| log.inner.clone()).collect(),
-    }
 }
 
 /// The proof from the block's header, built from all transactions and receipts of the block.

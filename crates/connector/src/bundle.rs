@@ -7,11 +7,12 @@
 use alloy_consensus::transaction::Transaction;
 use alloy_consensus::{ReceiptEnvelope, TxEnvelope};
 use alloy_eips::eip2718::Decodable2718;
-use alloy_primitives::{Address, B256, BlockHash, Bytes, Log, TxHash, TxKind, keccak256};
-use alloy_rlp::{Decodable, RlpDecodable, RlpEncodable};
+use alloy_primitives::{Address, B256, BlockHash, Bytes, Log, TxHash, keccak256};
+use alloy_rlp::Decodable;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use verify::{Claim, Digest, ReceiptDocument, Verifier};
+use verify::ethereum::EthereumLog;
+use verify::{Claim, ReceiptDocument, Verifier};
 
 use crate::error::BundleError;
 use crate::limits::{BUNDLE_BYTES_MAX, HEADER_BYTES_MAX, PATH_STEPS_MAX, TRIE_NODES_MAX};
@@ -22,8 +23,6 @@ use crate::trie;
 pub const TYPE: &str = "counterfoil.anchored-record";
 /// The version of the document that this reads and writes.
 pub const VERSION: u32 = 1;
-/// The protocol of the claim that a ledger of ours makes about a transaction.
-const ETHEREUM_TRANSACTION_V1: &str = "EthereumTransactionV1";
 
 /// The proof of one record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,9 +101,6 @@ pub enum Proof {
     Ledger {
         /// The receipt, as `counterfoil_getReceipt` gives it.
         receipt: Value,
-        /// What it claims: RLP of the transaction's hash, sender, recipient, success, gas, the contract
-        /// that it made, and its logs.
-        result: Bytes,
     },
 }
 
@@ -115,18 +111,6 @@ pub enum Trust<'a> {
     Block(BlockHash),
     /// This ledger's receipts.
     Service(&'a Verifier),
-}
-
-/// The result of a transaction, as a ledger of ours claims it.
-#[derive(Debug, Clone, PartialEq, Eq, RlpEncodable, RlpDecodable)]
-pub(crate) struct Claimed {
-    pub(crate) hash: TxHash,
-    pub(crate) from: Address,
-    pub(crate) to: TxKind,
-    pub(crate) succeeded: bool,
-    pub(crate) gas: u64,
-    pub(crate) contract: Bytes,
-    pub(crate) logs: Vec<Log>,
 }
 
 /// The first topic of the contract's event.
@@ -206,8 +190,8 @@ impl Bundle {
                 self.transaction(transaction)?;
                 self.receipt(receipt)
             }
-            (Proof::Ledger { receipt, result }, Trust::Service(verifier)) => {
-                self.ledger(receipt, result, verifier)
+            (Proof::Ledger { receipt }, Trust::Service(verifier)) => {
+                self.ledger(receipt, verifier)
             }
             (Proof::Header { .. }, _) => Err(BundleError::OtherTrust("a trusted block's hash")),
             (Proof::Ledger { .. }, _) => Err(BundleError::OtherTrust("the service's certificate")),
@@ -253,7 +237,6 @@ impl Bundle {
     fn ledger(
         &self,
         receipt: &Value,
-        result: &Bytes,
         verifier: &Verifier,
     ) -> Result<(), BundleError> {
         let broken = |what| Err(BundleError::Broken(what));
@@ -264,23 +247,22 @@ impl Bundle {
             return broken("the receipt is of another block");
         }
         let claims = document.claims.as_deref().unwrap_or_default();
-        let [Claim::Digest { protocol, value }] = claims else {
+        let [Claim::EthereumTransaction(claimed)] = claims else {
             return broken("the receipt is not of a contract's transaction");
         };
-        if protocol != ETHEREUM_TRANSACTION_V1 || *value != Digest::of(result) {
-            return broken("the receipt claims another result");
-        }
-        let mut rest = &result[..];
-        let Ok(claimed) = Claimed::decode(&mut rest) else {
-            return broken("the transaction's result cannot be read");
-        };
-        if !rest.is_empty() {
-            return broken("the transaction's result cannot be read");
-        }
-        if claimed.hash != self.anchor.transaction_hash {
+        if claimed.transaction_hash.0 != self.anchor.transaction_hash.0 {
             return broken("the receipt is of another transaction");
         }
-        self.logged(claimed.succeeded, &claimed.logs)
+        let log = |log: &EthereumLog| {
+            let topics = log.topics.iter().map(|topic| B256::from(topic.0));
+            Log::new_unchecked(
+                log.address.0.into(),
+                topics.collect(),
+                log.data.clone().into(),
+            )
+        };
+        let logs: Vec<Log> = claimed.logs.iter().map(log).collect();
+        self.logged(claimed.succeeded, &logs)
     }
 
     /// Whether the contract said that it has the root.
@@ -343,7 +325,7 @@ fn skip(rest: &mut &[u8]) -> Option<()> {
 pub(crate) mod tests {
     use alloy_consensus::{Header, Receipt, SignableTransaction, TxLegacy};
     use alloy_eips::eip2718::Encodable2718;
-    use alloy_primitives::{LogData, Signature};
+    use alloy_primitives::{LogData, Signature, TxKind};
     use proptest::prelude::*;
 
     use super::*;

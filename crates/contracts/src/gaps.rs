@@ -2,16 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use alloy_primitives::{Address, B256};
 
-use crate::limits::{GAPS_MAX, GAPS_OF_ONE_MAX};
+use crate::limits::{GAPS_FOR, GAPS_MAX, GAPS_OF_ONE_MAX};
 use crate::signed::Signed;
 
 /// Waiting transactions, by sender and number. The executor puts them here and, in order, takes none
 /// twice: what is put after its predecessor ran is not put at all, because then nothing is missing.
 #[derive(Debug, Default)]
-pub struct Gaps(Mutex<BTreeMap<(Address, u64), Signed>>);
+pub struct Gaps(Mutex<BTreeMap<(Address, u64), Waiting>>);
+
+#[derive(Debug)]
+struct Waiting {
+    signed: Signed,
+    since: Instant,
+}
 
 impl Gaps {
     /// Keeps a transaction. One that waits already under this number stays.
@@ -25,26 +32,30 @@ impl Gaps {
         if waiting.contains_key(&place) {
             return Ok(());
         }
+        if waiting.len() >= GAPS_MAX {
+            // What they wait for does not come any more.
+            waiting.retain(|_, one| one.since.elapsed() < GAPS_FOR);
+        }
         let of_sender = waiting.range((sender, 0)..=(sender, u64::MAX)).count();
         if of_sender >= GAPS_OF_ONE_MAX || waiting.len() >= GAPS_MAX {
             return Err(Full);
         }
-        waiting.insert(place, signed);
+        let since = Instant::now();
+        waiting.insert(place, Waiting { signed, since });
         Ok(())
     }
 
     /// Takes the one that follows, if it is here.
     pub fn take(&self, sender: Address, nonce: u64) -> Option<Signed> {
-        self.lock().remove(&(sender, nonce))
+        let taken = self.lock().remove(&(sender, nonce));
+        taken.map(|waiting| waiting.signed)
     }
 
     /// One of those that wait.
     pub fn find(&self, hash: &B256) -> Option<Signed> {
         let waiting = self.lock();
-        waiting
-            .values()
-            .find(|signed| signed.hash() == *hash)
-            .cloned()
+        let mut all = waiting.values().map(|waiting| &waiting.signed);
+        all.find(|signed| signed.hash() == *hash).cloned()
     }
 
     /// How many wait.
@@ -57,7 +68,7 @@ impl Gaps {
         self.len() == 0
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(Address, u64), Signed>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(Address, u64), Waiting>> {
         // Each change is one step: a panic elsewhere leaves it whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

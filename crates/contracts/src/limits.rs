@@ -41,6 +41,9 @@ pub const GAPS_OF_ONE_MAX: usize = 64;
 /// Transactions that wait for earlier ones: with the largest of them some 128 MiB.
 pub const GAPS_MAX: usize = 1_024;
 
+/// A transaction that waited for so long for earlier ones makes room when there is none.
+pub const GAPS_FOR: Duration = Duration::from_secs(10 * 60);
+
 /// Bytes of a request: a large transaction in hexadecimal digits, or a batch of usual ones.
 pub const REQUEST_BYTES_MAX: u32 = 2 << 20;
 

@@ -6,11 +6,9 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
-use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, hex, keccak256};
+use alloy_consensus::TxEip1559;
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex, keccak256};
 use anyhow::{Context, Result, bail, ensure};
-use secp256k1::{Message, SECP256K1, SecretKey};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -47,7 +45,7 @@ pub(crate) struct Chain {
 }
 
 struct Wallet {
-    key: SecretKey,
+    key: e2e::wallet::Wallet,
     address: Address,
     nonce: u64,
 }
@@ -219,11 +217,10 @@ impl Chain {
 impl Wallet {
     fn new(number: usize) -> Result<Self> {
         let key = keccak256(format!("writer {number}"));
-        let key = SecretKey::from_byte_array(key.0).context("a key")?;
-        let public = key.public_key(SECP256K1).serialize_uncompressed();
+        let key = e2e::wallet::Wallet::new(key.0)?;
         Ok(Self {
+            address: key.address(),
             key,
-            address: Address::from_raw_public_key(&public[1..]),
             nonce: 0,
         })
     }
@@ -250,12 +247,7 @@ impl Wallet {
             input,
             ..TxEip1559::default()
         };
-        let message = Message::from_digest(transaction.signature_hash().0);
-        let signature = SECP256K1.sign_ecdsa_recoverable(message, &self.key);
-        let (recovery, bytes) = signature.serialize_compact();
-        let signature = Signature::from_bytes_and_parity(&bytes, i32::from(recovery) == 1);
-        let envelope = TxEnvelope::from(transaction.into_signed(signature));
-        envelope.encoded_2718().into()
+        self.key.sign(transaction).bytes
     }
 }
 
