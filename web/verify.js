@@ -159,10 +159,11 @@ function rlpOfTransaction(transaction) {
 
 /** Bytes after `0x`; so many, if that is said. */
 function digits(value, length) {
-  must(string(value).startsWith("0x"), "Bytes of the claim do not begin with 0x.");
-  const bytes = hex(value.slice(2));
-  must(length === undefined || bytes.length === length, "A part of the claim has another length.");
-  return bytes;
+  const even = /^0x[0-9a-fA-F]*$/.test(string(value)) && value.length % 2 === 0;
+  must(even, "Bytes of the claim are 0x and pairs of hex digits.");
+  const pairs = value.slice(2).match(/../g) ?? [];
+  must(length === undefined || pairs.length === length, "A part of the claim has another length.");
+  return Uint8Array.from(pairs, (pair) => Number.parseInt(pair, 16));
 }
 
 /** Without leading zeros; nothing for zero. */

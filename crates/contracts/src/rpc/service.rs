@@ -3,16 +3,18 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Body;
 use jsonrpsee::core::middleware::RpcServiceBuilder;
 use jsonrpsee::server::{
     BatchRequestConfig, HttpBody, Methods, PingConfig, Server, ServerConfig, ServerHandle,
     StopHandle, TowerServiceBuilder, stop_channel,
 };
+use tokio::time::timeout;
 use tower::layer::util::{Identity, Stack};
 use tower::{Service as _, ServiceBuilder};
 use tower_http::cors::CorsLayer;
@@ -27,11 +29,15 @@ use crate::limits::{
     SUBSCRIPTIONS_MAX, UNREAD_MAX,
 };
 
+/// What takes longer is cut off when the node stops.
+const STOPPED_WITHIN: Duration = Duration::from_secs(10);
+
 /// JSON-RPC for whoever brings HTTP requests of callers that are known.
 pub struct Service {
     builder: TowerServiceBuilder<Stack<GuardLayer, Identity>, Identity>,
     methods: Methods,
-    stopping: StopHandle,
+    /// Gone when no more is answered: whoever stops waits until nobody has one.
+    stopping: Mutex<Option<StopHandle>>,
     stop: ServerHandle,
 }
 
@@ -53,7 +59,7 @@ impl Service {
         Self {
             builder,
             methods: named(rpc),
-            stopping,
+            stopping: Mutex::new(Some(stopping)),
             stop,
         }
     }
@@ -64,9 +70,14 @@ impl Service {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        let Some(stopping) = self.stopping().clone() else {
+            let mut answer = Response::new(HttpBody::empty());
+            *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            return answer;
+        };
         request.extensions_mut().insert(caller);
         let builder = self.builder.clone();
-        let mut service = builder.build(self.methods.clone(), self.stopping.clone());
+        let mut service = builder.build(self.methods.clone(), stopping);
         match service.call(request).await {
             Ok(answer) => answer,
             Err(error) => {
@@ -76,11 +87,18 @@ impl Service {
         }
     }
 
-    /// Ends all WebSockets, when what was asked over them is answered.
+    /// Takes no more requests, and ends all WebSockets, when what was asked is answered.
     pub async fn stop(&self) {
+        self.stopping().take();
         // It may have stopped by itself.
         let _ = self.stop.stop();
-        self.stop.clone().stopped().await;
+        if timeout(STOPPED_WITHIN, self.stop.clone().stopped()).await.is_err() {
+            tracing::warn!("calls of contracts are still under way");
+        }
+    }
+
+    fn stopping(&self) -> MutexGuard<'_, Option<StopHandle>> {
+        self.stopping.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

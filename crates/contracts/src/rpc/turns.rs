@@ -104,6 +104,7 @@ mod tests {
             drop(held);
         });
         assert!(most.into_inner() <= cores);
-        assert_eq!((turns.lock().running, turns.lock().waiting), (0, 0));
+        let taken = turns.lock();
+        assert_eq!((taken.running, taken.waiting), (0, 0));
     }
 }
