@@ -134,8 +134,8 @@ async function digestOfClaim(claim) {
 
 function rlpOfTransaction(transaction) {
   const address = (name) => {
-    const value = field(transaction, name);
-    return rlp(value === null ? new Uint8Array() : digits(value, 20));
+    const value = optional(transaction, name);
+    return rlp(value == null ? new Uint8Array() : digits(value, 20));
   };
   const logs = list(field(transaction, "logs"), 100_000).map((log) => {
     const topics = list(field(log, "topics"), 4).map((topic) => rlp(digits(topic, 32)));

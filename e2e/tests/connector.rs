@@ -366,19 +366,13 @@ async fn all_transactions_of_replaced_blocks_come_back_in_their_order() -> Resul
     for number in 0..COUNT {
         let deploying = [&bytecode("Anchor")?[..], numbered(number).as_slice()].concat();
         let ticket = outbox.send(Call::deploying(deploying)).await?;
-        let status = outbox.status(ticket).await?;
-        ensure!(matches!(status, Status::Mined { .. }), "{status:?}");
+        mined(&outbox, ticket).await?;
         tickets.push(ticket);
     }
     anvil.ask("anvil_reorg", json!([COUNT, []])).await?;
     // Those before the last are sent again for its sake, without being asked about.
     let last = *tickets.last().context("a ticket")?;
-    for _ in 0..100 {
-        match outbox.status(last).await? {
-            Status::Mined { .. } => break,
-            _ => tokio::time::sleep(Duration::from_millis(50)).await,
-        }
-    }
+    mined(&outbox, last).await?;
     mine(&anvil, 8).await?;
     for (nonce, ticket) in (0..).zip(tickets) {
         ensure!(ticket.nonce == nonce, "a number was skipped");
@@ -387,6 +381,17 @@ async fn all_transactions_of_replaced_blocks_come_back_in_their_order() -> Resul
     }
     ensure!(outbox.unsettled().await.is_empty());
     Ok(())
+}
+
+/// Waits until a transaction is in a block.
+async fn mined(outbox: &Outbox, ticket: connector::Ticket) -> Result<()> {
+    for _ in 0..200 {
+        if let Status::Mined { .. } = outbox.status(ticket).await? {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    anyhow::bail!("{:?} is in no block", outbox.status(ticket).await?)
 }
 
 async fn mine(anvil: &Anvil, blocks: u64) -> Result<()> {

@@ -190,9 +190,7 @@ impl Bundle {
                 self.transaction(transaction)?;
                 self.receipt(receipt)
             }
-            (Proof::Ledger { receipt }, Trust::Service(verifier)) => {
-                self.ledger(receipt, verifier)
-            }
+            (Proof::Ledger { receipt }, Trust::Service(verifier)) => self.ledger(receipt, verifier),
             (Proof::Header { .. }, _) => Err(BundleError::OtherTrust("a trusted block's hash")),
             (Proof::Ledger { .. }, _) => Err(BundleError::OtherTrust("the service's certificate")),
         }
@@ -234,11 +232,7 @@ impl Bundle {
         self.logged(receipt.status(), receipt.logs())
     }
 
-    fn ledger(
-        &self,
-        receipt: &Value,
-        verifier: &Verifier,
-    ) -> Result<(), BundleError> {
+    fn ledger(&self, receipt: &Value, verifier: &Verifier) -> Result<(), BundleError> {
         let broken = |what| Err(BundleError::Broken(what));
         let json = serde_json::to_vec(receipt).expect("JSON is JSON");
         let document = ReceiptDocument::from_json(&json)?;

@@ -10,7 +10,7 @@ use ledger::State;
 use verify::Seqno;
 
 use super::error::RpcError;
-use super::{Rpc, overrides, turns};
+use super::{Rpc, overrides};
 use crate::chain::{Head, block_number, block_start};
 use crate::evm::{self, Call, End, Invalid, Ran};
 use crate::limits::{BLOCK_GAS_LIMIT, TRANSACTION_GAS_MAX};
@@ -130,7 +130,6 @@ impl Rpc {
         block: BlockId,
     ) -> Result<AccessListResult, RpcError> {
         let mut call = asked(request, TRANSACTION_GAS_MAX)?;
-        let _turn = turns::take()?;
         self.at(block, |state, head| {
             let rules = Rules::of(state);
             let first = evm::call(state, &self.codes, &rules, head, call.clone())?;
@@ -199,7 +198,6 @@ impl Rpc {
         wished: &Wished,
     ) -> Result<Bytes, RpcError> {
         let call = asked(request, BLOCK_GAS_LIMIT)?;
-        let _turn = turns::take()?;
         let ran = self.on(block, wished, |state, head| {
             let rules = Rules::of(state);
             Ok(evm::call(state, &self.codes, &rules, head, call)?)
@@ -223,7 +221,6 @@ impl Rpc {
         let most = request.gas.unwrap_or(TRANSACTION_GAS_MAX);
         let most = most.min(TRANSACTION_GAS_MAX);
         let call = asked(request, most)?;
-        let _turn = turns::take()?;
         self.on(block, wished, |state, head| {
             let rules = Rules::of(state);
             let run = |gas| -> Result<Option<Ran>, RpcError> {

@@ -10,12 +10,13 @@ use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;
 use jsonrpsee::types::params::ParamsSequence;
 use jsonrpsee::types::{ErrorObjectOwned, Params};
+use serde::Serialize;
 
 use super::access::Caller;
 use super::calls::Wished;
 use super::error::RpcError;
 use super::sight::Sight;
-use super::{Rpc, SEND_RAW, block_of, subscriptions};
+use super::{Rpc, SEND_RAW, block_of, subscriptions, turns};
 
 type Answer<T> = Result<T, ErrorObjectOwned>;
 
@@ -192,47 +193,57 @@ impl By {
     }
 }
 
+/// What runs code: each call when there is a core for it.
 fn calls(all: &mut RpcModule<Arc<Rpc>>) -> Result<(), RegisterMethodError> {
-    all.register_blocking_method("eth_call", |params, rpc, from| {
-        let sight = rpc.sight(&Caller::of(&from)?);
-        let (request, block, wished) = requested(&sight, &params)?;
-        Answer::Ok(rpc.call(request, block, &wished)?)
+    called(all, "eth_call", |params, rpc, caller| {
+        let (request, block, wished) = requested(&rpc.sight(caller), params)?;
+        Ok(rpc.call(request, block, &wished)?)
     })?;
-    all.register_blocking_method("eth_estimateGas", |params, rpc, from| {
-        let sight = rpc.sight(&Caller::of(&from)?);
-        let (request, block, wished) = requested(&sight, &params)?;
-        Answer::Ok(U64::from(rpc.estimate(request, block, &wished)?))
+    called(all, "eth_estimateGas", |params, rpc, caller| {
+        let (request, block, wished) = requested(&rpc.sight(caller), params)?;
+        Ok(U64::from(rpc.estimate(request, block, &wished)?))
     })?;
-    all.register_blocking_method("eth_createAccessList", |params, rpc, from| {
-        let sight = rpc.sight(&Caller::of(&from)?);
-        let (request, block, _) = requested(&sight, &params)?;
-        Answer::Ok(rpc.access_list(request, block)?)
+    called(all, "eth_createAccessList", |params, rpc, caller| {
+        let (request, block, _) = requested(&rpc.sight(caller), params)?;
+        Ok(rpc.access_list(request, block)?)
     })?;
-    all.register_blocking_method("eth_fillTransaction", |params, rpc, from| {
-        let sight = rpc.sight(&Caller::of(&from)?);
-        Answer::Ok(rpc.fill(by(&sight, params.sequence().next()?)?)?)
+    called(all, "eth_fillTransaction", |params, rpc, caller| {
+        let request = by(&rpc.sight(caller), params.sequence().next()?)?;
+        Ok(rpc.fill(request)?)
     })?;
-    all.register_blocking_method("eth_simulateV1", |params, rpc, from| {
-        rpc.sight(&Caller::of(&from)?).require_everything()?;
+    called(all, "eth_simulateV1", |params, rpc, caller| {
+        rpc.sight(caller).require_everything()?;
         let mut params = params.sequence();
         let asked: SimulatePayload = params.next()?;
         let block = block_of(params.optional_next()?);
-        Answer::Ok(rpc.simulate(&asked, block)?)
+        Ok(rpc.simulate(&asked, block)?)
     })?;
-    all.register_blocking_method("debug_traceTransaction", |params, rpc, from| {
-        rpc.sight(&Caller::of(&from)?).require_everything()?;
+    called(all, "debug_traceTransaction", |params, rpc, caller| {
+        rpc.sight(caller).require_everything()?;
         let mut params = params.sequence();
         let hash = params.next()?;
         let options = params.optional_next()?.unwrap_or_default();
-        Answer::Ok(rpc.trace(hash, options)?)
+        Ok(rpc.trace(hash, options)?)
     })?;
-    all.register_blocking_method("debug_traceCall", |params, rpc, from| {
-        rpc.sight(&Caller::of(&from)?).require_everything()?;
+    called(all, "debug_traceCall", |params, rpc, caller| {
+        rpc.sight(caller).require_everything()?;
         let mut params = params.sequence();
         let request = params.next()?;
         let block = block_of(params.optional_next()?);
         let options = params.optional_next()?.unwrap_or_default();
-        Answer::Ok(rpc.trace_call(request, block, options)?)
+        Ok(rpc.trace_call(request, block, options)?)
+    })
+}
+
+/// A method that takes its turn.
+fn called<T: Serialize + Clone + Send + 'static>(
+    all: &mut RpcModule<Arc<Rpc>>,
+    name: &'static str,
+    call: fn(&Params<'_>, &Rpc, &Caller) -> Answer<T>,
+) -> Result<(), RegisterMethodError> {
+    all.register_async_method(name, move |params, rpc, from| async move {
+        let caller = Caller::of(&from)?;
+        turns::run(move || call(&params, &rpc, &caller)).await
     })?;
     Ok(())
 }

@@ -13,12 +13,13 @@ use ledger::users::UserId;
 use node::{SubmitError, Wait};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use verify::TxId;
 
 use super::access::Caller;
 use super::error::RpcError;
 use super::{Rpc, SEND_RAW};
+use crate::accounts::Account;
 use crate::evm::Invalid;
 use crate::execute::{Execute, Refused};
 use crate::limits::{ARRIVAL_PATIENCE, LEADER_PATIENCE};
@@ -95,6 +96,9 @@ impl From<RpcError> for NotSent {
     }
 }
 
+/// Without a commit for so long, the leader is one no more.
+const COMMITTED_WITHIN: Duration = Duration::from_secs(1);
+
 /// What a transaction that is in the ledger is refused with when it is sent again.
 const KNOWN: &str = "already known";
 
@@ -139,7 +143,7 @@ impl Rpc {
         let late = || {
             RpcError::server("the transaction was added to the pool but was not executed in time")
         };
-        let sent = tokio::time::timeout(patience, self.send(caller, raw)).await;
+        let sent = timeout(patience, self.send(caller, raw)).await;
         match sent.map_err(|_| late())?? {
             Sent::Waits(_) => Err(late()),
             Sent::There(_, hash) => {
@@ -204,7 +208,7 @@ impl Rpc {
                 }
             }
             // A new leader may be there at once, or it may be the same after all.
-            let _ = tokio::time::timeout(Duration::from_millis(100), standing.changed()).await;
+            let _ = timeout(Duration::from_millis(100), standing.changed()).await;
         }
     }
 
@@ -247,7 +251,7 @@ impl Rpc {
                 Ok(Sent::Waits(signed.hash()))
             }
             (Err(_), Some(Err(Refused::Invalid(invalid)))) => {
-                Err(self.refused(signed, invalid.clone())?.into())
+                Err(self.refused(signed, invalid.clone()).await)
             }
             (Err(_), Some(Err(refused))) => Err(RpcError::server(refused.to_string()).into()),
             (Err(rejection), _) => Err(RpcError::server(rejection.to_string()).into()),
@@ -259,14 +263,35 @@ impl Rpc {
         }
     }
 
-    /// What was sent twice is told apart from what another transaction took the number of.
-    fn refused(&self, signed: &Signed, invalid: Invalid) -> Result<RpcError, RpcError> {
-        if matches!(invalid, Invalid::NonceTooLow { .. })
-            && self.history.transaction(&signed.hash())?.is_some()
-        {
-            return Ok(RpcError::server(KNOWN));
+    /// What was sent twice is told apart from what another transaction took the number of. Whichever it is
+    /// may be on its way still: it is waited for.
+    async fn refused(&self, signed: &Signed, invalid: Invalid) -> NotSent {
+        let Invalid::NonceTooLow { state: next, .. } = invalid else {
+            return RpcError::from(invalid).into();
+        };
+        let mut committed = self.node.committed_changes();
+        loop {
+            committed.borrow_and_update();
+            // Read before the history, which knows all that this counts.
+            let account = Account::of(&self.node.moment(), &signed.sender());
+            match self.history.transaction(&signed.hash()) {
+                Ok(None) => {}
+                Ok(Some(_)) => return RpcError::server(KNOWN).into(),
+                Err(error) => return RpcError::from(error).into(),
+            }
+            match account.map(Option::unwrap_or_default) {
+                Ok(account) if account.nonce >= next => return RpcError::from(invalid).into(),
+                Ok(_) => {}
+                Err(damaged) => return RpcError::from(Invalid::from(damaged)).into(),
+            }
+            if timeout(COMMITTED_WITHIN, committed.changed())
+                .await
+                .is_err()
+            {
+                let why = "what it follows is not committed yet; send it again";
+                return NotSent::Again(why.to_owned());
+            }
         }
-        Ok(invalid.into())
     }
 
     /// Lets the leader do it, and waits until the result is here too. What is there already is sent if it

@@ -92,7 +92,10 @@ impl Service {
         self.stopping().take();
         // It may have stopped by itself.
         let _ = self.stop.stop();
-        if timeout(STOPPED_WITHIN, self.stop.clone().stopped()).await.is_err() {
+        if timeout(STOPPED_WITHIN, self.stop.clone().stopped())
+            .await
+            .is_err()
+        {
             tracing::warn!("calls of contracts are still under way");
         }
     }

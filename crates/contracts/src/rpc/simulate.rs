@@ -16,7 +16,7 @@ use ledger::contracts::Rules;
 
 use super::calls::asked;
 use super::error::RpcError;
-use super::{Rpc, overrides, shapes, turns};
+use super::{Rpc, overrides, shapes};
 use crate::accounts::Account;
 use crate::chain::Head;
 use crate::evm::{self, End, Invalid, Ran};
@@ -45,7 +45,6 @@ impl Rpc {
                 "traceTransfers: there is no ether here to trace",
             ));
         }
-        let _turn = turns::take()?;
         self.at(block, |state, head| {
             let mut simulation = Simulation {
                 rpc: self,

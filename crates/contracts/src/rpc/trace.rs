@@ -7,9 +7,9 @@ use alloy_rpc_types_trace::geth::{GethDebugTracingOptions, GethTrace};
 use ledger::contracts::Rules;
 use verify::Seqno;
 
+use super::Rpc;
 use super::calls::asked;
 use super::error::RpcError;
-use super::{Rpc, turns};
 use crate::chain::{Head, block_start};
 use crate::evm::Invalid;
 use crate::evm::trace::{self, NotTraced};
@@ -30,7 +30,6 @@ impl Rpc {
         if trace::tells_steps(&options) && outcome.gas > TRACED_GAS_MAX {
             return Err(too_long());
         }
-        let _turn = turns::take()?;
         let signed = Signed::recorded(outcome.raw.clone(), outcome.from)?;
         let before = self.node.past(Seqno(id.seqno.0 - 1));
         // Where a block begins is not kept with its versions.
@@ -69,7 +68,6 @@ impl Rpc {
         };
         let mut call = asked(request, most)?;
         call.gas = call.gas.min(most);
-        let _turn = turns::take()?;
         self.at(block, |state, head| {
             let rules = Rules::of(state);
             Ok(trace::call(

@@ -1,110 +1,126 @@
 //! Who runs a call now, and who waits to.
 
 use std::num::NonZeroUsize;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::available_parallelism;
+
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 
 use super::error::RpcError;
 use crate::limits::CALLS_WAITING_MAX;
 
-/// Waits until there is a core to run a call on.
+/// The cores are the process's, so all chains in it share them.
+static TURNS: LazyLock<Turns> = LazyLock::new(|| Turns {
+    cores: Semaphore::new(available_parallelism().map_or(1, NonZeroUsize::get)),
+    waiting: AtomicUsize::new(0),
+});
+
+/// What a call does with its gas takes a core and up to some hundred megabytes, for a second or so. Those
+/// that wait have no thread: each that ran calls keeps memory for the next.
+struct Turns {
+    cores: Semaphore,
+    waiting: AtomicUsize,
+}
+
+/// Runs a call when there is a core for it.
 ///
 /// # Errors
-/// Too many wait already.
-pub(super) fn take() -> Result<Turn<'static>, RpcError> {
-    TURNS.take()
+/// Too many wait already, or what the call says.
+pub(super) async fn run<T, E>(call: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<RpcError> + Send + 'static,
+{
+    TURNS.run(call).await
 }
-
-/// The cores are the process's, so all chains in it share them.
-static TURNS: Turns = Turns::new();
-
-/// Who runs a call, and how many wait to: what a call does with its gas takes a core and up to some
-/// hundred megabytes, for a second or so.
-struct Turns {
-    taken: Mutex<Taken>,
-    left: Condvar,
-}
-
-struct Taken {
-    running: usize,
-    waiting: usize,
-}
-
-/// A core to run a call on, until it is dropped.
-pub(super) struct Turn<'a>(&'a Turns);
 
 impl Turns {
-    const fn new() -> Self {
-        Self {
-            taken: Mutex::new(Taken {
-                running: 0,
-                waiting: 0,
-            }),
-            left: Condvar::new(),
-        }
-    }
-
-    /// Waits until there is a core.
-    ///
-    /// # Errors
-    /// Too many wait already.
-    fn take(&self) -> Result<Turn<'_>, RpcError> {
-        let cores = available_parallelism().map_or(1, NonZeroUsize::get);
-        let mut taken = self.lock();
-        if taken.running >= cores {
-            if taken.waiting >= CALLS_WAITING_MAX {
-                return Err(RpcError::busy("too many calls at once: try again later"));
+    async fn run<T, E>(
+        &'static self,
+        call: impl FnOnce() -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<RpcError> + Send + 'static,
+    {
+        let core = match self.cores.try_acquire() {
+            Ok(core) => core,
+            Err(_) => {
+                let _waiting = Waiting::one_more(&self.waiting)?;
+                self.cores.acquire().await.expect("it is never closed")
             }
-            taken.waiting += 1;
-            let until = self.left.wait_while(taken, |taken| taken.running >= cores);
-            taken = until.unwrap_or_else(PoisonError::into_inner);
-            taken.waiting -= 1;
-        }
-        taken.running += 1;
-        Ok(Turn(self))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Taken> {
-        // Each change is one step: a panic elsewhere leaves the counts right.
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+        };
+        let ran = spawn_blocking(move || {
+            let _core = core;
+            call()
+        });
+        let stopping = |_| Err(RpcError::server("the node is stopping").into());
+        ran.await.unwrap_or_else(stopping)
     }
 }
 
-impl Drop for Turn<'_> {
+/// One of those that wait, until it is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn one_more(waiting: &'a AtomicUsize) -> Result<Self, RpcError> {
+        let one = Self(waiting);
+        if waiting.fetch_add(1, Ordering::Relaxed) >= CALLS_WAITING_MAX {
+            return Err(RpcError::busy("too many calls at once: try again later"));
+        }
+        Ok(one)
+    }
+}
+
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.lock().running -= 1;
-        self.0.left.notify_one();
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
     use std::thread;
+    use std::time::Duration;
 
-    #[test]
-    fn no_more_calls_run_than_there_are_cores_and_no_more_wait_than_may() {
-        let turns = Turns::new();
-        let cores = available_parallelism().unwrap().get();
-        let held: Vec<Turn<'_>> = (0..cores).map(|_| turns.take().unwrap()).collect();
-        let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        thread::scope(|scope| {
-            for _ in 0..CALLS_WAITING_MAX {
-                scope.spawn(|| {
-                    let _turn = turns.take().unwrap();
+    #[tokio::test(flavor = "multi_thread")]
+    async fn no_more_calls_run_than_there_are_cores_and_no_more_wait_than_may() {
+        const CORES: usize = 2;
+        static TURNS: Turns = Turns {
+            cores: Semaphore::const_new(CORES),
+            waiting: AtomicUsize::new(0),
+        };
+        // Nobody ends before it is open.
+        static OPEN: AtomicBool = AtomicBool::new(false);
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let calls: Vec<_> = (0..CORES + CALLS_WAITING_MAX)
+            .map(|_| {
+                let (now, most) = (Arc::clone(&now), Arc::clone(&most));
+                tokio::spawn(TURNS.run(move || {
                     most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    while !OPEN.load(Ordering::SeqCst) {
+                        thread::sleep(Duration::from_millis(1));
+                    }
                     now.fetch_sub(1, Ordering::SeqCst);
-                });
-            }
-            while turns.lock().waiting < CALLS_WAITING_MAX {
-                thread::yield_now();
-            }
-            assert!(turns.take().is_err());
-            drop(held);
-        });
-        assert!(most.into_inner() <= cores);
-        let taken = turns.lock();
-        assert_eq!((taken.running, taken.waiting), (0, 0));
+                    Ok::<_, RpcError>(())
+                }))
+            })
+            .collect();
+        while TURNS.waiting.load(Ordering::Relaxed) < CALLS_WAITING_MAX {
+            thread::yield_now();
+        }
+        let refused = TURNS.run(|| Ok::<_, RpcError>(())).await;
+        assert!(refused.is_err());
+        OPEN.store(true, Ordering::SeqCst);
+        for call in calls {
+            call.await.unwrap().unwrap();
+        }
+        assert_eq!(most.load(Ordering::SeqCst), CORES);
+        assert_eq!(TURNS.waiting.load(Ordering::Relaxed), 0);
     }
 }
