@@ -16,7 +16,7 @@ use super::access::Caller;
 use super::calls::Wished;
 use super::error::RpcError;
 use super::sight::Sight;
-use super::{Rpc, SEND_RAW, block_of, subscriptions, turns};
+use super::{BIND, Rpc, SEND_RAW, block_of, subscriptions, turns};
 
 type Answer<T> = Result<T, ErrorObjectOwned>;
 
@@ -277,7 +277,7 @@ fn owners(all: &mut RpcModule<Arc<Rpc>>) -> Result<(), RegisterMethodError> {
         let caller = Caller::of(from)?;
         Answer::Ok(rpc.account_message(&caller, params.one()?))
     })?;
-    all.register_async_method("counterfoil_bindAccount", |params, rpc, from| async move {
+    all.register_async_method(BIND, |params, rpc, from| async move {
         let caller = Caller::of(&from)?;
         let mut params = params.sequence();
         let (message, signature): (String, Bytes) = (params.next()?, params.next()?);

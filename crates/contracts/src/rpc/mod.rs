@@ -8,6 +8,7 @@ mod filters;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod guard;
+mod leader;
 mod methods;
 mod overrides;
 mod owners;
@@ -17,6 +18,7 @@ mod shapes;
 mod sight;
 mod simulate;
 mod subscriptions;
+mod to_its_end;
 mod trace;
 mod turns;
 
@@ -44,8 +46,11 @@ use crate::outcome::Outcome;
 use ledger::contracts::Rules;
 
 pub use access::{Caller, Rights};
-pub use send::{Asked, ToLeader};
+pub use leader::{Asked, ToLeader};
 pub use service::{Plain, PlainError, Service};
+
+/// Binds an account to the caller.
+const BIND: &str = "counterfoil_bindAccount";
 
 /// Sends a transaction and answers with its place in the ledger.
 const SEND_RAW: &str = "counterfoil_sendRawTransaction";

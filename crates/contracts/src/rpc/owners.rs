@@ -3,18 +3,20 @@
 use std::sync::Arc;
 
 use alloy_primitives::{Address, Bytes};
-use node::{SubmitError, Wait};
-use serde::Serialize;
+use node::Wait;
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use verify::TxId;
 
-use super::Rpc;
 use super::access::Caller;
 use super::error::RpcError;
+use super::leader::NotSent;
+use super::{BIND, Rpc};
+use crate::limits::ARRIVAL_PATIENCE;
 use crate::owners::{Bind, Message, accounts_of, owner};
 
 /// An account and whose it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Bound {
     address: Address,
@@ -53,6 +55,14 @@ impl Rpc {
         let bind = Bind::new((message, signature), caller.user(), chain, now);
         let bind = bind.map_err(|error| RpcError::params(error.to_string()))?;
         let address = bind.address();
+        if !self.node.leads() && !self.node.is_alone() {
+            let bound: Result<Bound, _> = self.ask_leader(caller, BIND, (message, signature)).await;
+            let bound = bound.map_err(NotSent::into_error)?;
+            self.node
+                .wait_for(bound.transaction_id, ARRIVAL_PATIENCE)
+                .await;
+            return Ok(bound);
+        }
         let submitted = self.node.submit(Box::new(bind), Wait::Committed).await;
         match submitted {
             Ok(Ok(id)) => Ok(Bound {
@@ -61,9 +71,6 @@ impl Rpc {
                 transaction_id: id,
             }),
             Ok(Err(rejection)) => Err(RpcError::server(rejection.to_string())),
-            Err(SubmitError::NotLeading) => Err(RpcError::server(
-                "this node does not lead: bind accounts at the leader (/node/network names it)",
-            )),
             Err(error) => Err(RpcError::server(error.to_string())),
         }
     }

@@ -1,23 +1,20 @@
 //! Transactions on their way into the ledger: run here where this node leads, else passed on.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::{B256, Bytes, keccak256};
 use alloy_rpc_types_eth::TransactionReceipt;
 use ledger::roles::Action;
-use ledger::users::UserId;
 use node::{SubmitError, Wait};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout};
 use verify::TxId;
 
 use super::access::Caller;
 use super::error::RpcError;
+use super::leader::NotSent;
+use super::to_its_end::ToItsEnd;
 use super::{Rpc, SEND_RAW};
 use crate::accounts::Account;
 use crate::evm::Invalid;
@@ -25,16 +22,6 @@ use crate::execute::{Execute, Refused};
 use crate::limits::{ARRIVAL_PATIENCE, LEADER_PATIENCE};
 use crate::outcome::Outcome;
 use crate::signed::Signed;
-
-/// The leader's answer, under way. An error is one that asking again may help against: there is no leader
-/// now, or it was lost while it was asked.
-pub type Asked<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send + 'a>>;
-
-/// The way to the node that leads, for those that do not.
-pub trait ToLeader: Send + Sync {
-    /// Posts a JSON-RPC request to the leader, for this user.
-    fn ask<'a>(&'a self, user: &'a UserId, request: Vec<u8>) -> Asked<'a>;
-}
 
 /// What became of a transaction that was sent.
 #[derive(Debug, Clone)]
@@ -54,7 +41,7 @@ pub(super) struct Place {
     transaction_hash: B256,
     /// Missing as long as it waits for others.
     #[serde(skip_serializing_if = "Option::is_none")]
-    transaction_id: Option<TxId>,
+    pub(super) transaction_id: Option<TxId>,
     /// It was there before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     known: bool,
@@ -77,22 +64,6 @@ impl Sent {
             },
             known: false,
         }
-    }
-}
-
-/// Why a transaction was not sent.
-#[derive(Debug, Clone)]
-enum NotSent {
-    /// It cannot be.
-    Refused(RpcError),
-    /// There is no leader, or not any more. The same transaction can be sent again without harm: its
-    /// number is used once.
-    Again(String),
-}
-
-impl From<RpcError> for NotSent {
-    fn from(error: RpcError) -> Self {
-        Self::Refused(error)
     }
 }
 
@@ -297,22 +268,7 @@ impl Rpc {
     /// Lets the leader do it, and waits until the result is here too. What is there already is sent if it
     /// was `tried` before.
     async fn pass(&self, caller: &Caller, signed: &Signed, tried: bool) -> Result<Sent, NotSent> {
-        #[derive(Serialize)]
-        struct Request<'a> {
-            jsonrpc: &'static str,
-            id: u8,
-            method: &'static str,
-            params: [&'a Bytes; 1],
-        }
-        let request = Request {
-            jsonrpc: "2.0",
-            id: 1,
-            method: SEND_RAW,
-            params: [signed.raw()],
-        };
-        let request = serde_json::to_vec(&request).expect("digits are JSON");
-        let answer = self.leader.ask(caller.user(), request).await;
-        let place = read_place(&answer.map_err(NotSent::Again)?)?;
+        let place: Place = self.ask_leader(caller, SEND_RAW, [signed.raw()]).await?;
         let Some(id) = place.transaction_id else {
             return Ok(Sent::Waits(signed.hash()));
         };
@@ -321,124 +277,5 @@ impl Rpc {
         }
         self.node.wait_for(id, ARRIVAL_PATIENCE).await;
         Ok(Sent::There(id, signed.hash()))
-    }
-}
-
-/// What the leader answered.
-fn read_place(answer: &[u8]) -> Result<Place, NotSent> {
-    #[derive(Deserialize)]
-    struct Answer<'a> {
-        result: Option<Place>,
-        #[serde(borrow)]
-        error: Option<Refusal<'a>>,
-    }
-    #[derive(Deserialize)]
-    struct Refusal<'a> {
-        code: i32,
-        message: String,
-        #[serde(borrow)]
-        data: Option<&'a RawValue>,
-    }
-    match serde_json::from_slice(answer) {
-        Ok(Answer {
-            result: Some(place),
-            error: None,
-        }) => Ok(place),
-        Ok(Answer {
-            error: Some(refusal),
-            ..
-        }) => {
-            let data = refusal.data.and_then(|data| serde_json::from_str(data.get()).ok());
-            Err(RpcError::passed_on(refusal.code, refusal.message, data).into())
-        }
-        // A node that stops, or does not lead any more, says so in another way.
-        _ => Err(NotSent::Again(
-            "the leader did not take the transaction: nothing is recorded, or it was in doubt; send \
-             it again"
-                .to_owned(),
-        )),
-    }
-}
-
-/// Work that goes on where nobody waits for it any more. It begins when it is first waited for, and not
-/// later, so that what is waited for in turn is also begun in turn.
-struct ToItsEnd<T: Send + 'static>(Option<Pin<Box<dyn Future<Output = T> + Send>>>);
-
-impl<T: Send + 'static> ToItsEnd<T> {
-    fn of(work: impl Future<Output = T> + Send + 'static) -> Self {
-        Self(Some(Box::pin(work)))
-    }
-}
-
-impl<T: Send + 'static> Future for ToItsEnd<T> {
-    type Output = T;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        let work = self.0.as_mut().expect("it is waited for once");
-        let ready = work.as_mut().poll(cx);
-        if ready.is_ready() {
-            self.0 = None;
-        }
-        ready
-    }
-}
-
-impl<T: Send + 'static> Drop for ToItsEnd<T> {
-    fn drop(&mut self) {
-        // Outside of the runtime the node has stopped.
-        if let Some(work) = self.0.take()
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
-            runtime.spawn(work);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tokio::sync::oneshot;
-
-    #[tokio::test]
-    async fn what_nobody_waits_for_any_more_goes_on() {
-        let (go, gone) = oneshot::channel::<()>();
-        let (tell, told) = oneshot::channel();
-        let mut work = Box::pin(ToItsEnd::of(async move {
-            gone.await.unwrap();
-            tell.send(()).unwrap();
-        }));
-        let first = std::future::poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx)));
-        assert!(first.await.is_pending());
-        drop(work);
-        go.send(()).unwrap();
-        told.await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn what_is_waited_for_ends() {
-        assert_eq!(ToItsEnd::of(async { 7 }).await, 7);
-    }
-
-    #[test]
-    fn what_the_leader_answers_is_what_the_client_gets() {
-        let hash = B256::repeat_byte(7);
-        let place = format!(
-            r#"{{"jsonrpc":"2.0","id":1,"result":{{"transactionHash":"{hash}","transactionId":"2.35"}}}}"#
-        );
-        let place = read_place(place.as_bytes()).unwrap();
-        assert_eq!(place.transaction_id, Some("2.35".parse().unwrap()));
-        let refused =
-            br#"{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"nonce too low"}}"#;
-        let Err(NotSent::Refused(error)) = read_place(refused) else {
-            panic!("the leader refused it");
-        };
-        assert!(error.says("nonce too low"));
-        for other in [
-            &b""[..],
-            b"{}",
-            br#"{"error":{"code":"NoLeader","message":""}}"#,
-        ] {
-            assert!(matches!(read_place(other), Err(NotSent::Again(_))));
-        }
     }
 }

@@ -67,11 +67,17 @@ pub(super) fn function(
     args: usize,
 ) -> Result<Function, Failure> {
     if text.contains('(') {
-        return Function::parse(text).map_err(|error| {
+        let no_function = || {
             Failure::unreadable(format!("{text:?} is no function"))
-                .because(error)
                 .hint("for example: 'balanceOf(address)(uint256)'")
-        });
+        };
+        let function = Function::parse(text).map_err(|error| no_function().because(error))?;
+        // Names of types that there are not are read as such.
+        let mut params = function.inputs.iter().chain(&function.outputs);
+        return match params.find_map(|param| param.resolve().err()) {
+            Some(error) => Err(no_function().because(error)),
+            None => Ok(function),
+        };
     }
     let Some(abi) = abi else {
         let failure = Failure::unreadable(format!("{text:?} is a name without types"));
