@@ -31,7 +31,7 @@ use crate::answer::{self, Answer, TRANSACTION_ID};
 use crate::app::App;
 use crate::body::AnswerBody;
 use crate::error::{ApiError, chain};
-use crate::limits::{ARRIVAL_PATIENCE, HANDSHAKE_TIMEOUT, LEADER_GONE};
+use crate::limits::{HANDSHAKE_TIMEOUT, LEADER_GONE, PASSED_PATIENCE};
 use crate::tls::TlsError;
 
 /// Says that another node passes this on, and for whom.
@@ -122,7 +122,7 @@ impl Forward {
         // What the client asks this node next is answered with what it was just told.
         let transaction = headers.get(TRANSACTION_ID);
         if let Some(id) = transaction.and_then(|id| id.to_str().ok()?.parse().ok()) {
-            node.wait_for(id, ARRIVAL_PATIENCE).await;
+            node.wait_for(id, PASSED_PATIENCE).await;
         }
         let mut answer = Response::new(AnswerBody::passed(body));
         *answer.status_mut() = head.status;

@@ -28,6 +28,10 @@ pub const JOIN_BYTES_MAX: usize = 1 << 20;
 /// A follower waits so long for a transaction that it was asked about to arrive from the leader.
 pub const ARRIVAL_PATIENCE: Duration = Duration::from_secs(1);
 
+/// A follower waits so long for a transaction that the leader told it of, before it passes the answer on: what
+/// is committed arrives, late only on a machine that has much else to do.
+pub const PASSED_PATIENCE: Duration = Duration::from_secs(5);
+
 /// A node that passed a request on to the leader, and hears that it leads no more, waits so long for
 /// its answer.
 pub const LEADER_GONE: Duration = Duration::from_secs(3);
