@@ -34,7 +34,7 @@ pub(crate) enum AnswerBody {
     /// What a [`crate::Mount`] answers.
     Mounted {
         /// Its body.
-        body: Pin<Box<UnsyncBoxBody<Bytes, BodyError>>>,
+        body: UnsyncBoxBody<Bytes, BodyError>,
         /// Keeps the connection from being closed as idle.
         busy: Option<Busy>,
     },
@@ -50,11 +50,8 @@ impl AnswerBody {
     }
 
     /// The body of what another crate answers.
-    pub(crate) fn mounted(body: UnsyncBoxBody<Bytes, BodyError>) -> Self {
-        Self::Mounted {
-            body: Box::pin(body),
-            busy: None,
-        }
+    pub(crate) const fn mounted(body: UnsyncBoxBody<Bytes, BodyError>) -> Self {
+        Self::Mounted { body, busy: None }
     }
 
     /// The body of an answer of another node.
@@ -84,7 +81,7 @@ impl Body for AnswerBody {
                 .as_mut()
                 .poll_frame(cx)
                 .map(|frame| frame.map(|frame| frame.map_err(BodyError::from))),
-            Self::Mounted { body, .. } => body.as_mut().poll_frame(cx),
+            Self::Mounted { body, .. } => Pin::new(body).poll_frame(cx),
         }
     }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use api::{Mount, MountBody, Mounted};
 use contracts::rpc::{Asked, Caller, Rights, Rpc, Service, ToLeader};
 use http::Request;
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use ledger::roles::Action;
 use ledger::users::UserId;
@@ -64,7 +63,7 @@ impl Mount for AtPath {
         Box::pin(async move {
             let caller = Caller::new(Arc::new(Known(caller)));
             let answer = service.answer(caller, request).await;
-            answer.map(|body| MountBody::new(body.map_err(|error| error)))
+            answer.map(MountBody::new)
         })
     }
 }

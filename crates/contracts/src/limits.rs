@@ -78,8 +78,7 @@ pub const ARRIVAL_PATIENCE: Duration = Duration::from_secs(5);
 /// Percentiles that a fee history tells of each block, as other nodes of Ethereum have it.
 pub const PERCENTILES_MAX: usize = 100;
 
-/// Calls that wait for a core. Each holds one of the 512 threads for what takes long, and others need
-/// some too.
+/// Calls that wait for a core: with a second for each, the last waits some minutes.
 pub const CALLS_WAITING_MAX: usize = 256;
 
 /// Connections to the listener for development.
