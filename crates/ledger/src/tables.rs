@@ -209,6 +209,11 @@ impl Table {
             .unwrap_or_else(|| Self(Cow::Owned(name.to_owned())))
     }
 
+    /// All tables that have a name in the code.
+    pub fn well_known() -> impl Iterator<Item = &'static Self> {
+        WELL_KNOWN.iter()
+    }
+
     /// The name.
     pub fn name(&self) -> &str {
         &self.0

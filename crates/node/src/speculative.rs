@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use ledger::tables::Kept;
 use ledger::{State, Table, WriteSet};
 use store::Reader;
@@ -20,12 +21,14 @@ const ABSENT_KEYS_MAX: usize = 4_096;
 /// Owned by the executor's thread. Drop it, and everything speculative is rolled back.
 pub(crate) struct Speculative {
     reader: Arc<Reader>,
-    cache: RefCell<BTreeMap<Table, HashMap<Vec<u8>, Cached>>>,
+    cache: RefCell<BTreeMap<Table, Keys>>,
     cached_keys: RefCell<usize>,
     absent_keys: Cell<usize>,
     /// Where batches end that may not be committed yet, and the roots that were signed there.
     closed: RefCell<VecDeque<(Seqno, Digest)>>,
 }
+
+type Keys = HashMap<Vec<u8>, Cached, RandomState>;
 
 struct Cached {
     value: Option<Vec<u8>>,

@@ -20,7 +20,8 @@ use crate::arrival::Chunk;
 use crate::batch::BATCH_BYTES_MAX;
 use crate::error::ReadError;
 use crate::index::{HashFile, Place, PlaceFile};
-use crate::state::{StateStore, Still};
+use crate::moment::Newest;
+use crate::state::StateStore;
 
 /// Ledger files kept open: reads of old entries come in runs, and a process may only have so many.
 const OPEN_FILES: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not zero");
@@ -37,6 +38,7 @@ pub struct Reader {
     pub(crate) hashes: HashFile,
     pub(crate) places: PlaceFile,
     pub(crate) state: StateStore,
+    pub(crate) newest: Newest,
     /// Oldest first; only the last may be open.
     chunks: RwLock<Vec<ChunkName>>,
     files: Mutex<LruCache<Seqno, Arc<File>>>,
@@ -59,6 +61,7 @@ impl Reader {
             hashes,
             places,
             state,
+            newest: Newest::default(),
             chunks: RwLock::default(),
             files: Mutex::new(LruCache::new(OPEN_FILES)),
             roots: Mutex::new(LruCache::new(SIGNED_ROOTS)),
@@ -534,40 +537,7 @@ impl State for Reader {
     }
 }
 
-/// What is applied now, for as long as it is held, whatever is applied meanwhile: what is read from
-/// it belongs together.
-pub struct Moment<'r> {
-    reader: &'r Reader,
-    still: Still,
-}
-
-impl Reader {
-    /// The state as it is now. Holding it for long keeps what was replaced meanwhile on the disk.
-    pub fn moment(&self) -> Moment<'_> {
-        Moment {
-            reader: self,
-            still: self.state.still(),
-        }
-    }
-}
-
-impl State for Moment<'_> {
-    fn value(&self, table: &Table, key: &[u8]) -> Option<Vec<u8>> {
-        let value = self.reader.state.value_then(&self.still, table, key);
-        value.unwrap_or_else(|error| broken(&error))
-    }
-
-    fn values(&self, table: &Table) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let values = self.reader.state.values_then(&self.still, table);
-        values.unwrap_or_else(|error| broken(&error))
-    }
-
-    fn signed_root(&self, seqno: Seqno) -> Option<Digest> {
-        State::signed_root(self.reader, seqno)
-    }
-}
-
-fn broken(error: &impl std::error::Error) -> ! {
+pub(crate) fn broken(error: &impl std::error::Error) -> ! {
     panic!("{error}: {:?}", error.source())
 }
 

@@ -60,6 +60,7 @@ impl Reader {
             }
         }
         self.state.apply_private(&found).map_err(StoreError::from)?;
+        self.newest.forget();
         self.state.sync().map_err(StoreError::from)?;
         Ok(())
     }

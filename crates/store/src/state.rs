@@ -1,18 +1,21 @@
 //! The state store: what must be looked up by key, in an LSM tree on disk.
 //!
 //! ```text
-//! values    \0applied                   seqno of the last batch, u64 BE
+//! values    \0applied 2                 seqno of the last batch, u64 BE
 //!           \0view VIEW(u64 BE)         first seqno of the view, u64 BE
 //!           TABLE \0 KEY                value, for public tables
-//!           TABLE \0 NAME(16)           sealed key and value, for private tables
-//! streams   \0applied                   the same again
-//!           NAME(16) FIRST(u64 BE)      which seqnos of the batch that starts with FIRST wrote the
+//!           TAG(4) NAME(16)             sealed key and value, for private tables
+//! streams   \0applied 2                 the same again
+//!           NAME(12) FIRST(u64 BE)      which seqnos of the batch that starts with FIRST wrote the
 //!                                       key: varints, each the distance from the one before
 //! ```
-//! NAME is a keyed hash of table and key, so that a thief of the disk learns no key of a private
-//! table. Everything here follows from the ledger files; nothing is synced but at checkpoints, and
+//! TAG stands for the table. NAME is from a keyed hash of table and key, so that a thief of the disk
+//! learns no key of a private table; values and streams have other parts of it. The 2 is the version of
+//! this drawing. Everything here follows from the ledger files; nothing is synced but at checkpoints, and
 //! writing a batch again changes nothing.
 
+mod keys;
+mod sealing;
 mod streams;
 
 use std::collections::HashMap;
@@ -20,26 +23,25 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use aws_lc_rs::hmac::{Context, HMAC_SHA256, Key};
 use fjall::{
     Database, Guard, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot, UserKey,
     UserValue,
 };
-use ledger::secret::TAG_LEN;
+use foldhash::fast::RandomState;
 use ledger::tables::Kept;
 use ledger::write_set::Domain;
 use ledger::{LedgerSecret, Table, WriteSet};
 use verify::{Seqno, TxId, View};
 
-use self::streams::{StreamRows, Streams, deltas, seqnos};
+use self::keys::{Names, STREAM_LEN, table_prefix};
+use self::sealing::{SealingKeys, seal, unseal};
+use self::streams::{Streams, deltas, seqnos};
 use crate::snapshot::file::{Row, Section};
 
-const APPLIED: &[u8] = b"\0applied";
+const APPLIED: &[u8] = b"\0applied 2";
+/// The same, in the version of the drawing that had no number.
+const APPLIED_ONCE: &[u8] = b"\0applied";
 const VIEW: &[u8] = b"\0view";
-const NAME_LEN: usize = 16;
-/// View, seqno and index in front of a sealed value.
-const SEALED_HEAD_LEN: usize = 8 + 8 + 4;
 
 /// Memory for writes that are not in a table file yet: two of these can exist at a time, one being
 /// written. Large enough that table files are not tiny, small enough not to matter.
@@ -70,7 +72,6 @@ pub(crate) fn is_damage(error: &fjall::Error) -> bool {
     }
 }
 
-type Name = [u8; NAME_LEN];
 /// Keys and values.
 type Rows = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -80,8 +81,8 @@ pub(crate) struct StateStore {
     database: Database,
     values: Keyspace,
     streams: Keyspace,
-    secret: Arc<LedgerSecret>,
-    names: Key,
+    sealing: Arc<SealingKeys>,
+    names: Arc<Names>,
 }
 
 impl StateStore {
@@ -98,13 +99,17 @@ impl StateStore {
         let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
         let values = database.keyspace("values", options)?;
         let streams = database.keyspace("streams", options)?;
-        let names = Key::new(HMAC_SHA256, &*secret.derive(b"counterfoil state names"));
+        if values.contains_key(APPLIED_ONCE)? {
+            let why = "its rows are those of an earlier version";
+            return Err(io::Error::new(ErrorKind::InvalidData, why).into());
+        }
+        let names = Names::new(secret.derive(b"counterfoil state names"));
         Ok(Self {
             database,
             values,
             streams,
-            secret,
-            names,
+            sealing: Arc::new(SealingKeys::new(secret)),
+            names: Arc::new(names),
         })
     }
 
@@ -145,7 +150,7 @@ impl StateStore {
         let mut batch = self.database.batch();
         let mut streams = Streams::default();
         // Of what is written several times, such as counters, only the last is kept.
-        let mut last = HashMap::new();
+        let mut last = HashMap::with_hasher(RandomState::default());
         for (seqno, writes) in (first.0..).zip(writes) {
             for (index, write) in (0u32..).zip(writes.iter()) {
                 let kept = write.table.kept();
@@ -160,7 +165,7 @@ impl StateStore {
         }
         let mut sealing = None;
         for ((table, key), (seqno, index, value)) in last {
-            let place = self.value_key(table, key);
+            let place = self.names.value(table, key);
             let Some(value) = value else {
                 batch.remove(&self.values, place);
                 continue;
@@ -168,13 +173,13 @@ impl StateStore {
             if table.domain() == Domain::Public {
                 batch.insert(&self.values, place, value);
             } else {
-                let with = sealing.get_or_insert_with(|| self.sealing_key(view.0));
+                let with = sealing.get_or_insert_with(|| self.sealing.of(view.0));
                 let sealed = seal(with, table, [view.0, seqno], index, key, value);
                 batch.insert(&self.values, place, sealed);
             }
         }
         for ((table, key), seqnos) in streams.lists {
-            let row = StreamRows::of(self.stream_name(table, key)).at(first.0);
+            let row = self.names.stream(table, key).at(first.0);
             batch.insert(&self.streams, row, deltas(first.0, &seqnos));
         }
         if new_view {
@@ -196,7 +201,7 @@ impl StateStore {
         let mut batch = self.database.batch();
         let mut streams = Streams::default();
         for (id, writes) in entries {
-            let key = self.sealing_key(id.view.0);
+            let key = self.sealing.of(id.view.0);
             // Counted over all writes, as in `apply`: the same value is sealed alike.
             for (index, write) in (0u32..).zip(writes.iter()) {
                 if write.table.domain() == Domain::Public {
@@ -209,10 +214,10 @@ impl StateStore {
                 match (kept, &write.value) {
                     (Kept::InLedger | Kept::Stream, _) => {}
                     (Kept::Value | Kept::Versions, None) => {
-                        batch.remove(&self.values, self.value_key(&write.table, &write.key));
+                        batch.remove(&self.values, self.names.value(&write.table, &write.key));
                     }
                     (Kept::Value | Kept::Versions, Some(value)) => {
-                        let place = self.value_key(&write.table, &write.key);
+                        let place = self.names.value(&write.table, &write.key);
                         let place_in_ledger = [id.view.0, id.seqno.0];
                         let sealed = seal(
                             &key,
@@ -228,7 +233,7 @@ impl StateStore {
             }
         }
         for ((table, key), seqnos) in streams.lists {
-            let row = StreamRows::of(self.stream_name(table, key)).at(first.seqno.0);
+            let row = self.names.stream(table, key).at(first.seqno.0);
             batch.insert(&self.streams, row, deltas(first.seqno.0, &seqnos));
         }
         batch.commit()
@@ -266,7 +271,7 @@ impl StateStore {
     }
 
     pub(crate) fn value(&self, table: &Table, key: &[u8]) -> Result<Option<Vec<u8>>, Broken> {
-        let bytes = self.values.get(self.value_key(table, key))?;
+        let bytes = self.values.get(self.names.value(table, key))?;
         self.opened(table, key, bytes)
     }
 
@@ -279,7 +284,7 @@ impl StateStore {
     ) -> Result<Option<Vec<u8>>, Broken> {
         let bytes = still
             .snapshot
-            .get(&still.values, self.value_key(table, key))?;
+            .get(&still.values, self.names.value(table, key))?;
         self.opened(table, key, bytes)
     }
 
@@ -295,7 +300,7 @@ impl StateStore {
         if table.domain() == Domain::Public {
             return Ok(Some(bytes.to_vec()));
         }
-        let (found, value) = self.unseal(table, &bytes).ok_or(Broken::Sealed)?;
+        let (found, value) = unseal(&self.sealing, table, &bytes).ok_or(Broken::Sealed)?;
         // A keyed hash of 128 bits does not collide; a row moved by somebody would get here.
         if found == key {
             Ok(Some(value))
@@ -327,7 +332,7 @@ impl StateStore {
             let (key, value) = row.into_inner()?;
             found.push(match table.domain() {
                 Domain::Public => (key[prefix.len()..].to_vec(), value.to_vec()),
-                Domain::Private => self.unseal(table, &value).ok_or(Broken::Sealed)?,
+                Domain::Private => unseal(&self.sealing, table, &value).ok_or(Broken::Sealed)?,
             });
         }
         if table.domain() == Domain::Private {
@@ -349,16 +354,16 @@ impl StateStore {
         if from > to || limit == 0 {
             return Ok(found);
         }
-        let row = StreamRows::of(self.stream_name(table, key));
+        let row = self.names.stream(table, key);
         // The batch that `from` lies in may have started before it.
         let before = self.streams.range(row.at(0)..=row.at(from.0)).next_back();
         let start = match before {
-            Some(guard) => number(&guard.key()?[NAME_LEN..]).unwrap_or(0),
+            Some(guard) => number(&guard.key()?[STREAM_LEN..]).unwrap_or(0),
             None => from.0,
         };
         for guard in self.streams.range(row.at(start)..=row.at(to.0)) {
             let (key, list) = guard.into_inner()?;
-            let first = number(&key[NAME_LEN..]).unwrap_or(0);
+            let first = number(&key[STREAM_LEN..]).unwrap_or(0);
             for seqno in seqnos(first, &list) {
                 if seqno > to.0 || found.len() == limit {
                     return Ok(found);
@@ -378,10 +383,10 @@ impl StateStore {
         key: &[u8],
         up_to: Seqno,
     ) -> fjall::Result<Option<Seqno>> {
-        let row = StreamRows::of(self.stream_name(table, key));
+        let row = self.names.stream(table, key);
         for guard in self.streams.range(row.at(0)..=row.at(up_to.0)).rev() {
             let (key, list) = guard.into_inner()?;
-            let first = number(&key[NAME_LEN..]).unwrap_or(0);
+            let first = number(&key[STREAM_LEN..]).unwrap_or(0);
             let last = seqnos(first, &list)
                 .take_while(|seqno| *seqno <= up_to.0)
                 .last();
@@ -391,64 +396,6 @@ impl StateStore {
         }
         Ok(None)
     }
-
-    fn value_key(&self, table: &Table, key: &[u8]) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(table.name().len() + 1 + key.len().max(NAME_LEN));
-        bytes.extend_from_slice(table.name().as_bytes());
-        bytes.push(0);
-        match table.domain() {
-            Domain::Public => bytes.extend_from_slice(key),
-            Domain::Private => bytes.extend_from_slice(&self.name(b"v", table, key)),
-        }
-        bytes
-    }
-
-    fn stream_name(&self, table: &Table, key: &[u8]) -> Name {
-        self.name(b"s", table, key)
-    }
-
-    fn name(&self, purpose: &[u8], table: &Table, key: &[u8]) -> Name {
-        let mut context = Context::with_key(&self.names);
-        context.update(purpose);
-        context.update(table.name().as_bytes());
-        context.update(b"\0");
-        context.update(key);
-        let tag = context.sign();
-        *tag.as_ref()
-            .first_chunk()
-            .expect("HMAC-SHA256 has 32 bytes")
-    }
-
-    /// One key for each view: a seqno can come again in another view after a disaster, and a nonce
-    /// must never come again under one key.
-    fn sealing_key(&self, view: u64) -> LessSafeKey {
-        let mut label = b"counterfoil state ".to_vec();
-        label.extend_from_slice(&view.to_le_bytes());
-        let key = self.secret.derive(&label);
-        LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &*key).expect("32 bytes are a key"))
-    }
-
-    fn unseal(&self, table: &Table, bytes: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
-        let (head, sealed) = bytes.split_first_chunk::<SEALED_HEAD_LEN>()?;
-        let view = u64::from_le_bytes(*head.first_chunk()?);
-        let nonce: [u8; 12] = *head.last_chunk()?;
-        let mut bytes = sealed.to_vec();
-        let plain = self
-            .sealing_key(view)
-            .open_in_place(
-                Nonce::assume_unique_for_key(nonce),
-                Aad::from(table.name().as_bytes()),
-                &mut bytes,
-            )
-            .ok()?;
-        let (length, rest) = plain.split_first_chunk::<4>()?;
-        let (key, value) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-        Some((key.to_vec(), value.to_vec()))
-    }
-}
-
-fn table_prefix(table: &Table) -> Vec<u8> {
-    [table.name().as_bytes(), b"\0"].concat()
 }
 
 /// A view of the store that does not change.
@@ -497,37 +444,6 @@ pub(crate) enum Broken {
     Store(#[from] fjall::Error),
     #[error("a sealed value in the state store does not open")]
     Sealed,
-}
-
-/// Seals key and value; the result begins with what is needed to open it.
-fn seal(
-    sealing_key: &LessSafeKey,
-    table: &Table,
-    [view, seqno]: [u64; 2],
-    index: u32,
-    key: &[u8],
-    value: &[u8],
-) -> Vec<u8> {
-    let plain = 4 + key.len() + value.len();
-    let mut bytes = Vec::with_capacity(SEALED_HEAD_LEN + plain + TAG_LEN);
-    bytes.extend_from_slice(&view.to_le_bytes());
-    let mut nonce = [0; 12];
-    nonce[..8].copy_from_slice(&seqno.to_le_bytes());
-    nonce[8..].copy_from_slice(&index.to_le_bytes());
-    bytes.extend_from_slice(&nonce);
-    let key_length = u32::try_from(key.len()).expect("a key is far below 4 GiB");
-    bytes.extend_from_slice(&key_length.to_le_bytes());
-    bytes.extend_from_slice(key);
-    bytes.extend_from_slice(value);
-    let tag = sealing_key
-        .seal_in_place_separate_tag(
-            Nonce::assume_unique_for_key(nonce),
-            Aad::from(table.name().as_bytes()),
-            &mut bytes[SEALED_HEAD_LEN..],
-        )
-        .expect("a value is far shorter than AES-GCM's limit");
-    bytes.extend_from_slice(tag.as_ref());
-    bytes
 }
 
 fn number(bytes: &[u8]) -> Option<u64> {
@@ -596,6 +512,17 @@ mod tests {
         assert_eq!(then.unwrap(), b"2");
         let then = store.values_then(&still, &slot).unwrap();
         assert_eq!(then, [(b"a".to_vec(), b"2".to_vec())]);
+    }
+
+    #[test]
+    fn rows_of_an_earlier_version_are_damage_so_that_all_is_made_anew() {
+        let (dir, store) = store();
+        store.values.insert(APPLIED_ONCE, [0; 8]).unwrap();
+        store.sync().unwrap();
+        drop(store);
+        let secret = Arc::new(LedgerSecret::new([7; 32]));
+        let opened = StateStore::open(&dir.path().join("state"), secret, 1 << 20);
+        assert!(is_damage(&opened.err().unwrap()));
     }
 
     #[test]

@@ -92,8 +92,8 @@ pub fn ledger_entry_claims_digest(
 }
 
 fn ledger_entry_digest(collection_id: &str, contents: &str, secret_key: &[u8; 32]) -> Digest {
-    let collection_id = hmac_sha256(secret_key, collection_id.as_bytes());
-    let contents = hmac_sha256(secret_key, contents.as_bytes());
+    let collection_id = hmac_sha256(secret_key, &[collection_id.as_bytes()]);
+    let contents = hmac_sha256(secret_key, &[contents.as_bytes()]);
     let value = Digest::of_parts(&[&collection_id.0, &contents.0]);
     Digest::of_parts(&[LEDGER_ENTRY_V1.as_bytes(), value.as_bytes()])
 }

@@ -33,6 +33,7 @@ pub use cosigned::{CosignError, Cosigned, Cosigners, Witnessed};
 pub use digest::Digest;
 pub use error::ReceiptError;
 pub use evidence::evidence_tx_id;
+pub use hmac::hmac_sha256;
 pub use key::{CoseAlgorithm, PublicKey};
 pub use merkle::{Frontier, InclusionProof, Step, TreeNode, nodes_in, peaks_of, prove};
 pub use note::{NoteError, SignedNote, VerifierKey};

@@ -1,7 +1,7 @@
 //! A snapshot, byte for byte.
 //!
 //! ```text
-//! "CFSNAP" 0 1                            what it is, and the version of this drawing
+//! "CFSNAP" 0 2                            what it is, and the version of this drawing
 //! u64 seqno | u64 view                    the last entry of the batch whose state this is
 //! rows, ascending by section and key:
 //!   u8 section (1 values, 2 streams) | u32 length of the key | u32 length of the value | key | value
@@ -16,7 +16,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use ledger::limits::ENTRY_BYTES_MAX;
 use verify::{Digest, Seqno, View};
 
-const TITLE: [u8; 8] = *b"CFSNAP\0\x01";
+const TITLE: [u8; 8] = *b"CFSNAP\0\x02";
 const END: u8 = 0;
 
 /// Longest key: what the state store takes.

@@ -3,9 +3,8 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use ledger::Table;
-
-use super::{NAME_LEN, Name};
 
 /// A table that is kept as streams, and a key in it.
 type Stream<'a> = (&'a Table, &'a [u8]);
@@ -14,7 +13,7 @@ type Stream<'a> = (&'a Table, &'a [u8]);
 #[derive(Default)]
 pub(super) struct Streams<'a> {
     pub(super) lists: Vec<(Stream<'a>, Vec<u64>)>,
-    places: HashMap<Stream<'a>, usize>,
+    places: HashMap<Stream<'a>, usize, RandomState>,
     last: usize,
 }
 
@@ -33,23 +32,6 @@ impl<'a> Streams<'a> {
             }
         }
         self.lists[self.last].1.push(seqno);
-    }
-}
-
-/// The keys of one stream's rows.
-pub(super) struct StreamRows([u8; NAME_LEN + 8]);
-
-impl StreamRows {
-    pub(super) fn of(name: Name) -> Self {
-        let mut key = [0; NAME_LEN + 8];
-        key[..NAME_LEN].copy_from_slice(&name);
-        Self(key)
-    }
-
-    pub(super) fn at(&self, first: u64) -> [u8; NAME_LEN + 8] {
-        let mut key = self.0;
-        key[NAME_LEN..].copy_from_slice(&first.to_be_bytes());
-        key
     }
 }
 
