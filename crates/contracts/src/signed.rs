@@ -3,7 +3,7 @@
 use alloy_consensus::transaction::SignerRecoverable;
 use alloy_consensus::{Transaction as _, TxEnvelope};
 use alloy_eips::eip2718::Decodable2718;
-use alloy_primitives::{Address, B256, Bytes};
+use alloy_primitives::{Address, B256, Bytes, keccak256};
 
 use crate::limits::TRANSACTION_BYTES_MAX;
 
@@ -12,6 +12,7 @@ use crate::limits::TRANSACTION_BYTES_MAX;
 #[derive(Debug, Clone)]
 pub struct Signed {
     raw: Bytes,
+    hash: B256,
     envelope: TxEnvelope,
     sender: Address,
 }
@@ -80,6 +81,7 @@ impl Signed {
             .recover_signer()
             .map_err(|_| SignedError::Signature)?;
         Ok(Self {
+            hash: keccak256(&raw),
             raw,
             envelope,
             sender,
@@ -94,6 +96,7 @@ impl Signed {
         let envelope = TxEnvelope::decode_2718(&mut &raw[..])
             .map_err(|error| SignedError::Malformed(error.to_string()))?;
         Ok(Self {
+            hash: keccak256(&raw),
             raw,
             envelope,
             sender,
@@ -101,8 +104,8 @@ impl Signed {
     }
 
     /// The hash by which it is known.
-    pub fn hash(&self) -> B256 {
-        *self.envelope.tx_hash()
+    pub const fn hash(&self) -> B256 {
+        self.hash
     }
 
     /// Who signed it.
@@ -155,6 +158,7 @@ mod tests {
         let sender = hex!("9d8A62f656a8d1615C1294fd71e9CFb3E4855A4F");
         assert_eq!(signed.sender(), Address::from(sender));
         assert_eq!((signed.nonce(), signed.raw().len()), (9, example().len()));
+        assert_eq!(signed.hash(), *signed.envelope().tx_hash());
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl Rpc {
         ToItsEnd::of(async move {
             let sent = rpc.send_to_leader(&caller, &signed).await?;
             if matches!(sent, Sent::Here(..)) {
-                rpc.follow(signed);
+                rpc.follow(&signed);
             }
             Ok(sent)
         })
@@ -184,14 +184,24 @@ impl Rpc {
     }
 
     /// Sends those that waited for this one.
-    fn follow(self: &Arc<Self>, mut before: Signed) {
+    fn follow(self: &Arc<Self>, before: &Signed) {
+        let after = |rpc: &Self, before: &Signed| {
+            let next = before.nonce() + 1;
+            rpc.gaps.take(before.sender(), next)
+        };
+        let Some(mut next) = after(self, before) else {
+            return;
+        };
         let rpc = Arc::clone(self);
         tokio::spawn(async move {
-            while let Some(next) = rpc.gaps.take(before.sender(), before.nonce() + 1) {
+            loop {
                 if let Err(error) = rpc.execute(&next).await {
                     tracing::debug!(hash = %next.hash(), ?error, "a transaction that waited was refused");
                 }
-                before = next;
+                match after(&rpc, &next) {
+                    Some(one_more) => next = one_more,
+                    None => break,
+                }
             }
         });
     }
