@@ -6,9 +6,8 @@ use ledger::{Rejection, Transaction, Tx};
 use verify::Digest;
 
 use crate::chain::Head;
-use crate::evm::{self, Codes, End, Invalid};
+use crate::evm::{self, Codes, Invalid};
 use crate::gaps::{Full, Gaps};
-use crate::limits::REASON_BYTES_MAX;
 use crate::outcome::Outcome;
 use crate::signed::Signed;
 use ledger::contracts::Rules;
@@ -73,30 +72,9 @@ impl Execute {
         if ran.succeeded() {
             ran.put_makers(tx, &self.signed.sender());
         }
-        let (contract, reason) = match &ran.end {
-            End::Created(address) => (address.to_vec().into(), Default::default()),
-            End::Reverted(said) => {
-                let kept = said.len().min(REASON_BYTES_MAX);
-                (Default::default(), said.slice(..kept))
-            }
-            End::Returned(_) | End::Halted(_) => Default::default(),
-        };
-        let outcome = Outcome {
-            raw: self.signed.raw().clone(),
-            hash: self.signed.hash(),
-            from: self.signed.sender(),
-            to: alloy_consensus::Transaction::kind(self.signed.envelope()),
-            block: head.number,
-            time: head.time,
-            index: head.transactions,
-            succeeded: ran.succeeded(),
-            gas: ran.gas,
-            gas_before: head.gas,
-            logs_before: head.logs,
-            contract,
-            logs: ran.logs,
-            reason,
-        };
+        let (raw, hash) = (self.signed.raw().clone(), self.signed.hash());
+        let to = alloy_consensus::Transaction::kind(self.signed.envelope());
+        let outcome = Outcome::of(&head, ran, raw, hash, self.signed.sender(), to);
         outcome.counted(head).put(tx);
         outcome.put(tx);
         Ok(outcome)

@@ -17,6 +17,8 @@ use verify::ethereum::{ETHEREUM_TRANSACTION_V1, EthereumLog, EthereumTransaction
 
 use crate::accounts::Damaged;
 use crate::chain::Head;
+use crate::evm::{End, Ran};
+use crate::limits::REASON_BYTES_MAX;
 
 /// A transaction and what it did, as the ledger keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, RlpEncodable, RlpDecodable)]
@@ -53,6 +55,34 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// What a run left that was the next one in this block.
+    pub fn of(head: &Head, ran: Ran, raw: Bytes, hash: B256, from: Address, to: TxKind) -> Self {
+        let (contract, reason) = match &ran.end {
+            End::Created(address) => (address.to_vec().into(), Bytes::new()),
+            End::Reverted(said) => {
+                let kept = said.len().min(REASON_BYTES_MAX);
+                (Bytes::new(), said.slice(..kept))
+            }
+            End::Returned(_) | End::Halted(_) => Default::default(),
+        };
+        Self {
+            raw,
+            hash,
+            from,
+            to,
+            block: head.number,
+            time: head.time,
+            index: head.transactions,
+            succeeded: ran.succeeded(),
+            gas: ran.gas,
+            gas_before: head.gas,
+            logs_before: head.logs,
+            contract,
+            logs: ran.logs,
+            reason,
+        }
+    }
+
     /// Reads a row of the table.
     ///
     /// # Errors

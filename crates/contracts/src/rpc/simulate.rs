@@ -19,7 +19,7 @@ use super::error::RpcError;
 use super::{Rpc, overrides, shapes};
 use crate::accounts::Account;
 use crate::chain::Head;
-use crate::evm::{self, End, Invalid, Ran};
+use crate::evm::{self, End, Invalid};
 use crate::history::{Block, LogQuery, matching};
 use crate::limits::{BLOCK_GAS_LIMIT, SIMULATED_CALLS_MAX, SIMULATED_GAS_MAX};
 use crate::outcome::Outcome;
@@ -98,8 +98,8 @@ impl Simulation<'_> {
         }
         let mut done = Vec::with_capacity(wished.calls.len());
         for call in &wished.calls {
-            let (outcome, ran) = self.call(&mut head, call)?;
-            done.push((Arc::new(outcome), ran));
+            let (outcome, end) = self.call(&mut head, call)?;
+            done.push((Arc::new(outcome), end));
         }
         let transactions: Vec<_> = done
             .iter()
@@ -124,7 +124,7 @@ impl Simulation<'_> {
             inner: inner.map_err(Invalid::from)?,
             calls: done
                 .into_iter()
-                .map(|(outcome, ran)| result(&outcome, ran, hash))
+                .map(|(outcome, end)| result(&outcome, end, hash))
                 .collect(),
         })
     }
@@ -133,7 +133,7 @@ impl Simulation<'_> {
         &mut self,
         head: &mut Head,
         call: &TransactionRequest,
-    ) -> Result<(Outcome, Ran), RpcError> {
+    ) -> Result<(Outcome, End), RpcError> {
         let from = call.from.unwrap_or_default();
         let account = Account::of(&self.tx, &from).map_err(Invalid::from)?;
         let next = account.unwrap_or_default().nonce;
@@ -158,27 +158,11 @@ impl Simulation<'_> {
         ran.put(&mut self.tx);
         self.gas_left = self.gas_left.saturating_sub(ran.gas);
         let (raw, hash) = unsigned(call.clone(), nonce, self.rules.chain_id)?;
-        let outcome = Outcome {
-            raw,
-            hash,
-            from,
-            to: call.to.unwrap_or_default(),
-            block: head.number,
-            time: head.time,
-            index: head.transactions,
-            succeeded: ran.succeeded(),
-            gas: ran.gas,
-            gas_before: head.gas,
-            logs_before: head.logs,
-            contract: match &ran.end {
-                End::Created(address) => Bytes::copy_from_slice(address.as_slice()),
-                _ => Bytes::new(),
-            },
-            logs: ran.logs.clone(),
-            reason: Bytes::new(),
-        };
+        let end = ran.end.clone();
+        let to = call.to.unwrap_or_default();
+        let outcome = Outcome::of(head, ran, raw, hash, from, to);
         *head = outcome.counted(*head);
-        Ok((outcome, ran))
+        Ok((outcome, end))
     }
 }
 
@@ -203,9 +187,9 @@ fn unsigned(
     Ok((envelope.encoded_2718().into(), *envelope.tx_hash()))
 }
 
-fn result(outcome: &Arc<Outcome>, ran: Ran, block: B256) -> SimCallResult {
+fn result(outcome: &Arc<Outcome>, end: End, block: B256) -> SimCallResult {
     let logs = matching(&LogQuery::default(), outcome, block);
-    let (return_data, error) = match ran.end {
+    let (return_data, error) = match end {
         End::Returned(said) => (said, None),
         End::Created(_) => (Bytes::new(), None),
         End::Reverted(said) => {
