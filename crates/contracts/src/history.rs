@@ -93,7 +93,7 @@ impl History {
     /// # Errors
     /// The state cannot be read.
     pub fn newest(&self) -> Result<u64, HistoryError> {
-        Ok(Head::of(self.node.state())?.number)
+        Ok(Head::of(&self.node.moment())?.number)
     }
 
     /// A block; `None` if there is none with this number yet.

@@ -78,6 +78,10 @@ pub const ARRIVAL_PATIENCE: Duration = Duration::from_secs(5);
 /// Percentiles that a fee history tells of each block, as other nodes of Ethereum have it.
 pub const PERCENTILES_MAX: usize = 100;
 
+/// Gas of a call that is run where it arrived, before it is known to need more: some milliseconds at
+/// the most.
+pub const BRIEF_GAS: u64 = 1_000_000;
+
 /// Calls that wait for a core: with a second for each, the last waits some minutes.
 pub const CALLS_WAITING_MAX: usize = 256;
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread;
 
 use foldhash::fast::RandomState;
 use ledger::{State, Table};
@@ -23,11 +24,16 @@ pub struct Moment<'r> {
 }
 
 impl Reader {
-    /// The state as it is now. Holding it for long keeps what was replaced meanwhile on the disk.
+    /// The state as it is now: entries, proofs and streams show all that it has. Holding it for long keeps
+    /// what was replaced meanwhile on the disk.
     pub fn moment(&self) -> Moment<'_> {
         let changes = self.newest.changes();
         let still = self.state.still();
         let applied = still.applied().unwrap_or_else(|error| broken(&error));
+        // A batch is applied and then, at once, shown: this is between the two.
+        while applied.is_some_and(|applied| self.committed_seqno() < applied) {
+            thread::yield_now();
+        }
         Moment {
             reader: self,
             still,

@@ -3,11 +3,13 @@
 
 mod common;
 
+use std::thread;
+
 use common::{Party, folder, small_chunks};
 use ledger::tables::{EVM_ACCOUNTS, EVM_STORAGE, USERS};
 use ledger::{State, Table, WriteSet};
 use store::Store;
-use verify::View;
+use verify::{Seqno, View};
 
 fn write(party: &Party, store: &mut Store, table: &Table, value: Option<&[u8]>) {
     let mut writes = WriteSet::default();
@@ -18,6 +20,38 @@ fn write(party: &Party, store: &mut Store, table: &Table, value: Option<&[u8]>) 
     let batch = party.batch(store.frontier(), View(3), vec![writes]);
     store.append(&batch).unwrap();
     store.apply(&batch).unwrap();
+}
+
+#[test]
+fn what_a_moment_has_is_shown_by_everything_else() {
+    const WRITES: u64 = 1_000;
+    /// More than cores, so that the writer is stopped anywhere.
+    const READERS: usize = 6;
+    let (party, dir) = (Party::new(), folder());
+    let (mut store, _) = party.ledger(dir.path(), small_chunks(1 << 20), 1);
+    let reader = store.reader();
+    let before = reader.committed().seqno.0;
+    let read = || {
+        loop {
+            let value = reader.moment().value(&EVM_ACCOUNTS, b"key");
+            let shown = reader.committed().seqno.0 - before;
+            let number = value.map_or(0, |value| u64::from_be_bytes(value.try_into().unwrap()));
+            // Each write is one entry, and one signs it.
+            assert!(shown >= 2 * number, "{number} writes, {shown} entries");
+            if number == WRITES {
+                break;
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..READERS {
+            scope.spawn(read);
+        }
+        for number in 1..=WRITES {
+            let value = number.to_be_bytes();
+            write(&party, &mut store, &EVM_ACCOUNTS, Some(&value));
+        }
+    });
 }
 
 #[test]

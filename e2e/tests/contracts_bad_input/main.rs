@@ -25,6 +25,9 @@ const SILENT: [u8; 1] = hex!("00");
 /// Logs what it is called with.
 const ECHO: [u8; 8] = hex!("365f5f37365fa000");
 
+/// Goes round as long as it has gas for more, and answers with how often.
+const COUNTS: [u8; 19] = hex!("5f5b60010161c3505a116001575f5260205ff3");
+
 fn start() -> Result<(Ledger, Rpc, Wallet)> {
     let (ledger, rpc) = Rpc::start()?;
     let chain = rpc.answered("eth_chainId", json!([]))?;
@@ -45,6 +48,27 @@ fn deployed(rpc: &Rpc, wallet: &Wallet, nonce: u64, code: &[u8]) -> Result<Addre
     let raw = wallet.send(nonce, TxKind::Create, &deploying(code));
     rpc.answered("eth_sendRawTransactionSync", json!([raw]))?;
     Ok(wallet.address().create(nonce))
+}
+
+#[test]
+fn a_call_that_looks_at_its_gas_has_all_that_calls_get() -> Result<()> {
+    let (_ledger, rpc, wallet) = start()?;
+    let counts = deployed(&rpc, &wallet, 0, &COUNTS)?;
+    let call = |gas: Value| {
+        let mut asked = json!({"to": counts});
+        if !gas.is_null() {
+            asked["gas"] = gas;
+        }
+        rpc.answered("eth_call", json!([asked, "latest"]))
+    };
+    let rounds = call(Value::Null)?;
+    let (most, few) = (call(json!("0x1c9c380"))?, call(json!("0xf4240"))?);
+    ensure!(
+        rounds == most,
+        "{rounds} rounds, and {most} with 30,000,000"
+    );
+    ensure!(rounds != few, "{few} with 1,000,000");
+    Ok(())
 }
 
 #[test]

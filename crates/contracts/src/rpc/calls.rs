@@ -13,7 +13,7 @@ use super::error::RpcError;
 use super::{Rpc, overrides};
 use crate::chain::{Head, block_number, block_start};
 use crate::evm::{self, Call, End, Invalid, Ran};
-use crate::limits::{BLOCK_GAS_LIMIT, TRANSACTION_GAS_MAX};
+use crate::limits::{BLOCK_GAS_LIMIT, BRIEF_GAS, TRANSACTION_GAS_MAX};
 use ledger::contracts::Rules;
 
 /// A transaction that lacks nothing but a signature, and the bytes to sign.
@@ -188,6 +188,37 @@ impl Rpc {
             raw: raw.into(),
             tx,
         })
+    }
+
+    /// What a call of the newest state would answer, if that takes little: it is run where it arrived,
+    /// because handing it to another thread takes as long. Whoever names no gas leaves it to the node, and
+    /// the node gives little first. `None` where that may have made a difference, and for all other calls.
+    pub(super) fn call_briefly(
+        &self,
+        request: &TransactionRequest,
+        block: BlockId,
+        wished: &Wished,
+    ) -> Option<Bytes> {
+        use BlockNumberOrTag::{Earliest, Number};
+        let is_old = matches!(
+            block,
+            BlockId::Hash(_) | BlockId::Number(Number(_) | Earliest)
+        );
+        if is_old || request.gas.is_some() || !wished.is_nothing() {
+            return None;
+        }
+        let call = asked(request.clone(), BRIEF_GAS).ok()?;
+        let ran = self.at(block, |state, head| {
+            let rules = Rules::of(state);
+            Ok(evm::call(state, &self.codes, &rules, head, call)?)
+        });
+        let ran = ran.ok()?;
+        // Nothing within ran out of gas: that would have taken nearly all of it.
+        let felt_no_bound = ran.gas <= BRIEF_GAS / 8;
+        match ran.end {
+            End::Returned(answer) if felt_no_bound => Some(answer),
+            _ => None,
+        }
     }
 
     /// What a call would answer.

@@ -195,9 +195,14 @@ impl By {
 
 /// What runs code: each call when there is a core for it.
 fn calls(all: &mut RpcModule<Arc<Rpc>>) -> Result<(), RegisterMethodError> {
-    called(all, "eth_call", |params, rpc, caller| {
-        let (request, block, wished) = requested(&rpc.sight(caller), params)?;
-        Ok(rpc.call(request, block, &wished)?)
+    all.register_async_method("eth_call", |params, rpc, from| async move {
+        let caller = Caller::of(&from)?;
+        let (request, block, wished) = requested(&rpc.sight(&caller), &params)?;
+        if let Some(answer) = rpc.call_briefly(&request, block, &wished) {
+            return Answer::Ok(answer);
+        }
+        let answer = turns::run(move || rpc.call(request, block, &wished)).await;
+        Ok(answer?)
     })?;
     called(all, "eth_estimateGas", |params, rpc, caller| {
         let (request, block, wished) = requested(&rpc.sight(caller), params)?;

@@ -253,7 +253,7 @@ impl Rpc {
         let mut committed = self.node.committed_changes();
         loop {
             committed.borrow_and_update();
-            // Read before the history, which knows all that this counts.
+            // Read before the history, which shows all that this moment has.
             let account = Account::of(&self.node.moment(), &signed.sender());
             match self.history.transaction(&signed.hash()) {
                 Ok(None) => {}
