@@ -9,7 +9,7 @@ use common::{Party, folder, small_chunks};
 use ledger::tables::{EVM_ACCOUNTS, EVM_STORAGE, USERS};
 use ledger::{State, Table, WriteSet};
 use store::Store;
-use verify::{Seqno, View};
+use verify::View;
 
 fn write(party: &Party, store: &mut Store, table: &Table, value: Option<&[u8]>) {
     let mut writes = WriteSet::default();
