@@ -51,12 +51,14 @@ impl Node {
         Ok(self.reader().stream(table, key, range, limit)?)
     }
 
-    /// The last committed seqno that wrote `key`. For the same tables.
+    /// The last committed seqno that wrote `key`, in all that a [moment](Self::moment) taken before shows. For
+    /// the same tables.
     ///
     /// # Errors
     /// The state store fails.
     pub fn last_seqno_of(&self, table: &Table, key: &[u8]) -> Result<Option<Seqno>, ReadError> {
-        Ok(self.reader().latest(table, key, self.committed().seqno)?)
+        // Not only what was told of: that comes a little later.
+        Ok(self.reader().latest(table, key, Seqno(u64::MAX))?)
     }
 
     /// The id of the transaction at a committed seqno.
