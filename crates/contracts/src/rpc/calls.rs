@@ -78,10 +78,10 @@ impl Rpc {
     ) -> Result<T, RpcError> {
         let moment = self.node.moment();
         let newest = Head::of(&moment).map_err(Invalid::from)?;
-        let number = match block {
-            BlockId::Number(BlockNumberOrTag::Number(_) | BlockNumberOrTag::Earliest)
-            | BlockId::Hash(_) => self.number_of(block)?,
-            BlockId::Number(_) => newest.number,
+        let number = if is_newest(block) {
+            newest.number
+        } else {
+            self.number_of(block)?
         };
         if number == newest.number {
             return look(&moment, &newest);
@@ -199,20 +199,11 @@ impl Rpc {
         block: BlockId,
         wished: &Wished,
     ) -> Option<Bytes> {
-        use BlockNumberOrTag::{Earliest, Number};
-        let is_old = matches!(
-            block,
-            BlockId::Hash(_) | BlockId::Number(Number(_) | Earliest)
-        );
-        if is_old || request.gas.is_some() || !wished.is_nothing() {
+        if !is_newest(block) || request.gas.is_some() || !wished.is_nothing() {
             return None;
         }
         let call = asked(request.clone(), BRIEF_GAS).ok()?;
-        let ran = self.at(block, |state, head| {
-            let rules = Rules::of(state);
-            Ok(evm::call(state, &self.codes, &rules, head, call)?)
-        });
-        let ran = ran.ok()?;
+        let ran = self.run(call, block, wished).ok()?;
         // Nothing within ran out of gas: that would have taken nearly all of it.
         let felt_no_bound = ran.gas <= BRIEF_GAS / 8;
         match ran.end {
@@ -229,16 +220,19 @@ impl Rpc {
         wished: &Wished,
     ) -> Result<Bytes, RpcError> {
         let call = asked(request, BLOCK_GAS_LIMIT)?;
-        let ran = self.on(block, wished, |state, head| {
-            let rules = Rules::of(state);
-            Ok(evm::call(state, &self.codes, &rules, head, call)?)
-        })?;
-        match ran.end {
+        match self.run(call, block, wished)?.end {
             End::Returned(answer) => Ok(answer),
             End::Created(_) => Ok(Bytes::new()),
             End::Reverted(said) => Err(RpcError::reverted(said)),
             End::Halted(why) => Err(RpcError::server(why)),
         }
+    }
+
+    fn run(&self, call: Call, block: BlockId, wished: &Wished) -> Result<Ran, RpcError> {
+        self.on(block, wished, |state, head| {
+            let rules = Rules::of(state);
+            Ok(evm::call(state, &self.codes, &rules, head, call)?)
+        })
     }
 
     /// The gas that a call has to be given: found by trying, because a call can look at what it has
@@ -295,6 +289,15 @@ impl Rpc {
             Ok(high)
         })
     }
+}
+
+/// Whether the newest block is meant, whichever that is: nothing is pending, and nothing is undone.
+const fn is_newest(block: BlockId) -> bool {
+    use BlockNumberOrTag::{Earliest, Number};
+    !matches!(
+        block,
+        BlockId::Hash(_) | BlockId::Number(Number(_) | Earliest)
+    )
 }
 
 /// A request as a call; fees are not looked at.

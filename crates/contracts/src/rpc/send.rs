@@ -185,23 +185,20 @@ impl Rpc {
 
     /// Sends those that waited for this one.
     fn follow(self: &Arc<Self>, before: &Signed) {
-        let after = |rpc: &Self, before: &Signed| {
-            let next = before.nonce() + 1;
-            rpc.gaps.take(before.sender(), next)
-        };
-        let Some(mut next) = after(self, before) else {
+        let after =
+            |rpc: &Self, before: &Signed| rpc.gaps.take(before.sender(), before.nonce() + 1);
+        let mut next = after(self, before);
+        // Mostly nobody waits: no task is made for that.
+        if next.is_none() {
             return;
-        };
+        }
         let rpc = Arc::clone(self);
         tokio::spawn(async move {
-            loop {
-                if let Err(error) = rpc.execute(&next).await {
-                    tracing::debug!(hash = %next.hash(), ?error, "a transaction that waited was refused");
+            while let Some(signed) = next {
+                if let Err(error) = rpc.execute(&signed).await {
+                    tracing::debug!(hash = %signed.hash(), ?error, "a transaction that waited was refused");
                 }
-                match after(&rpc, &next) {
-                    Some(one_more) => next = one_more,
-                    None => break,
-                }
+                next = after(&rpc, &signed);
             }
         });
     }
