@@ -111,8 +111,11 @@ mod tests {
                 }))
             })
             .collect();
-        while TURNS.waiting.load(Ordering::Relaxed) < CALLS_WAITING_MAX {
-            thread::yield_now();
+        // A call has its core before a thread runs it.
+        while TURNS.waiting.load(Ordering::Relaxed) < CALLS_WAITING_MAX
+            || now.load(Ordering::SeqCst) < CORES
+        {
+            tokio::task::yield_now().await;
         }
         let refused = TURNS.run(|| Ok::<_, RpcError>(())).await;
         assert!(refused.is_err());
