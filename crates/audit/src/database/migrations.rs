@@ -1,0 +1,53 @@
+//! The tables, step by step. A step that was released is never changed: another one follows it.
+
+use sqlx::{Connection, Executor, Row};
+
+use super::{Database, DatabaseError, Kind};
+
+/// Each makes the database one version newer; the first makes version 1.
+const STEPS: &[&str] = &[include_str!("1.sql")];
+
+/// Any number, the same for all who migrate: one at a time.
+const LOCK: i64 = 0x636f_756e_7465_7266;
+
+/// Brings the tables to the newest version.
+pub(super) async fn run(database: &Database) -> Result<(), DatabaseError> {
+    let known = STEPS.len() as i64;
+    let failed = |version| move |source| DatabaseError::Migrate { version, source };
+    let mut transaction = database.begin().await.map_err(failed(0))?;
+    if database.kind() == Kind::Postgres {
+        let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK);
+        lock.execute(&mut *transaction).await.map_err(failed(0))?;
+    }
+    let table = "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)";
+    transaction.execute(table).await.map_err(failed(0))?;
+    let row = sqlx::query("SELECT coalesce(max(version), 0) AS version FROM schema_version");
+    let row = row.fetch_one(&mut *transaction).await.map_err(failed(0))?;
+    let found: i64 = row.try_get("version").map_err(failed(0))?;
+    if found > known {
+        return Err(DatabaseError::Newer { found, known });
+    }
+    for (step, version) in STEPS
+        .iter()
+        .zip(1..)
+        .filter(|(_, version)| *version > found)
+    {
+        for statement in step.split(";\n").filter(|text| !text.trim().is_empty()) {
+            transaction
+                .execute(statement)
+                .await
+                .map_err(failed(version))?;
+        }
+        let done = sqlx::query("INSERT INTO schema_version (version) VALUES ($1)").bind(version);
+        done.execute(&mut *transaction)
+            .await
+            .map_err(failed(version))?;
+    }
+    transaction.commit().await.map_err(failed(known))?;
+    let mut connection = database
+        .pool()
+        .acquire()
+        .await
+        .map_err(DatabaseError::Open)?;
+    connection.ping().await.map_err(DatabaseError::Open)
+}

@@ -1,0 +1,153 @@
+//! One data layer on two databases: SQLite in a file, for one machine, and PostgreSQL where users outgrow it.
+//!
+//! All statements are written for both. Numbers are `BIGINT`, everything else is `TEXT`, and places are
+//! `$1`, `$2`, ... in the order in which they are bound.
+
+mod migrations;
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::{Any, AnyPool, Executor, Transaction};
+
+use crate::Problem;
+
+/// Connections to PostgreSQL. SQLite has one writer anyway.
+const CONNECTIONS: u32 = 16;
+
+/// How long a statement waits for a connection, or for another writer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why a database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// The address is neither of SQLite nor of PostgreSQL.
+    #[error(
+        "a database is named as sqlite:FILE or postgres://USER@HOST/NAME, and this is neither: {0}"
+    )]
+    Address(String),
+    /// It cannot be reached, or does not let us in.
+    #[error("opening the database")]
+    Open(#[source] sqlx::Error),
+    /// Its tables cannot be brought to what this version needs.
+    #[error("bringing the database to version {version}")]
+    Migrate {
+        /// The version.
+        version: i64,
+        /// Why not.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// A newer program made it.
+    #[error("the database is of version {found}, and this program knows {known}: use a newer one")]
+    Newer {
+        /// What it is.
+        found: i64,
+        /// What is known here.
+        known: i64,
+    },
+}
+
+/// A pool of connections.
+#[derive(Debug, Clone)]
+pub struct Database {
+    pool: AnyPool,
+    kind: Kind,
+}
+
+/// Which database it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A file.
+    Sqlite,
+    /// A server.
+    Postgres,
+}
+
+impl Database {
+    /// Opens it, and brings its tables to what this version needs. The file is made if it is not there.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub async fn open(address: &str) -> Result<Self, DatabaseError> {
+        sqlx::any::install_default_drivers();
+        let (kind, address) = match address.split_once(':') {
+            Some(("sqlite", _)) if !address.contains('?') => {
+                (Kind::Sqlite, format!("{address}?mode=rwc"))
+            }
+            Some(("sqlite", _)) => (Kind::Sqlite, address.to_owned()),
+            Some(("postgres" | "postgresql", _)) => (Kind::Postgres, address.to_owned()),
+            _ => return Err(DatabaseError::Address(address.to_owned())),
+        };
+        let options = AnyConnectOptions::from_str(&address).map_err(DatabaseError::Open)?;
+        let pool = AnyPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(PATIENCE)
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    if kind == Kind::Sqlite {
+                        connection.execute(PRAGMAS).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .connect_with(options)
+            .await
+            .map_err(DatabaseError::Open)?;
+        let database = Self { pool, kind };
+        migrations::run(&database).await?;
+        Ok(database)
+    }
+
+    /// Which it is.
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The connections, for one statement at a time.
+    pub const fn pool(&self) -> &AnyPool {
+        &self.pool
+    }
+
+    /// Begins a transaction that will write.
+    ///
+    /// # Errors
+    /// No connection is free, or the database does not answer.
+    pub async fn begin(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
+        match self.kind {
+            // Else two that read first and then write could not go on.
+            Kind::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await,
+            Kind::Postgres => self.pool.begin().await,
+        }
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// Readers go on while somebody writes; what is committed is synced.
+const PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+    PRAGMA busy_timeout = 10000; PRAGMA foreign_keys = ON;";
+
+/// Whether a row was refused because its key is taken.
+pub fn is_taken(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(error) if error.is_unique_violation())
+}
+
+impl From<sqlx::Error> for Problem {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::PoolClosed => {
+                tracing::warn!(%error, "the database does not answer");
+                Self::unavailable(
+                    "DatabaseUnavailable",
+                    "the database does not answer now; try again",
+                )
+            }
+            error => Self::internal("a statement of the database", &error),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Errors as they are told to callers (RFC 9457), whoever of the services found them.
+
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use serde::{Deserialize, Serialize};
+
+/// Why a request was not done: who is to blame is in the status, what to do is in the detail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{detail} ({kind})")]
+pub struct Problem {
+    /// A word for programs: `InvalidInput`, `NotPermitted`, ... It stays what it is.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What happened, and what to do about it.
+    pub detail: String,
+    /// Where in the request, as a JSON pointer (RFC 6901).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
+}
+
+impl Problem {
+    /// A problem of this kind.
+    pub fn new(status: StatusCode, kind: &str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            status: status.as_u16(),
+            detail: detail.into(),
+            pointer: None,
+        }
+    }
+
+    /// The caller sent something that cannot be; sending it again does not help.
+    pub fn input(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "InvalidInput", detail)
+    }
+
+    /// It is not known who calls. Why not is for the logs.
+    pub fn unauthenticated(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "Unauthenticated", detail)
+    }
+
+    /// It is known who calls, and they may not.
+    pub fn not_permitted(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "NotPermitted", detail)
+    }
+
+    /// There is no such thing, or not for this caller.
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "NotFound", detail)
+    }
+
+    /// It contradicts what is there.
+    pub fn conflict(kind: &str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, kind, detail)
+    }
+
+    /// Too much at once; later it may go.
+    pub fn busy(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "Busy", detail)
+    }
+
+    /// Something that this service needs is not there now.
+    pub fn unavailable(kind: &str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail)
+    }
+
+    /// Our own fault. What it is stands in the log, under the name that the caller gets.
+    pub fn internal(what: &str, error: &(dyn std::error::Error + 'static)) -> Self {
+        let causes = std::iter::successors(Some(error), |error| error.source());
+        let why: Vec<String> = causes.map(ToString::to_string).collect();
+        tracing::error!(what, why = why.join(": "), "a request failed");
+        let detail = format!("{what} failed; the service's log says why");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal", detail)
+    }
+
+    /// The same, at a place in the request.
+    #[must_use]
+    pub fn at(mut self, pointer: impl Into<String>) -> Self {
+        self.pointer = Some(pointer.into());
+        self
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status);
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self).expect("text is JSON");
+        let mut response = (status, body).into_response();
+        let json = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(CONTENT_TYPE, json);
+        response
+    }
+}
