@@ -42,3 +42,9 @@ pub const WRITES_TOGETHER_MAX: usize = 256;
 /// How long an event may take to be committed in the ledger before its caller is told that it is pending:
 /// a lost leader is replaced in two seconds.
 pub const COMMIT_PATIENCE: Duration = Duration::from_secs(15);
+
+/// Events of one trace: a season of one lot has some dozens.
+pub const TRACE_EVENTS_MAX: usize = 1_000;
+
+/// Resources of one trace: the cases of some pallets.
+pub const TRACE_RESOURCES_MAX: usize = 500;

@@ -62,9 +62,26 @@ impl Client {
     /// # Errors
     /// See [`ClientError::may_be_recorded`] for what an error means for the entry.
     pub async fn append(&self, entry: &NewEntry) -> Result<Recorded, ClientError> {
-        let request = self
-            .append_request(entry)
-            .query(&[("waitForCommit", "true")]);
+        self.append_with(entry, self.append_request(entry)).await
+    }
+
+    /// The same under a name of the caller's: however often an entry is sent with one `key`, it is recorded
+    /// once, and each answer is about that. A key has 1 to 255 printable characters, and is remembered
+    /// for the last hundred thousand such writes.
+    ///
+    /// # Errors
+    /// As [`Client::append`]; the key stands for another entry.
+    pub async fn append_once(&self, entry: &NewEntry, key: &str) -> Result<Recorded, ClientError> {
+        let request = self.append_request(entry).header("idempotency-key", key);
+        self.append_with(entry, request).await
+    }
+
+    async fn append_with(
+        &self,
+        entry: &NewEntry,
+        request: RequestBuilder,
+    ) -> Result<Recorded, ClientError> {
+        let request = request.query(&[("waitForCommit", "true")]);
         let (body, id) = self.bytes_and_id(request).await?;
         let id = id.ok_or_else(|| unexpected(self.url(), "it names no transaction"))?;
         let appended: Appended = parse(self.url(), &body)?;

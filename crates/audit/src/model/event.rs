@@ -143,6 +143,19 @@ impl Part {
         }
     }
 
+    /// The part that a word stands for.
+    pub fn parse(word: &str) -> Option<Self> {
+        [
+            Self::About,
+            Self::Input,
+            Self::Output,
+            Self::Parent,
+            Self::Child,
+        ]
+        .into_iter()
+        .find(|part| part.word() == word)
+    }
+
     const fn is_about(&self) -> bool {
         matches!(self, Self::About)
     }

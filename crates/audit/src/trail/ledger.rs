@@ -1,0 +1,150 @@
+//! Events as entries of a ledger: a collection for each participant.
+
+use client::{Client, ClientError, EntryRange, NewEntry};
+use futures_util::TryStreamExt;
+use serde_json::Value;
+use verify::{Cert, Claim, Digest, ReceiptDocument, TxId, Verifier};
+
+use super::act::Address;
+use super::log::{Asking, EventLog, LogError, Recorded};
+use crate::model::{Event, Text};
+
+/// Before a participant's id in the name of its collection.
+const COLLECTION: &str = "bitacora:";
+
+/// A ledger, reached by its public API.
+#[derive(Debug)]
+pub struct LedgerLog {
+    client: Client,
+    verifier: Verifier,
+}
+
+impl LedgerLog {
+    /// A ledger that is trusted by its service certificate.
+    pub fn new(client: Client, service_cert: Cert) -> Self {
+        Self {
+            client,
+            verifier: Verifier::new(service_cert),
+        }
+    }
+}
+
+impl EventLog for LedgerLog {
+    fn log_of(&self, who: &Text) -> String {
+        format!("{COLLECTION}{who}")
+    }
+
+    fn record<'a>(&'a self, log: &'a str, event: &'a Event) -> Asking<'a, Recorded> {
+        Box::pin(async move {
+            let contents = event.to_canonical();
+            let key = Digest::of(contents.as_bytes()).to_string();
+            let entry = NewEntry::new(contents).collection(log);
+            let recorded = self.client.append_once(&entry, &key).await;
+            let recorded = recorded.map_err(in_words)?;
+            Ok(Recorded {
+                address: address(recorded.id, log),
+                receipt: json(&recorded.receipt),
+            })
+        })
+    }
+
+    fn find<'a>(
+        &'a self,
+        log: &'a str,
+        after: Option<&'a str>,
+        event: &'a Event,
+    ) -> Asking<'a, Option<Recorded>> {
+        Box::pin(async move {
+            let contents = event.to_canonical();
+            let range = EntryRange {
+                collection_id: Some(log.to_owned()),
+                from: after.and_then(|after| after.parse().ok()),
+                ..EntryRange::default()
+            };
+            let mut entries = std::pin::pin!(self.client.entries(&range));
+            while let Some(entry) = entries.try_next().await.map_err(in_words)? {
+                if entry.contents == contents {
+                    let id = entry.transaction_id;
+                    let receipt = self.client.receipt(id).await.map_err(in_words)?;
+                    return Ok(Some(Recorded {
+                        address: address(id, log),
+                        receipt: json(&receipt),
+                    }));
+                }
+            }
+            Ok(None)
+        })
+    }
+
+    fn fetch<'a>(&'a self, address: &'a Address) -> Asking<'a, Option<(Event, Value)>> {
+        Box::pin(async move {
+            let Ok(id) = address.transaction_address.parse::<TxId>() else {
+                return Ok(None);
+            };
+            let receipt = match self.client.receipt(id).await {
+                Ok(receipt) => json(&receipt),
+                Err(ClientError::Refused(refusal)) if refusal.status == 404 => return Ok(None),
+                Err(error) => return Err(in_words(error)),
+            };
+            // A transaction that is about something else has no event at this address.
+            match self.proven(address, &receipt) {
+                Ok(event) => Ok(Some((event, receipt))),
+                Err(_) => Ok(None),
+            }
+        })
+    }
+
+    fn proven(&self, address: &Address, receipt: &Value) -> Result<Event, LogError> {
+        let proof = |error: &dyn std::fmt::Display| LogError::Proof(error.to_string());
+        let text = receipt.to_string();
+        let document = ReceiptDocument::from_json(text.as_bytes()).map_err(|e| proof(&e))?;
+        let verified = self.verifier.verify_document(&document);
+        let verified = verified.map_err(|e| proof(&e))?;
+        let Some(
+            [
+                Claim::LedgerEntry {
+                    collection_id,
+                    contents,
+                    ..
+                },
+            ],
+        ) = document.claims.as_deref()
+        else {
+            return Err(proof(&"the receipt shows no entry"));
+        };
+        let place = self::address(verified.tx_id, collection_id);
+        if place != *address {
+            return Err(proof(&format_args!(
+                "it is about {}",
+                place.transaction_address
+            )));
+        }
+        Event::from_canonical(contents).map_err(|e| proof(&e))
+    }
+}
+
+fn address(id: TxId, log: &str) -> Address {
+    Address {
+        transaction_address: id.to_string(),
+        contract_address: log.to_owned(),
+    }
+}
+
+fn json(receipt: &ReceiptDocument) -> Value {
+    serde_json::to_value(receipt).expect("strings and lists are JSON")
+}
+
+fn in_words(error: ClientError) -> LogError {
+    let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source());
+    let why: Vec<String> = causes.map(ToString::to_string).collect();
+    let why = why.join(": ");
+    match &error {
+        ClientError::Receipt { .. } | ClientError::OtherEntry { .. } => LogError::Proof(why),
+        ClientError::Setup(_) => LogError::Refused(why),
+        // Who we are, and what we sent, is looked at again when somebody has looked at it.
+        ClientError::Refused(refusal) if refusal.status < 500 && refusal.status != 429 => {
+            LogError::Refused(why)
+        }
+        _ => LogError::InDoubt(why),
+    }
+}

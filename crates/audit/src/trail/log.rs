@@ -1,0 +1,63 @@
+//! Where events are recorded so that nobody can change them: a log, as this service needs it.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use serde_json::Value;
+
+use super::act::Address;
+use crate::model::{Event, Text};
+
+/// An answer of a log, under way.
+pub type Asking<'a, T> = Pin<Box<dyn Future<Output = Result<T, LogError>> + Send + 'a>>;
+
+/// Why a log did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// It never will: the event is not in the log. This service is set up wrongly, or the event does not
+    /// fit.
+    #[error("the log refuses: {0}")]
+    Refused(String),
+    /// It may have, or may later: look before sending again.
+    #[error("the log does not answer: {0}")]
+    InDoubt(String),
+    /// It shows something that does not hold. Nobody should rely on it.
+    #[error("the log's proof does not hold: {0}")]
+    Proof(String),
+}
+
+/// An event that is committed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded {
+    /// Where.
+    pub address: Address,
+    /// The receipt, checked, as JSON.
+    pub receipt: Value,
+}
+
+/// An append-only log with receipts.
+pub trait EventLog: Send + Sync {
+    /// The log that a participant's events go to (the paper's Bitacora).
+    fn log_of(&self, who: &Text) -> String;
+
+    /// Records an event in its participant's log and waits until it is committed. Sent again with the same
+    /// bytes within some seconds, it is recorded once; who comes later looks with [`EventLog::find`].
+    fn record<'a>(&'a self, log: &'a str, event: &'a Event) -> Asking<'a, Recorded>;
+
+    /// Looks for an event in a log, behind the transaction `after`.
+    fn find<'a>(
+        &'a self,
+        log: &'a str,
+        after: Option<&'a str>,
+        event: &'a Event,
+    ) -> Asking<'a, Option<Recorded>>;
+
+    /// The event at an address, with its receipt; `None` if there is none.
+    fn fetch<'a>(&'a self, address: &'a Address) -> Asking<'a, Option<(Event, Value)>>;
+
+    /// The event that a receipt proves to be at an address, by the log's trust anchor alone.
+    ///
+    /// # Errors
+    /// [`LogError::Proof`]: it proves no event, or another place.
+    fn proven(&self, address: &Address, receipt: &Value) -> Result<Event, LogError>;
+}

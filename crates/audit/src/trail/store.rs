@@ -1,0 +1,307 @@
+//! The events beside the ledger: found by their names, with what the ledger does not keep.
+
+use std::collections::HashSet;
+
+use sqlx::any::AnyRow;
+use sqlx::{Any, QueryBuilder, Row as _};
+
+use super::act::Address;
+use super::query::Filter;
+use crate::database::Database;
+use crate::model::{Event, Part, RecordId, ResourceId};
+
+/// An event as the database has it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Row {
+    /// The event as it is in the ledger: canonical JSON.
+    pub(crate) event: String,
+    /// The salt of its hash, in hexadecimal digits; empty where the caller gave a hash.
+    pub(crate) salt: String,
+    /// The data, canonical JSON, if it is kept.
+    pub(crate) payload: Option<String>,
+    /// The log that it goes to.
+    pub(crate) log: String,
+    /// Its transaction, once it is committed.
+    pub(crate) tx: Option<String>,
+    /// The receipt, JSON.
+    pub(crate) receipt: Option<String>,
+    /// The caller's name for the request, with the caller's own name before it.
+    pub(crate) request: Option<String>,
+    /// What was asked for under that name.
+    pub(crate) request_hash: Option<String>,
+}
+
+impl Row {
+    /// Where the event is; `None` as long as it is not committed.
+    pub(crate) fn address(&self) -> Option<Address> {
+        Some(Address {
+            transaction_address: self.tx.clone()?,
+            contract_address: self.log.clone(),
+        })
+    }
+}
+
+/// What has become of an event.
+#[derive(Debug, Clone)]
+pub(crate) struct Committed {
+    pub(crate) record: RecordId,
+    pub(crate) version: u64,
+    pub(crate) tx: String,
+    pub(crate) receipt: String,
+}
+
+const COLUMNS: &str = "event, salt, payload, log, tx, receipt, request, request_hash";
+
+/// The statements about events.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    database: Database,
+}
+
+type Result<T> = std::result::Result<T, sqlx::Error>;
+
+impl Store {
+    pub(crate) const fn new(database: Database) -> Self {
+        Self { database }
+    }
+
+    /// Puts events that are on their way, all of them synced when this answers. Says of each whether it is
+    /// there: not if its version or its request's name is taken.
+    pub(crate) async fn insert(&self, rows: &[(Event, Row)]) -> Result<Vec<bool>> {
+        let mut transaction = self.database.begin().await?;
+        let mut insert = QueryBuilder::<Any>::new(
+            "INSERT INTO events (record, version, at, actor, operation, hash, event, salt, payload, \
+             log, request, request_hash) ",
+        );
+        insert.push_values(rows, |mut values, (event, row)| {
+            values
+                .push_bind(event.record.as_str())
+                .push_bind(whole(event.version))
+                .push_bind(event.when.millis())
+                .push_bind(event.who.as_str())
+                .push_bind(event.how.word())
+                .push_bind(event.what.hash.to_string())
+                .push_bind(row.event.as_str())
+                .push_bind(row.salt.as_str())
+                .push_bind(row.payload.as_deref())
+                .push_bind(row.log.as_str())
+                .push_bind(row.request.as_deref())
+                .push_bind(row.request_hash.as_deref());
+        });
+        insert.push(" ON CONFLICT DO NOTHING RETURNING record, version");
+        let taken = insert.build().fetch_all(&mut *transaction).await?;
+        let taken: HashSet<(String, i64)> = taken
+            .iter()
+            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+            .collect::<Result<_>>()?;
+        let is_in = |event: &Event| {
+            taken.contains(&(event.record.as_str().to_owned(), whole(event.version)))
+        };
+        let mentions: Vec<_> = rows
+            .iter()
+            .map(|(event, _)| event)
+            .filter(|event| is_in(event))
+            .flat_map(|event| event.what.about.iter().map(move |mention| (event, mention)))
+            .collect();
+        // A statement has places for some thousand values.
+        for some in mentions.chunks(1_000) {
+            let mut insert = QueryBuilder::<Any>::new(
+                "INSERT INTO mentions (resource, at, record, version, part) ",
+            );
+            insert.push_values(some, |mut values, (event, mention)| {
+                values
+                    .push_bind(mention.id.as_str())
+                    .push_bind(event.when.millis())
+                    .push_bind(event.record.as_str())
+                    .push_bind(whole(event.version))
+                    .push_bind(mention.part.word());
+            });
+            insert.push(" ON CONFLICT DO NOTHING");
+            insert.build().execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(rows.iter().map(|(event, _)| is_in(event)).collect())
+    }
+
+    /// Notes that events are committed.
+    pub(crate) async fn commit(&self, committed: &[Committed]) -> Result<()> {
+        let mut transaction = self.database.begin().await?;
+        for one in committed {
+            let update = sqlx::query(
+                "UPDATE events SET tx = $1, receipt = $2 WHERE record = $3 AND version = $4",
+            );
+            let update = update
+                .bind(one.tx.as_str())
+                .bind(one.receipt.as_str())
+                .bind(one.record.as_str())
+                .bind(whole(one.version));
+            update.execute(&mut *transaction).await?;
+        }
+        transaction.commit().await
+    }
+
+    /// Takes an event back that the ledger refused.
+    pub(crate) async fn take_back(&self, record: &RecordId, version: u64) -> Result<()> {
+        let mut transaction = self.database.begin().await?;
+        for statement in [
+            "DELETE FROM mentions WHERE record = $1 AND version = $2",
+            "DELETE FROM events WHERE record = $1 AND version = $2 AND tx IS NULL",
+        ] {
+            let delete = sqlx::query(statement).bind(record.as_str());
+            delete
+                .bind(whole(version))
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await
+    }
+
+    /// The newest event of a record.
+    pub(crate) async fn newest(&self, record: &RecordId) -> Result<Option<Row>> {
+        self.one(
+            "record = $1 ORDER BY version DESC LIMIT 1",
+            &[record.as_str()],
+        )
+        .await
+    }
+
+    /// One event of a record.
+    pub(crate) async fn version(&self, record: &RecordId, version: u64) -> Result<Option<Row>> {
+        let statement = format!("SELECT {COLUMNS} FROM events WHERE record = $1 AND version = $2");
+        let select = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(record.as_str());
+        let row = select.bind(whole(version));
+        let row = row.fetch_optional(self.database.pool()).await?;
+        row.as_ref().map(read).transpose()
+    }
+
+    /// The data as of a version, if it was kept: that of the last version that brought some.
+    pub(crate) async fn kept(&self, record: &RecordId, version: u64) -> Result<Option<String>> {
+        let select = sqlx::query(
+            "SELECT payload FROM events WHERE record = $1 AND version <= $2 \
+             AND operation IN ('create', 'update') ORDER BY version DESC LIMIT 1",
+        );
+        let select = select.bind(record.as_str().to_owned()).bind(whole(version));
+        let row = select.fetch_optional(self.database.pool()).await?;
+        row.map_or(Ok(None), |row| row.try_get(0))
+    }
+
+    /// The event that a request led to.
+    pub(crate) async fn request(&self, request: &str) -> Result<Option<Row>> {
+        self.one("request = $1", &[request]).await
+    }
+
+    /// The event at an address.
+    pub(crate) async fn at(&self, address: &Address) -> Result<Option<Row>> {
+        let place = [&address.contract_address[..], &address.transaction_address];
+        self.one("log = $1 AND tx = $2", &place).await
+    }
+
+    /// The newest transaction of a log that is known to be committed.
+    pub(crate) async fn newest_of_log(&self, log: &str) -> Result<Option<String>> {
+        let newest = "log = $1 AND tx IS NOT NULL ORDER BY at DESC LIMIT 1";
+        Ok(self.one(newest, &[log]).await?.and_then(|row| row.tx))
+    }
+
+    /// Events that are not known to be committed, the oldest first.
+    pub(crate) async fn pending(&self) -> Result<Vec<Row>> {
+        self.many("tx IS NULL ORDER BY at, record, version", &[])
+            .await
+    }
+
+    /// A page of events, the newest first.
+    pub(crate) async fn page(&self, filter: &Filter) -> Result<Vec<Row>> {
+        let mut select =
+            QueryBuilder::<Any>::new(format!("SELECT {COLUMNS} FROM events e WHERE 1 = 1"));
+        if let Some(who) = &filter.who {
+            select.push(" AND e.actor = ").push_bind(who.as_str());
+        }
+        if let Some(record) = &filter.record {
+            select.push(" AND e.record = ").push_bind(record.as_str());
+        }
+        if let Some(how) = filter.how {
+            select.push(" AND e.operation = ").push_bind(how.word());
+        }
+        if let Some(from) = filter.from {
+            select.push(" AND e.at >= ").push_bind(from.millis());
+        }
+        if let Some(to) = filter.to {
+            select.push(" AND e.at < ").push_bind(to.millis());
+        }
+        if let Some(resource) = &filter.resource {
+            select
+                .push(" AND EXISTS (SELECT 1 FROM mentions m WHERE m.resource = ")
+                .push_bind(resource.as_str())
+                .push(" AND m.record = e.record AND m.version = e.version)");
+        }
+        if let Some(after) = &filter.after {
+            select
+                .push(" AND (e.at, e.record, e.version) < (")
+                .push_bind(after.at.millis())
+                .push(", ")
+                .push_bind(after.record.as_str())
+                .push(", ")
+                .push_bind(whole(after.version))
+                .push(")");
+        }
+        select.push(" ORDER BY e.at DESC, e.record DESC, e.version DESC LIMIT ");
+        select.push_bind(i64::from(filter.limit));
+        let rows = select.build().fetch_all(self.database.pool()).await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// The events that are about a resource, the oldest first, at most so many.
+    pub(crate) async fn about(
+        &self,
+        resource: &ResourceId,
+        limit: u32,
+    ) -> Result<Vec<(Row, Part)>> {
+        let statement = format!(
+            "SELECT {COLUMNS}, part FROM mentions m JOIN events e ON e.record = m.record AND \
+             e.version = m.version WHERE m.resource = $1 ORDER BY m.at, m.record, m.version LIMIT $2"
+        );
+        let select = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(resource.as_str());
+        let rows = select.bind(i64::from(limit));
+        let rows = rows.fetch_all(self.database.pool()).await?;
+        let part = |row: &AnyRow| {
+            let word: String = row.try_get("part")?;
+            let part = Part::parse(&word);
+            part.ok_or_else(|| sqlx::Error::Decode(format!("{word:?} is no part").into()))
+        };
+        rows.iter()
+            .map(|row| Ok((read(row)?, part(row)?)))
+            .collect()
+    }
+
+    async fn one(&self, condition: &str, values: &[&str]) -> Result<Option<Row>> {
+        Ok(self.many(condition, values).await?.pop())
+    }
+
+    async fn many(&self, condition: &str, values: &[&str]) -> Result<Vec<Row>> {
+        // The condition is one of ours; what comes from outside is bound.
+        let statement = format!("SELECT {COLUMNS} FROM events WHERE {condition}");
+        let mut select = sqlx::query(sqlx::AssertSqlSafe(statement));
+        for value in values {
+            select = select.bind((*value).to_owned());
+        }
+        let rows = select.fetch_all(self.database.pool()).await?;
+        rows.iter().map(read).collect()
+    }
+}
+
+fn read(row: &AnyRow) -> Result<Row> {
+    Ok(Row {
+        event: row.try_get(0)?,
+        salt: row.try_get(1)?,
+        payload: row.try_get(2)?,
+        log: row.try_get(3)?,
+        tx: row.try_get(4)?,
+        receipt: row.try_get(5)?,
+        request: row.try_get(6)?,
+        request_hash: row.try_get(7)?,
+    })
+}
+
+/// Databases have no unsigned numbers; no record has that many versions.
+fn whole(version: u64) -> i64 {
+    i64::try_from(version).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,327 @@
+//! Storing: from an act to an event that is committed.
+//!
+//! The event is in the database, synced, before the ledger sees it, and is sent until the ledger has it or
+//! refuses it. So a caller who was answered finds it for ever; one who was not finds it by the name of the
+//! request; and what a crash left on its way goes on at the next start.
+
+use std::time::Duration;
+
+use aws_lc_rs::rand;
+use tokio::time::{sleep, timeout};
+use verify::Digest;
+
+use super::Trail;
+use super::act::{Act, Given, Stored};
+use super::log::{LogError, Recorded};
+use super::store::{Committed, Row};
+use crate::Problem;
+use crate::limits::{COMMIT_PATIENCE, IDEMPOTENCY_KEY_BYTES_MAX};
+use crate::model::{
+    Content, ContentHash, Event, Mention, Operation, RecordId, Salt, Timestamp, What,
+};
+
+/// How long after a failure an event is sent again; twice as long each time, up to the longest.
+const AGAIN: Duration = Duration::from_millis(100);
+const AGAIN_MAX: Duration = Duration::from_secs(5);
+
+/// A content that is ready to be recorded.
+struct Bound {
+    hash: ContentHash,
+    salt: Option<Salt>,
+    payload: Option<String>,
+}
+
+impl Trail {
+    /// Records an act. When this answers, its event is committed and durable.
+    ///
+    /// # Errors
+    /// It was refused, and nothing of it is kept; or (`Pending`) the ledger does not answer now, and the
+    /// event is recorded as soon as it does.
+    pub async fn store(&self, act: Act) -> Result<Stored, Problem> {
+        let request = act
+            .once
+            .as_deref()
+            .map(|once| name(&act, once))
+            .transpose()?;
+        if let Some(request) = &request
+            && let Some(row) = self.store.request(request).await?
+        {
+            return self.known(row, &act).await;
+        }
+        // Acts on one record follow each other, so that its versions stand in the ledger in their order.
+        let _turn = match &act.record {
+            Some(record) => Some(self.turns.of(record).await),
+            None => None,
+        };
+        let (event, row) = self.prepare(&act, request).await?;
+        let inserted = self.writer.insert(event.clone(), row.clone()).await?;
+        if !inserted {
+            return Err(Problem::conflict(
+                "Concurrent",
+                "somebody else was faster with this record or this Idempotency-Key; try again",
+            ));
+        }
+        let trail = self.clone();
+        // To its end, whether the caller waits or not.
+        let recording = tokio::spawn(async move { trail.send(event, row, false).await });
+        match timeout(COMMIT_PATIENCE, recording).await {
+            Ok(Ok(stored)) => stored,
+            Ok(Err(_)) => Err(Problem::unavailable(
+                "Stopping",
+                "this service is stopping; ask again",
+            )),
+            Err(_) => Err(pending()),
+        }
+    }
+
+    /// Goes on with what was on its way when the process ended.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn resume(&self) -> Result<usize, Problem> {
+        let rows = self.store.pending().await?;
+        let count = rows.len();
+        let trail = self.clone();
+        // One after the other: versions of a record in their order.
+        tokio::spawn(async move {
+            for row in rows {
+                match Event::from_canonical(&row.event) {
+                    Ok(event) => drop(trail.send(event, row, true).await),
+                    Err(error) => tracing::error!(%error, "an event in the database is damaged"),
+                }
+            }
+        });
+        Ok(count)
+    }
+
+    async fn prepare(&self, act: &Act, request: Option<String>) -> Result<(Event, Row), Problem> {
+        let before = match &act.record {
+            Some(record) => self.store.newest(record).await?,
+            None => None,
+        };
+        if before.as_ref().is_some_and(|row| row.tx.is_none()) {
+            return Err(Problem::conflict(
+                "Concurrent",
+                "the version before is on its way to the ledger; try again",
+            ));
+        }
+        let salt = before.as_ref().and_then(|row| row.salt.parse().ok());
+        let before = before.map(|row| Event::from_canonical(&row.event));
+        let before = before.transpose().map_err(damaged)?;
+        let record = match (&act.record, act.how, &before) {
+            (None, Operation::Create, _) => fresh(),
+            (Some(record), Operation::Create, None) => record.clone(),
+            (Some(record), Operation::Create, Some(_)) => {
+                let detail =
+                    format!("the record {record} exists: update it, or choose another name");
+                return Err(Problem::conflict("Exists", detail));
+            }
+            (Some(record), _, Some(before)) => {
+                may_follow(act, before)?;
+                record.clone()
+            }
+            (Some(record), _, None) => {
+                return Err(Problem::not_found(format!("there is no record {record}")));
+            }
+            (None, ..) => {
+                return Err(Problem::input(
+                    "which record? only a new one gets a name here",
+                ));
+            }
+        };
+        let bound = bind(act, before.as_ref(), salt)?;
+        let event = Event {
+            record,
+            version: before.as_ref().map_or(0, |before| before.version) + 1,
+            how: act.how,
+            who: act.who.clone(),
+            what: What {
+                about: about(act, before.as_ref()),
+                did: act.did.clone(),
+                hash: bound.hash,
+            },
+            when: now(),
+            place: act.place.clone(),
+            target: act.target.clone(),
+        };
+        event
+            .check()
+            .map_err(|error| Problem::input(error.to_string()).at("/about"))?;
+        let row = Row {
+            event: event.to_canonical(),
+            salt: bound.salt.map(|salt| salt.to_string()).unwrap_or_default(),
+            payload: bound.payload,
+            log: self.log.log_of(&act.who),
+            tx: None,
+            receipt: None,
+            request_hash: request.is_some().then(|| digest(act)),
+            request,
+        };
+        Ok((event, row))
+    }
+
+    /// Sends an event until the ledger has it or refuses it.
+    async fn send(&self, event: Event, row: Row, mut again: bool) -> Result<Stored, Problem> {
+        let mut wait = AGAIN;
+        let recorded = loop {
+            match self.send_once(&event, &row.log, again).await {
+                Ok(recorded) => break recorded,
+                Err(LogError::InDoubt(why)) => {
+                    tracing::warn!(why, record = %event.record, "an event is sent again");
+                    again = true;
+                    sleep(wait).await;
+                    wait = (2 * wait).min(AGAIN_MAX);
+                }
+                Err(error) => {
+                    tracing::error!(%error, record = %event.record, "the ledger takes no event");
+                    self.store.take_back(&event.record, event.version).await?;
+                    let detail =
+                        "the ledger refuses what this service sends; its operator has to look";
+                    return Err(Problem::unavailable("LedgerRefuses", detail));
+                }
+            }
+        };
+        let committed = Committed {
+            record: event.record.clone(),
+            version: event.version,
+            tx: recorded.address.transaction_address.clone(),
+            receipt: recorded.receipt.to_string(),
+        };
+        // The event is in the ledger. Where the database does not take it, the next start finds it there.
+        self.writer.commit(committed).await?;
+        Ok(Stored {
+            salt: row.salt.parse().ok(),
+            event,
+            address: recorded.address,
+            receipt: recorded.receipt,
+        })
+    }
+
+    async fn send_once(&self, event: &Event, log: &str, again: bool) -> Result<Recorded, LogError> {
+        if again {
+            let after = self.store.newest_of_log(log).await;
+            let after = after.map_err(|error| LogError::InDoubt(error.to_string()))?;
+            if let Some(found) = self.log.find(log, after.as_deref(), event).await? {
+                return Ok(found);
+            }
+        }
+        self.log.record(log, event).await
+    }
+
+    /// What became of a request that was sent before.
+    async fn known(&self, row: Row, act: &Act) -> Result<Stored, Problem> {
+        if row.request_hash.as_deref() != Some(&digest(act)) {
+            return Err(Problem::conflict(
+                "OtherRequest",
+                "this Idempotency-Key stands for another request: choose a new one for a new request",
+            ));
+        }
+        let (Some(address), Some(receipt)) = (row.address(), &row.receipt) else {
+            return Err(pending());
+        };
+        Ok(Stored {
+            event: Event::from_canonical(&row.event).map_err(damaged)?,
+            salt: row.salt.parse().ok(),
+            address,
+            receipt: serde_json::from_str(receipt).map_err(damaged)?,
+        })
+    }
+}
+
+/// Whether an act may follow the version before.
+fn may_follow(act: &Act, before: &Event) -> Result<(), Problem> {
+    if before.how == Operation::Delete && act.how != Operation::Read {
+        let detail = format!(
+            "the record {} was deleted: nothing follows that",
+            before.record
+        );
+        return Err(Problem::conflict("Deleted", detail));
+    }
+    Ok(())
+}
+
+/// The content after an act, with its hash.
+fn bind(act: &Act, before: Option<&Event>, salt: Option<Salt>) -> Result<Bound, Problem> {
+    match &act.content {
+        Given::Data(data) => {
+            let content = Content::of(data);
+            let content = content.map_err(|e| Problem::input(e.to_string()).at("/data"))?;
+            let mut bytes = [0; 32];
+            rand::fill(&mut bytes).map_err(|e| Problem::internal("drawing a salt", &e))?;
+            let salt = Salt(bytes);
+            Ok(Bound {
+                hash: content.hash(&salt),
+                salt: Some(salt),
+                payload: act.keep.then(|| content.as_str().to_owned()),
+            })
+        }
+        Given::Hash(hash) if *hash == ContentHash([0; 32]) => {
+            Err(Problem::input("a hash of nothing but zeros binds nothing").at("/hash"))
+        }
+        Given::Hash(hash) => Ok(Bound {
+            hash: *hash,
+            salt: None,
+            payload: None,
+        }),
+        Given::Same => match before {
+            Some(before) => Ok(Bound {
+                hash: before.what.hash,
+                salt,
+                payload: None,
+            }),
+            None => Err(Problem::input("a new record has data, or a hash of it").at("/data")),
+        },
+    }
+}
+
+fn about(act: &Act, before: Option<&Event>) -> Vec<Mention> {
+    match before {
+        Some(before) if act.about.is_empty() => before.what.about.clone(),
+        _ => act.about.clone(),
+    }
+}
+
+/// The caller's name for a request, with the caller's own before it.
+fn name(act: &Act, once: &str) -> Result<String, Problem> {
+    let printable = once.bytes().all(|byte| byte.is_ascii_graphic());
+    if once.is_empty() || once.len() > IDEMPOTENCY_KEY_BYTES_MAX || !printable {
+        return Err(Problem::input(format!(
+            "an Idempotency-Key has 1 to {IDEMPOTENCY_KEY_BYTES_MAX} printable characters without blanks"
+        )));
+    }
+    Ok(format!("{} {once}", act.who))
+}
+
+/// What was asked for, wherever it was asked from.
+fn digest(act: &Act) -> String {
+    let mut asked = act.clone();
+    asked.place = crate::model::Text::default();
+    let asked = serde_json_canonicalizer::to_string(&asked).expect("an act is JSON");
+    Digest::of(asked.as_bytes()).to_string()
+}
+
+fn fresh() -> RecordId {
+    let mut bytes = [0; 16];
+    rand::fill(&mut bytes).expect("the system gives random numbers");
+    RecordId::parse(hex::encode(bytes)).expect("hexadecimal digits are a name")
+}
+
+/// The time by this machine's clock.
+fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let millis = since.map_or(0, |since| since.as_millis());
+    let millis = i64::try_from(millis).unwrap_or(0);
+    Timestamp::from_millis(millis).expect("it is a year of four digits")
+}
+
+fn pending() -> Problem {
+    Problem::unavailable(
+        "Pending",
+        "the ledger does not answer now. The event is kept and will be recorded: ask again with the same \
+         Idempotency-Key, or for the record",
+    )
+}
+
+pub(super) fn damaged(error: impl std::error::Error + 'static) -> Problem {
+    Problem::internal("reading an event from the database", &error)
+}

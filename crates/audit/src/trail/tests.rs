@@ -1,0 +1,588 @@
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::log::{Asking, EventLog, LogError, Recorded};
+use super::*;
+use crate::model::{
+    ContentHash, Event, Mention, Operation, Part, RecordId, ResourceId, Text, Verdict,
+};
+
+/// A log that keeps its events in memory, and fails when it is told to.
+#[derive(Default)]
+struct Log {
+    entries: Mutex<Vec<(String, String)>>,
+    keys: Mutex<HashMap<String, usize>>,
+    /// So many answers are lost, after the event was recorded.
+    lose: AtomicUsize,
+    /// So many requests do not arrive.
+    drop: AtomicUsize,
+    refuses: AtomicUsize,
+}
+
+fn one_of(count: &AtomicUsize) -> bool {
+    let less = |count: usize| count.checked_sub(1);
+    count
+        .fetch_update(Ordering::SeqCst, Ordering::SeqCst, less)
+        .is_ok()
+}
+
+impl Log {
+    fn at(&self, place: usize) -> Recorded {
+        let (log, contents) = self.entries.lock().unwrap()[place].clone();
+        Recorded {
+            address: Address {
+                transaction_address: format!("2.{place}"),
+                contract_address: log,
+            },
+            receipt: json!({"place": place, "contents": contents}),
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.entries.lock().unwrap().len()
+    }
+}
+
+impl EventLog for Log {
+    fn log_of(&self, who: &Text) -> String {
+        format!("of:{who}")
+    }
+
+    fn record<'a>(&'a self, log: &'a str, event: &'a Event) -> Asking<'a, Recorded> {
+        Box::pin(async move {
+            let lost = || LogError::InDoubt("no answer".to_owned());
+            if one_of(&self.refuses) {
+                return Err(LogError::Refused("no".to_owned()));
+            }
+            if one_of(&self.drop) {
+                return Err(lost());
+            }
+            let contents = event.to_canonical();
+            let place = {
+                let (mut keys, mut entries) =
+                    (self.keys.lock().unwrap(), self.entries.lock().unwrap());
+                *keys.entry(contents.clone()).or_insert_with(|| {
+                    entries.push((log.to_owned(), contents));
+                    entries.len() - 1
+                })
+            };
+            if one_of(&self.lose) {
+                Err(lost())
+            } else {
+                Ok(self.at(place))
+            }
+        })
+    }
+
+    fn find<'a>(
+        &'a self,
+        log: &'a str,
+        after: Option<&'a str>,
+        event: &'a Event,
+    ) -> Asking<'a, Option<Recorded>> {
+        Box::pin(async move {
+            let after: usize = after.map_or(0, |after| after[2..].parse().unwrap());
+            let wanted = (log.to_owned(), event.to_canonical());
+            let found = self
+                .entries
+                .lock()
+                .unwrap()
+                .iter()
+                .skip(after)
+                .position(|entry| *entry == wanted);
+            Ok(found.map(|place| self.at(after + place)))
+        })
+    }
+
+    fn fetch<'a>(&'a self, address: &'a Address) -> Asking<'a, Option<(Event, Value)>> {
+        Box::pin(async move {
+            let place: usize = address.transaction_address[2..].parse().unwrap();
+            if place >= self.count() {
+                return Ok(None);
+            }
+            let there = self.at(place);
+            let event = self.proven(address, &there.receipt);
+            Ok(event.ok().map(|event| (event, there.receipt)))
+        })
+    }
+
+    fn proven(&self, address: &Address, receipt: &Value) -> Result<Event, LogError> {
+        let wrong = || LogError::Proof("it is not mine".to_owned());
+        let place = receipt["place"].as_u64().ok_or_else(wrong)?;
+        let there = self.at(usize::try_from(place).unwrap());
+        if there.receipt != *receipt || there.address != *address {
+            return Err(wrong());
+        }
+        Event::from_canonical(receipt["contents"].as_str().unwrap()).map_err(|_| wrong())
+    }
+}
+
+struct World {
+    trail: Trail,
+    log: Arc<Log>,
+    database: Database,
+    dir: TempDir,
+}
+
+async fn world() -> World {
+    let dir = TempDir::new().unwrap();
+    let database = open(&dir).await;
+    let log = Arc::new(Log::default());
+    let trail = Trail::new(database.clone(), Arc::clone(&log) as Arc<dyn EventLog>);
+    World {
+        trail,
+        log,
+        database,
+        dir,
+    }
+}
+
+async fn open(dir: &TempDir) -> Database {
+    let file = dir.path().join("audit.db");
+    Database::open(&format!("sqlite:{}", file.display()))
+        .await
+        .unwrap()
+}
+
+fn text(text: &str) -> Text {
+    Text::parse(text).unwrap()
+}
+
+fn mention(id: &str, part: Part) -> Mention {
+    Mention {
+        id: ResourceId::parse(id).unwrap(),
+        part,
+    }
+}
+
+fn act(how: Operation, record: Option<&str>, content: Given) -> Act {
+    Act {
+        who: text("ana"),
+        how,
+        record: record.map(|record| RecordId::parse(record).unwrap()),
+        about: vec![mention("lot:7", Part::About)],
+        did: text("harvest"),
+        place: text("203.0.113.7"),
+        target: Text::default(),
+        content,
+        keep: true,
+        once: None,
+    }
+}
+
+fn create(record: &str, data: Value) -> Act {
+    act(Operation::Create, Some(record), Given::Data(data))
+}
+
+fn question(record: &str) -> Question {
+    Question {
+        record: Some(RecordId::parse(record).unwrap()),
+        ..Question::default()
+    }
+}
+
+async fn execute(database: &Database, statement: &'static str) {
+    sqlx::query(statement)
+        .execute(database.pool())
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn what_was_stored_is_valid_and_what_differs_is_named() {
+    let world = world().await;
+    let World { trail, .. } = &world;
+    let stored = trail
+        .store(create("r1", json!({"kg": 20, "grade": "A"})))
+        .await
+        .unwrap();
+    assert_eq!(
+        (stored.event.version, stored.event.how),
+        (1, Operation::Create)
+    );
+    for (data, verdict) in [
+        (None, Verdict::Valid),
+        (Some(json!({"grade": "A", "kg": 20.0})), Verdict::Valid),
+        (
+            Some(json!({"kg": 25, "grade": "A"})),
+            Verdict::Altered {
+                fields: vec!["/kg".to_owned()],
+            },
+        ),
+    ] {
+        let asked = Question {
+            data,
+            ..question("r1")
+        };
+        let consulted = trail.consult(asked).await.unwrap();
+        assert_eq!(consulted.verdict, verdict);
+        assert_eq!(consulted.event.as_ref(), Some(&stored.event));
+        assert_eq!(consulted.receipt.as_ref(), Some(&stored.receipt));
+    }
+}
+
+#[tokio::test]
+async fn data_that_is_not_kept_is_checked_with_its_salt_all_the_same() {
+    let world = world().await;
+    let World {
+        trail, database, ..
+    } = &world;
+    let mut unkept = create("r1", json!("a secret"));
+    unkept.keep = false;
+    let stored = trail.store(unkept).await.unwrap();
+    let altered = Question {
+        data: Some(json!("another")),
+        ..question("r1")
+    };
+    let altered = trail.consult(altered).await.unwrap();
+    assert_eq!(altered.verdict, Verdict::Altered { fields: vec![] });
+    let nothing = trail.consult(question("r1")).await.unwrap_err();
+    assert_eq!(nothing.kind, "InvalidInput");
+    // Forgotten, it is proven by whoever has data and salt.
+    execute(database, "UPDATE events SET salt = ''").await;
+    let mut asked = Question {
+        data: Some(json!("a secret")),
+        ..question("r1")
+    };
+    assert_eq!(
+        trail.consult(asked.clone()).await.unwrap_err().kind,
+        "InvalidInput"
+    );
+    asked.salt = stored.salt;
+    assert_eq!(trail.consult(asked).await.unwrap().verdict, Verdict::Valid);
+    let rows =
+        sqlx::query("SELECT 1 FROM events WHERE event LIKE '%secret%' OR payload IS NOT NULL");
+    assert!(rows.fetch_all(database.pool()).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_hash_of_the_callers_own_is_compared_as_it_is() {
+    let world = world().await;
+    let World { trail, .. } = &world;
+    let hash = ContentHash([9; 32]);
+    trail
+        .store(act(Operation::Create, Some("r1"), Given::Hash(hash)))
+        .await
+        .unwrap();
+    let asked = |hash| Question {
+        hash: Some(hash),
+        ..question("r1")
+    };
+    assert_eq!(
+        trail.consult(asked(hash)).await.unwrap().verdict,
+        Verdict::Valid
+    );
+    let other = trail.consult(asked(ContentHash([8; 32]))).await.unwrap();
+    assert_eq!(other.verdict, Verdict::Altered { fields: vec![] });
+    let nothing = act(
+        Operation::Create,
+        Some("r2"),
+        Given::Hash(ContentHash([0; 32])),
+    );
+    assert_eq!(trail.store(nothing).await.unwrap_err().kind, "InvalidInput");
+}
+
+#[tokio::test]
+async fn updating_and_deleting_append_and_nothing_follows_a_deletion() {
+    let world = world().await;
+    let World { trail, log, .. } = &world;
+    trail.store(create("r1", json!(1))).await.unwrap();
+    assert_eq!(
+        trail.store(create("r1", json!(2))).await.unwrap_err().kind,
+        "Exists"
+    );
+    let update = |data| act(Operation::Update, Some("r1"), Given::Data(data));
+    trail.store(update(json!(2))).await.unwrap();
+    let read = trail
+        .store(act(Operation::Read, Some("r1"), Given::Same))
+        .await
+        .unwrap();
+    assert_eq!(read.event.version, 3);
+    trail
+        .store(act(Operation::Delete, Some("r1"), Given::Same))
+        .await
+        .unwrap();
+    assert_eq!(
+        trail.store(update(json!(3))).await.unwrap_err().kind,
+        "Deleted"
+    );
+    let missing = act(Operation::Update, Some("r2"), Given::Data(json!(1)));
+    assert_eq!(trail.store(missing).await.unwrap_err().kind, "NotFound");
+    assert_eq!(log.count(), 4);
+    // Each version stays what it was.
+    for (version, data) in [(1, 1), (2, 2), (4, 2)] {
+        let asked = Question {
+            version: Some(version),
+            data: Some(json!(data)),
+            ..question("r1")
+        };
+        assert_eq!(
+            trail.consult(asked).await.unwrap().verdict,
+            Verdict::Valid,
+            "{version}"
+        );
+    }
+    let (newest, data) = trail.newest(&RecordId::parse("r1").unwrap()).await.unwrap();
+    assert_eq!(
+        (newest.event.how, data),
+        (Operation::Delete, Some(json!(2)))
+    );
+}
+
+#[tokio::test]
+async fn a_changed_database_is_found_out_and_the_ledger_is_believed() {
+    let world = world().await;
+    let World {
+        trail, database, ..
+    } = &world;
+    let stored = trail.store(create("r1", json!({"kg": 20}))).await.unwrap();
+    execute(database, r#"UPDATE events SET payload = '{"kg":25}'"#).await;
+    let consulted = trail.consult(question("r1")).await.unwrap();
+    assert_eq!(consulted.verdict, Verdict::Altered { fields: vec![] });
+    // With event and hash changed too, as whoever runs the database could.
+    let hash = crate::model::Content::of(&json!({"kg": 25}))
+        .unwrap()
+        .hash(&stored.salt.unwrap());
+    let mut event = stored.event.clone();
+    event.what.hash = hash;
+    let forged = sqlx::query("UPDATE events SET event = $1, hash = $2")
+        .bind(event.to_canonical())
+        .bind(hash.to_string());
+    forged.execute(database.pool()).await.unwrap();
+    for data in [None, Some(json!({"kg": 25}))] {
+        let consulted = trail
+            .consult(Question {
+                data,
+                ..question("r1")
+            })
+            .await
+            .unwrap();
+        assert_eq!(consulted.verdict, Verdict::Altered { fields: vec![] });
+        assert_eq!(consulted.event, Some(stored.event.clone()));
+    }
+    // With the whole row gone, the address still leads to it.
+    execute(database, "DELETE FROM events").await;
+    let asked = Question {
+        transaction_address: Some(stored.address.transaction_address.clone()),
+        contract_address: Some(stored.address.contract_address.clone()),
+        data: Some(json!({"kg": 20})),
+        salt: stored.salt,
+        ..Question::default()
+    };
+    assert_eq!(
+        trail.consult(asked.clone()).await.unwrap().verdict,
+        Verdict::Valid
+    );
+    let elsewhere = Question {
+        transaction_address: Some("2.77".to_owned()),
+        ..asked
+    };
+    assert_eq!(
+        trail.consult(elsewhere).await.unwrap().verdict,
+        Verdict::Unknown
+    );
+    assert_eq!(
+        trail.consult(question("r9")).await.unwrap().verdict,
+        Verdict::Unknown
+    );
+}
+
+#[tokio::test]
+async fn a_request_that_is_sent_again_is_recorded_once() {
+    let world = world().await;
+    let World { trail, log, .. } = &world;
+    let once = |data: i32, place: &str| Act {
+        record: None,
+        once: Some("k1".to_owned()),
+        place: text(place),
+        ..create("x", json!(data))
+    };
+    let first = trail.store(once(1, "here")).await.unwrap();
+    let again = trail.store(once(1, "there")).await.unwrap();
+    assert_eq!((&first, log.count()), (&again, 1));
+    let other = trail.store(once(2, "here")).await.unwrap_err();
+    assert_eq!(other.kind, "OtherRequest");
+    let somebody = Act {
+        who: text("ben"),
+        ..once(2, "here")
+    };
+    trail.store(somebody).await.unwrap();
+    for key in ["", "a b", "ü"] {
+        let key = Act {
+            once: Some(key.to_owned()),
+            ..once(1, "here")
+        };
+        assert_eq!(trail.store(key).await.unwrap_err().kind, "InvalidInput");
+    }
+}
+
+#[tokio::test]
+async fn lost_answers_and_lost_requests_record_each_event_once() {
+    let world = world().await;
+    let World { trail, log, .. } = &world;
+    log.lose.store(2, Ordering::SeqCst);
+    log.drop.store(2, Ordering::SeqCst);
+    for record in ["r1", "r2", "r3"] {
+        trail.store(create(record, json!(record))).await.unwrap();
+    }
+    assert_eq!(log.count(), 3);
+}
+
+#[tokio::test]
+async fn what_the_ledger_refuses_leaves_nothing() {
+    let world = world().await;
+    let World { trail, log, .. } = &world;
+    log.refuses.store(1, Ordering::SeqCst);
+    let refused = trail.store(create("r1", json!(1))).await.unwrap_err();
+    assert_eq!(refused.kind, "LedgerRefuses");
+    assert!(trail.logs(Filter::default()).await.unwrap().logs.is_empty());
+    trail.store(create("r1", json!(1))).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_crash_left_on_its_way_goes_on_and_is_recorded_once() {
+    let World {
+        trail,
+        log,
+        database,
+        dir,
+    } = world().await;
+    for record in ["r1", "r2"] {
+        trail.store(create(record, json!(record))).await.unwrap();
+    }
+    // As if the process had ended after the ledger had the first, and before it had the second.
+    log.entries.lock().unwrap().pop();
+    log.keys.lock().unwrap().clear();
+    execute(&database, "UPDATE events SET tx = NULL, receipt = NULL").await;
+    let verdict = trail.consult(question("r1")).await.unwrap().verdict;
+    assert_eq!(verdict, Verdict::Pending);
+    drop(trail);
+    database.close().await;
+    let trail = Trail::new(open(&dir).await, Arc::clone(&log) as Arc<dyn EventLog>);
+    assert_eq!(trail.resume().await.unwrap(), 2);
+    for record in ["r1", "r2"] {
+        while trail.consult(question(record)).await.unwrap().verdict == Verdict::Pending {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(
+            trail.consult(question(record)).await.unwrap().verdict,
+            Verdict::Valid
+        );
+    }
+    assert_eq!(log.count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acts_on_one_record_follow_each_other() {
+    let world = world().await;
+    let World { trail, log, .. } = &world;
+    trail.store(create("r1", json!(0))).await.unwrap();
+    let updates = (0..50).map(|number| {
+        let trail = trail.clone();
+        let update = act(Operation::Update, Some("r1"), Given::Data(json!(number)));
+        tokio::spawn(async move { trail.store(update).await.unwrap().event.version })
+    });
+    let mut versions = Vec::new();
+    for update in updates.collect::<Vec<_>>() {
+        versions.push(update.await.unwrap());
+    }
+    versions.sort_unstable();
+    assert_eq!(versions, (2..=51).collect::<Vec<_>>());
+    let entries = log.entries.lock().unwrap().clone();
+    let order: Vec<u64> = entries
+        .iter()
+        .map(|(_, contents)| Event::from_canonical(contents).unwrap().version)
+        .collect();
+    assert_eq!(order, (1..=51).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_bitacora_is_read_page_by_page_and_by_what_one_looks_for() {
+    let world = world().await;
+    let World { trail, .. } = &world;
+    for number in 0..25 {
+        let mut act = create(&format!("r{number}"), json!(number));
+        act.who = text(if number % 5 == 0 { "ben" } else { "ana" });
+        act.about = vec![mention(&format!("lot:{}", number % 2), Part::About)];
+        trail.store(act).await.unwrap();
+    }
+    let mut filter = Filter {
+        who: Some(text("ana")),
+        limit: 7,
+        ..Filter::default()
+    };
+    let mut found = Vec::new();
+    loop {
+        let page = trail.logs(filter.clone()).await.unwrap();
+        found.extend(page.logs.into_iter().map(|log| log.event));
+        match page.next {
+            Some(next) => filter.after = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(found.len(), 20);
+    assert!(found.iter().all(|event| event.who == text("ana")));
+    assert!(found.windows(2).all(|pair| pair[0].when >= pair[1].when));
+    let even = Filter {
+        resource: Some(ResourceId::parse("lot:0").unwrap()),
+        limit: 1_000_000,
+        ..Filter::default()
+    };
+    assert_eq!(trail.logs(even.clone()).await.unwrap().logs.len(), 13);
+    let none = Filter {
+        how: Some(Operation::Delete),
+        ..even
+    };
+    assert!(trail.logs(none).await.unwrap().logs.is_empty());
+}
+
+#[tokio::test]
+async fn a_resource_is_traced_through_what_it_became() {
+    let world = world().await;
+    let World { trail, .. } = &world;
+    // Two lots are packed into a case, the case goes onto a pallet, the pallet is shipped.
+    let events: [(&str, &[(&str, Part)]); 5] = [
+        ("harvest-1", &[("lot:1", Part::About)]),
+        ("harvest-2", &[("lot:2", Part::About)]),
+        (
+            "pack",
+            &[
+                ("lot:1", Part::Input),
+                ("lot:2", Part::Input),
+                ("case:1", Part::Output),
+            ],
+        ),
+        (
+            "stack",
+            &[("pallet:1", Part::Parent), ("case:1", Part::Child)],
+        ),
+        ("ship", &[("pallet:1", Part::About)]),
+    ];
+    for (record, about) in events {
+        let mut act = create(record, json!(record));
+        act.about = about.iter().map(|(id, part)| mention(id, *part)).collect();
+        trail.store(act).await.unwrap();
+    }
+    let trace = async |id: &str, way| {
+        let trace = trail
+            .trace(ResourceId::parse(id).unwrap(), way)
+            .await
+            .unwrap();
+        let ids = |ids: &[ResourceId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
+        (ids(&trace.resources), trace.logs.len(), trace.links.len())
+    };
+    let (resources, logs, _) = trace("lot:1", Direction::Forward).await;
+    assert_eq!(
+        (resources, logs),
+        (vec!["lot:1".into(), "case:1".into(), "pallet:1".into()], 4)
+    );
+    let (resources, logs, links) = trace("pallet:1", Direction::Back).await;
+    assert_eq!(resources, ["pallet:1", "case:1", "lot:1", "lot:2"]);
+    assert_eq!((logs, links), (5, 4));
+    let (resources, ..) = trace("lot:2", Direction::Back).await;
+    assert_eq!(resources, ["lot:2"]);
+}
