@@ -48,3 +48,19 @@ pub const TRACE_EVENTS_MAX: usize = 1_000;
 
 /// Resources of one trace: the cases of some pallets.
 pub const TRACE_RESOURCES_MAX: usize = 500;
+
+/// Connections that one service serves at a time. Each costs some 50 KiB.
+pub const CONNECTIONS_MAX: usize = 4_096;
+
+/// A TLS handshake, and the headers of a request, must come within this time.
+pub const HEADER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Bytes of a request's headers together.
+pub const HEADER_BYTES_MAX: usize = 32 << 10;
+
+/// HTTP/2 requests in flight on one connection.
+pub const STREAMS_MAX: u32 = 256;
+
+/// After the word to stop, requests under way have so long to finish: a lost ledger's leader is replaced
+/// within it.
+pub const DRAIN_PATIENCE: Duration = Duration::from_secs(20);

@@ -108,6 +108,9 @@ impl Trail {
         let salt = before.as_ref().and_then(|row| row.salt.parse().ok());
         let before = before.map(|row| Event::from_canonical(&row.event));
         let before = before.transpose().map_err(damaged)?;
+        if let (Some(record), Operation::Update | Operation::Delete) = (&act.record, act.how) {
+            self.may_change(record, act).await?;
+        }
         let record = match (&act.record, act.how, &before) {
             (None, Operation::Create, _) => fresh(),
             (Some(record), Operation::Create, None) => record.clone(),
@@ -158,6 +161,20 @@ impl Trail {
             request,
         };
         Ok((event, row))
+    }
+
+    /// A record is changed by whoever made it. Others make records of their own about the same resource.
+    async fn may_change(&self, record: &RecordId, act: &Act) -> Result<(), Problem> {
+        let Some(first) = self.store.version(record, 1).await? else {
+            return Ok(());
+        };
+        let first = Event::from_canonical(&first.event).map_err(damaged)?;
+        if first.who == act.who {
+            return Ok(());
+        }
+        Err(Problem::not_permitted(format!(
+            "the record {record} belongs to somebody else: make one of your own about the same resource"
+        )))
     }
 
     /// Sends an event until the ledger has it or refuses it.

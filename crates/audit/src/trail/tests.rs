@@ -334,6 +334,32 @@ async fn updating_and_deleting_append_and_nothing_follows_a_deletion() {
 }
 
 #[tokio::test]
+async fn a_record_is_changed_by_its_owner_alone_and_read_by_others() {
+    let world = world().await;
+    let World { trail, log, .. } = &world;
+    trail.store(create("r1", json!(1))).await.unwrap();
+    let by_ben = |how, content| Act {
+        who: text("ben"),
+        ..act(how, Some("r1"), content)
+    };
+    for act in [
+        by_ben(Operation::Update, Given::Data(json!(2))),
+        by_ben(Operation::Delete, Given::Same),
+    ] {
+        assert_eq!(trail.store(act).await.unwrap_err().kind, "NotPermitted");
+    }
+    trail
+        .store(by_ben(Operation::Read, Given::Same))
+        .await
+        .unwrap();
+    trail
+        .store(act(Operation::Update, Some("r1"), Given::Data(json!(2))))
+        .await
+        .unwrap();
+    assert_eq!(log.count(), 3);
+}
+
+#[tokio::test]
 async fn a_changed_database_is_found_out_and_the_ledger_is_believed() {
     let world = world().await;
     let World {

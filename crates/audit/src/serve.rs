@@ -1,0 +1,208 @@
+//! HTTPS for the services: TLS 1.3, HTTP/1.1 and 2, bounded, until told to stop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, version};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::Service;
+
+use crate::limits::{
+    CONNECTIONS_MAX, DRAIN_PATIENCE, HEADER_BYTES_MAX, HEADER_PATIENCE, STREAMS_MAX,
+};
+
+/// Why nothing can be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Certificate or key cannot be read.
+    #[error("reading {path} as PEM")]
+    Pem {
+        /// The file.
+        path: String,
+        /// Why not.
+        #[source]
+        source: rustls::pki_types::pem::Error,
+    },
+    /// They do not fit together.
+    #[error("the certificate and its key cannot be used for TLS")]
+    Tls(#[from] rustls::Error),
+    /// Somebody else listens there, or the address is not this machine's.
+    #[error("listening on {address}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A certificate (PEM, with its chain) and its key, ready to be shown.
+#[derive(Debug, Clone)]
+pub struct Identity(Arc<ServerConfig>);
+
+impl Identity {
+    /// Reads both from files.
+    ///
+    /// # Errors
+    /// They cannot be read, or do not fit together.
+    pub fn read(certificate: &Path, key: &Path) -> Result<Self, ServeError> {
+        let failed = |path: &Path| {
+            let path = path.display().to_string();
+            move |source| ServeError::Pem { path, source }
+        };
+        let chain = CertificateDer::pem_file_iter(certificate).map_err(failed(certificate))?;
+        let chain = chain
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(failed(certificate))?;
+        let key = PrivateKeyDer::from_pem_file(key).map_err(failed(key))?;
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider);
+        let config = config.with_protocol_versions(&[&version::TLS13])?;
+        let mut config = config.with_no_client_auth().with_single_cert(chain, key)?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Self(Arc::new(config)))
+    }
+}
+
+/// A service that is being served.
+#[derive(Debug)]
+pub struct Served {
+    /// Where: the port is the one taken where 0 was asked for.
+    pub address: SocketAddr,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Served {
+    /// Waits until it was told to stop, and what was under way is answered.
+    pub async fn finished(self) {
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "a server ended early");
+        }
+    }
+}
+
+/// Serves `routes` until `stop` is cancelled. Handlers find the caller's address as
+/// [`ConnectInfo`]`<SocketAddr>`.
+///
+/// # Errors
+/// See [`ServeError`].
+pub async fn serve(
+    address: SocketAddr,
+    identity: Identity,
+    routes: Router,
+    stop: CancellationToken,
+) -> Result<Served, ServeError> {
+    let failed = |source| ServeError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let task = tokio::spawn(accept(listener, identity, routes, stop));
+    Ok(Served { address, task })
+}
+
+async fn accept(
+    listener: TcpListener,
+    identity: Identity,
+    routes: Router,
+    stop: CancellationToken,
+) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let connections = TaskTracker::new();
+    let tls = TlsAcceptor::from(identity.0);
+    loop {
+        // Without a place nobody is accepted: who comes then waits in the kernel's queue.
+        let place = tokio::select! {
+            () = stop.cancelled() => break,
+            place = Arc::clone(&places).acquire_owned() => place.expect("it is never closed"),
+        };
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let (tls, routes, stop) = (tls.clone(), routes.clone(), stop.clone());
+                connections.spawn(connection(stream, peer, tls, routes, stop, place));
+            }
+            Err(error) => {
+                // Usually no file descriptors are left; some come back when connections end.
+                tracing::warn!(%error, "could not accept a connection");
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        }
+    }
+    drop(listener);
+    connections.close();
+    if timeout(DRAIN_PATIENCE, connections.wait()).await.is_err() {
+        tracing::warn!(
+            left = connections.len(),
+            "closing connections that did not drain"
+        );
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: TlsAcceptor,
+    routes: Router,
+    stop: CancellationToken,
+    place: OwnedSemaphorePermit,
+) {
+    // Small answers must not wait for more to send.
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let stream = match timeout(HEADER_PATIENCE, tls.accept(stream)).await {
+        Ok(Ok(stream)) => TokioIo::new(stream),
+        Ok(Err(error)) => return tracing::debug!(%error, %peer, "a TLS handshake failed"),
+        Err(_) => return,
+    };
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_PATIENCE)
+        .max_buf_size(HEADER_BYTES_MAX);
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(HEADER_BYTES_MAX as u32)
+        .keep_alive_interval(HEADER_PATIENCE);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        routes.clone().call(request.map(Body::new))
+    });
+    let served = server.serve_connection_with_upgrades(stream, service);
+    let mut served = std::pin::pin!(served);
+    let ended = tokio::select! {
+        ended = served.as_mut() => ended,
+        () = stop.cancelled() => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(error, %peer, "a connection ended with an error");
+    }
+    drop(place);
+}
