@@ -1,0 +1,286 @@
+//! Records over HTTP: POST, GET, PUT and DELETE are create, read, update and delete; the last two append.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use http::header::LOCATION;
+use http::{HeaderMap, HeaderName, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Gateway;
+use super::caller::{Known, Visitor};
+use super::json::{Answer, Body};
+use crate::Problem;
+use crate::model::{ContentHash, Event, Mention, Operation, RecordId, ResourceId, Salt, Text};
+use crate::trail::{
+    Act, Address, Consulted, Direction, Filter, Given, Log, Page, Question, Stored, Trace,
+};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// A record as somebody sends it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewRecord {
+    /// Its name; none: it gets one.
+    #[serde(default)]
+    record: Option<RecordId>,
+    /// What it is about.
+    #[serde(default)]
+    about: Vec<About>,
+    /// What it holds,
+    #[serde(default)]
+    data: Option<Value>,
+    /// or a hash of that.
+    #[serde(default)]
+    hash: Option<ContentHash>,
+    /// What was done, in one's own words.
+    #[serde(default)]
+    did: Text,
+    /// Where, in one's own words; none: the address that the request comes from.
+    #[serde(default, rename = "where")]
+    place: Option<Text>,
+    /// What it was aimed at.
+    #[serde(default)]
+    target: Text,
+    /// Whether the data is kept, so that it can be shown and compared field by field.
+    #[serde(default = "yes")]
+    keep: bool,
+}
+
+/// A resource by its name alone, or with its part in the event.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum About {
+    Name(ResourceId),
+    Part(Mention),
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// A committed event: the paper's triple, the event, and the proof.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct StoredAnswer {
+    /// The record.
+    record: RecordId,
+    /// Which of its versions this is.
+    version: u64,
+    /// Whose session it was (the paper's *To*).
+    token: String,
+    #[serde(flatten)]
+    address: Address,
+    event: Event,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    salt: Option<Salt>,
+    receipt: Value,
+}
+
+impl StoredAnswer {
+    fn new(known: &Known, stored: Stored) -> Self {
+        Self {
+            record: stored.event.record.clone(),
+            version: stored.event.version,
+            token: known.session().to_owned(),
+            address: stored.address,
+            event: stored.event,
+            salt: stored.salt,
+            receipt: stored.receipt,
+        }
+    }
+}
+
+/// `POST /v1/records`
+pub(super) async fn create(
+    State(gateway): State<Arc<Gateway>>,
+    known: Known,
+    headers: HeaderMap,
+    Body(new): Body<NewRecord>,
+) -> Result<Response, Problem> {
+    known.require("createData")?;
+    let act = act(&known, &headers, Operation::Create, new)?;
+    let stored = gateway.trail.store(act).await?;
+    let location = format!("/v1/records/{}", stored.event.record);
+    let answer = Answer(StoredAnswer::new(&known, stored));
+    Ok((StatusCode::CREATED, [(LOCATION, location)], answer).into_response())
+}
+
+/// `PUT /v1/records/{record}`
+pub(super) async fn update(
+    State(gateway): State<Arc<Gateway>>,
+    known: Known,
+    Path(record): Path<String>,
+    headers: HeaderMap,
+    Body(mut new): Body<NewRecord>,
+) -> Result<Answer<StoredAnswer>, Problem> {
+    known.require("updateData")?;
+    let record = record_id(record)?;
+    if new.record.as_ref().is_some_and(|named| *named != record) {
+        return Err(Problem::input("the path names another record than the body").at("/record"));
+    }
+    new.record = Some(record);
+    let act = act(&known, &headers, Operation::Update, new)?;
+    let stored = gateway.trail.store(act).await?;
+    Ok(Answer(StoredAnswer::new(&known, stored)))
+}
+
+/// `DELETE /v1/records/{record}`: the record counts no more, and all of its history stays.
+pub(super) async fn delete(
+    State(gateway): State<Arc<Gateway>>,
+    known: Known,
+    Path(record): Path<String>,
+    headers: HeaderMap,
+) -> Result<Answer<StoredAnswer>, Problem> {
+    known.require("deleteData")?;
+    let act = without_data(&known, &headers, Operation::Delete, record_id(record)?)?;
+    let stored = gateway.trail.store(act).await?;
+    Ok(Answer(StoredAnswer::new(&known, stored)))
+}
+
+/// A record as it is now.
+#[derive(Debug, Serialize)]
+pub(super) struct Shown {
+    #[serde(flatten)]
+    newest: Log,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Value>,
+}
+
+/// `GET /v1/records/{record}`
+pub(super) async fn read(
+    State(gateway): State<Arc<Gateway>>,
+    known: Known,
+    Path(record): Path<String>,
+    headers: HeaderMap,
+) -> Result<Answer<Shown>, Problem> {
+    known.require("readData")?;
+    let record = record_id(record)?;
+    let (newest, data) = gateway.trail.newest(&record).await?;
+    if gateway.config.log_reads {
+        let act = without_data(&known, &headers, Operation::Read, record)?;
+        gateway.trail.store(act).await?;
+    }
+    Ok(Answer(Shown { newest, data }))
+}
+
+/// `POST /v1/consult`: whether a record is still what it was.
+pub(super) async fn consult(
+    State(gateway): State<Arc<Gateway>>,
+    visitor: Visitor,
+    Body(question): Body<Question>,
+) -> Result<Answer<Consulted>, Problem> {
+    if !visitor.may_read(&gateway) {
+        return Ok(Answer(Consulted::not_permitted()));
+    }
+    Ok(Answer(gateway.trail.consult(question).await?))
+}
+
+/// `GET /v1/logs`: a Bitacora, by whom or about what one looks for.
+pub(super) async fn logs(
+    State(gateway): State<Arc<Gateway>>,
+    known: Known,
+    Query(filter): Query<Filter>,
+) -> Result<Answer<Page>, Problem> {
+    known.require("readData")?;
+    let own = filter.who.as_ref() == Some(known.who());
+    let named = filter.record.is_some() || filter.resource.is_some();
+    if !(own || named || known.governs()) {
+        return Err(Problem::not_permitted(
+            "name a record, a resource, or yourself: all logs are for administrators",
+        ));
+    }
+    Ok(Answer(gateway.trail.logs(filter).await?))
+}
+
+/// Which way to trace.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Way {
+    resource: ResourceId,
+    #[serde(default = "back")]
+    direction: Direction,
+}
+
+const fn back() -> Direction {
+    Direction::Back
+}
+
+/// `GET /v1/traces?resource=...&direction=back|forward`
+pub(super) async fn trace(
+    State(gateway): State<Arc<Gateway>>,
+    visitor: Visitor,
+    Query(way): Query<Way>,
+) -> Result<Answer<Trace>, Problem> {
+    if !visitor.may_read(&gateway) {
+        return Err(Problem::not_permitted("traces are for those who may read data: sign in"));
+    }
+    Ok(Answer(gateway.trail.trace(way.resource, way.direction).await?))
+}
+
+fn act(
+    known: &Known,
+    headers: &HeaderMap,
+    how: Operation,
+    new: NewRecord,
+) -> Result<Act, Problem> {
+    let content = match (new.data, new.hash) {
+        (Some(data), None) => Given::Data(data),
+        (None, Some(hash)) => Given::Hash(hash),
+        _ => return Err(Problem::input("send the data, or a hash of it").at("/data")),
+    };
+    if how == Operation::Create && new.about.is_empty() {
+        return Err(Problem::input("what is the record about? name a resource").at("/about"));
+    }
+    let about = new.about.into_iter().map(|about| match about {
+        About::Name(id) => Mention { id, part: crate::model::Part::About },
+        About::Part(mention) => mention,
+    });
+    Ok(Act {
+        who: known.who().clone(),
+        how,
+        record: new.record,
+        about: about.collect(),
+        did: new.did,
+        place: new.place.unwrap_or_else(|| known.place().clone()),
+        target: new.target,
+        content,
+        keep: new.keep,
+        once: once(headers)?,
+    })
+}
+
+fn without_data(
+    known: &Known,
+    headers: &HeaderMap,
+    how: Operation,
+    record: RecordId,
+) -> Result<Act, Problem> {
+    Ok(Act {
+        who: known.who().clone(),
+        how,
+        record: Some(record),
+        about: Vec::new(),
+        did: Text::default(),
+        place: known.place().clone(),
+        target: Text::default(),
+        content: Given::Same,
+        keep: false,
+        once: once(headers)?,
+    })
+}
+
+fn once(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(key) = headers.get(IDEMPOTENCY_KEY) else {
+        return Ok(None);
+    };
+    let key = key.to_str().map_err(|_| Problem::input("an Idempotency-Key is plain text"))?;
+    Ok(Some(key.to_owned()))
+}
+
+fn record_id(text: String) -> Result<RecordId, Problem> {
+    RecordId::parse(text).map_err(|error| Problem::input(error.to_string()))
+}
