@@ -13,6 +13,7 @@ pub mod database;
 pub mod limits;
 pub mod model;
 mod problem;
+pub mod proxy;
 pub mod serve;
 pub mod trail;
 pub mod users;

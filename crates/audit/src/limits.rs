@@ -64,3 +64,12 @@ pub const STREAMS_MAX: u32 = 256;
 /// After the word to stop, requests under way have so long to finish: a lost ledger's leader is replaced
 /// within it.
 pub const DRAIN_PATIENCE: Duration = Duration::from_secs(20);
+
+/// A server of the system that is not connected to by then is not there.
+pub const UPSTREAM_CONNECT_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The next bytes of the system's answer must come within this time.
+pub const UPSTREAM_PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server of the system that was not reached is left out for so long.
+pub const UPSTREAM_REST: Duration = Duration::from_secs(5);

@@ -250,6 +250,7 @@ fn act(
         content,
         keep: new.keep,
         once: once(headers)?,
+        adopt: false,
     })
 }
 
@@ -270,6 +271,7 @@ fn without_data(
         content: Given::Same,
         keep: false,
         once: once(headers)?,
+        adopt: false,
     })
 }
 

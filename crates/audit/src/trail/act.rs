@@ -40,6 +40,9 @@ pub struct Act {
     /// The caller's name for this request: sent again, it is recorded once. Scoped by `who`.
     #[serde(default)]
     pub once: Option<String>,
+    /// Whether the record may begin with this, whatever was done: it is older than the audit of it.
+    #[serde(default)]
+    pub adopt: bool,
 }
 
 /// A record's content as somebody gives it.

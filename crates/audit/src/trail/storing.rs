@@ -123,6 +123,7 @@ impl Trail {
                 may_follow(act, before)?;
                 record.clone()
             }
+            (Some(record), _, None) if act.adopt => record.clone(),
             (Some(record), _, None) => {
                 return Err(Problem::not_found(format!("there is no record {record}")));
             }

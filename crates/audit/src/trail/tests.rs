@@ -171,6 +171,7 @@ fn act(how: Operation, record: Option<&str>, content: Given) -> Act {
         content,
         keep: true,
         once: None,
+        adopt: false,
     }
 }
 
@@ -357,6 +358,22 @@ async fn a_record_is_changed_by_its_owner_alone_and_read_by_others() {
         .await
         .unwrap();
     assert_eq!(log.count(), 3);
+}
+
+#[tokio::test]
+async fn a_record_that_is_older_than_its_audit_begins_with_what_comes_first() {
+    let world = world().await;
+    let trail = &world.trail;
+    let change = |adopt| Act {
+        adopt,
+        ..act(Operation::Update, Some("r1"), Given::Data(json!(1)))
+    };
+    assert_eq!(
+        trail.store(change(false)).await.unwrap_err().kind,
+        "NotFound"
+    );
+    let first = trail.store(change(true)).await.unwrap().event;
+    assert_eq!((first.version, first.how), (1, Operation::Update));
 }
 
 #[tokio::test]

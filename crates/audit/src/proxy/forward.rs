@@ -1,0 +1,250 @@
+//! One request on its way to the system and back.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::response::{IntoResponse, Response};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde_json::{Value, json};
+use verify::Digest;
+
+use super::Proxy;
+use super::rules::{Exchange, Fit, segments};
+use crate::Problem;
+use crate::limits::DATA_BYTES_MAX;
+use crate::model::{Text, strict};
+use crate::trail::{Act, Stored};
+
+/// Headers between neighbours, which go no further (RFC 9110, 7.6.1).
+const NEIGHBOURS: [HeaderName; 7] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("te"),
+    HeaderName::from_static("trailer"),
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// Headers by which a system would do something else than the method says, unseen by the rules.
+const OVERRIDES: [HeaderName; 3] = [
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-method-override"),
+];
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Passes a request on; stores its event if a rule fits it.
+pub(super) async fn forward(
+    State(proxy): State<Arc<Proxy>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (mut parts, body) = request.into_parts();
+    if parts.headers.contains_key(UPGRADE) {
+        let detail = "this proxy passes requests on, and no upgraded connections";
+        return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "Upgrade", detail));
+    }
+    let path = segments(parts.uri.path()).ok_or_else(|| {
+        Problem::input("the path could be read in two ways: with dots, double or escaped slashes")
+    })?;
+    let fit = proxy.rules.fitting(&parts.method, &path);
+    for name in OVERRIDES {
+        parts.headers.remove(name);
+    }
+    hand_on(&mut parts.headers, peer);
+    let Some(fit) = fit else {
+        let body = reqwest::Body::wrap_stream(body.into_data_stream());
+        return passed(
+            proxy
+                .upstreams
+                .send(&parts, body)
+                .await
+                .map_err(unreachable)?,
+        );
+    };
+    let body = whole(body).await?;
+    let request = data(&parts.headers, &body)?;
+    let place = Text::fitting(&peer.ip().to_string());
+    let query: Vec<(String, String)> = query(parts.uri.query());
+    let exchange = |request, response| Exchange {
+        query: &query,
+        headers: &parts.headers,
+        request,
+        response,
+    };
+    // What can be refused is refused before the system does it.
+    let act = match fit.rule.needs_response() {
+        true => None,
+        false => Some(fit.act(&proxy.who, &place, exchange(request.clone(), Value::Null))?),
+    };
+    let answer = proxy
+        .upstreams
+        .send(&parts, body.into())
+        .await
+        .map_err(unreachable)?;
+    if !answer.status().is_success() {
+        return passed(answer);
+    }
+    match act {
+        Some(act) => recorded(&proxy, Ok(act), passed(answer)?).await,
+        None => {
+            let (answer, response) = with_data(answer).await?;
+            let act = act_of(&fit, &proxy.who, &place, exchange(request, response));
+            recorded(&proxy, act, answer).await
+        }
+    }
+}
+
+fn act_of(fit: &Fit<'_>, who: &Text, place: &Text, exchange: Exchange<'_>) -> Result<Act, Problem> {
+    fit.act(who, place, exchange)
+}
+
+/// The answer, once the event is stored.
+async fn recorded(
+    proxy: &Proxy,
+    act: Result<Act, Problem>,
+    mut answer: Response,
+) -> Result<Response, Problem> {
+    let stored = match act {
+        Ok(act) => proxy.recorder.record(act).await,
+        Err(problem) => Err(problem),
+    };
+    match stored {
+        Ok(stored) => name(answer.headers_mut(), &stored),
+        // It is kept, and will be in the ledger.
+        Err(problem) if problem.kind == "Pending" => {
+            let pending = HeaderValue::from_static("pending");
+            answer.headers_mut().insert("counterfoil-audit", pending);
+        }
+        Err(problem) => {
+            tracing::error!(%problem, "a change of the system has no event");
+            let detail = format!(
+                "the system did it, and its event was not recorded: {}",
+                problem.detail
+            );
+            return Err(Problem::new(StatusCode::BAD_GATEWAY, "AuditFailed", detail));
+        }
+    }
+    Ok(answer)
+}
+
+/// Tells where the event is.
+fn name(headers: &mut HeaderMap, stored: &Stored) {
+    let mut tell = |name: &'static str, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    };
+    tell("counterfoil-audit", "recorded");
+    tell("counterfoil-record", stored.event.record.as_str());
+    tell("counterfoil-version", &stored.event.version.to_string());
+    tell(
+        "counterfoil-transaction-address",
+        &stored.address.transaction_address,
+    );
+    tell(
+        "counterfoil-contract-address",
+        &stored.address.contract_address,
+    );
+}
+
+fn hand_on(headers: &mut HeaderMap, peer: SocketAddr) {
+    without_neighbours(headers);
+    if let Some(host) = headers.remove(HOST) {
+        headers.insert(FORWARDED_HOST, host);
+    }
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("https"));
+    // What the client says of itself could be anything.
+    if let Ok(address) = HeaderValue::from_str(&peer.ip().to_string()) {
+        headers.insert(FORWARDED_FOR, address);
+    }
+}
+
+fn without_neighbours(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|names| names.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in NEIGHBOURS.into_iter().chain(named) {
+        headers.remove(name);
+    }
+}
+
+/// An answer as it comes.
+fn passed(answer: reqwest::Response) -> Result<Response, Problem> {
+    let (parts, body) = http::Response::<reqwest::Body>::from(answer).into_parts();
+    let mut answer = Response::from_parts(parts, Body::new(body));
+    without_neighbours(answer.headers_mut());
+    Ok(answer)
+}
+
+/// An answer with all of its body, and what it holds.
+async fn with_data(answer: reqwest::Response) -> Result<(Response, Value), Problem> {
+    let answer = passed(answer)?;
+    let (mut parts, body) = answer.into_parts();
+    let body = whole(body).await?;
+    let value = data(&parts.headers, &body)?;
+    parts.headers.remove(CONTENT_LENGTH);
+    Ok(((parts, body).into_response(), value))
+}
+
+async fn whole(body: Body) -> Result<Bytes, Problem> {
+    to_bytes(body, DATA_BYTES_MAX).await.map_err(|_| {
+        let detail = format!(
+            "what becomes an event has at most {DATA_BYTES_MAX} bytes, or it did not arrive"
+        );
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "TooLarge", detail)
+    })
+}
+
+/// What a body holds: its JSON, or the digest of its bytes.
+fn data(headers: &HeaderMap, body: &Bytes) -> Result<Value, Problem> {
+    if body.is_empty() {
+        return Ok(Value::Null);
+    }
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    if essence == "application/json" || essence.ends_with("+json") {
+        return strict::parse(body)
+            .map_err(|error| Problem::input(format!("this is no JSON: {error}")));
+    }
+    Ok(json!({"contentType": essence, "sha256": Digest::of(body).to_string()}))
+}
+
+fn query(text: Option<&str>) -> Vec<(String, String)> {
+    let pairs = text
+        .unwrap_or_default()
+        .split('&')
+        .filter(|pair| !pair.is_empty());
+    let decoded = |text: &str| {
+        let text = text.replace('+', " ");
+        percent_encoding::percent_decode_str(&text)
+            .decode_utf8_lossy()
+            .into_owned()
+    };
+    pairs
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decoded(name), decoded(value))
+        })
+        .collect()
+}
+
+fn unreachable(error: reqwest::Error) -> Problem {
+    tracing::warn!(error = ?error.without_url(), "the system does not answer");
+    let detail = "the system behind does not answer; whether it did what was asked is not known";
+    Problem::new(StatusCode::BAD_GATEWAY, "SystemUnreachable", detail)
+}

@@ -1,0 +1,236 @@
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{ConnectInfo, Request};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tower::ServiceExt;
+
+use super::*;
+use crate::Problem;
+use crate::model::{ContentHash, Event, Timestamp, What};
+use crate::trail::{Act, Address, Answering, Stored};
+
+/// Keeps what it is told.
+#[derive(Default)]
+struct Notes {
+    acts: Mutex<Vec<Act>>,
+    pending: AtomicBool,
+    refuses: AtomicBool,
+}
+
+impl Recorder for Notes {
+    fn record(&self, act: Act) -> Answering<'_, Stored> {
+        Box::pin(async move {
+            if self.refuses.load(Ordering::SeqCst) {
+                return Err(Problem::busy("no"));
+            }
+            self.acts.lock().unwrap().push(act.clone());
+            if self.pending.load(Ordering::SeqCst) {
+                return Err(Problem::unavailable("Pending", "later"));
+            }
+            let event = Event {
+                record: act.record.unwrap(),
+                version: 3,
+                how: act.how,
+                who: act.who,
+                what: What {
+                    about: act.about,
+                    did: act.did,
+                    hash: ContentHash([1; 32]),
+                },
+                when: Timestamp::from_millis(0).unwrap(),
+                place: act.place,
+                target: act.target,
+            };
+            let address = Address {
+                transaction_address: "2.9".to_owned(),
+                contract_address: "bitacora:farm".to_owned(),
+            };
+            Ok(Stored {
+                event,
+                salt: None,
+                address,
+                receipt: json!({}),
+            })
+        })
+    }
+}
+
+/// A system that tells what it was asked.
+async fn system() -> String {
+    async fn answer(request: Request) -> Response {
+        let (parts, body) = request.into_parts();
+        let body = to_bytes(body, 1 << 20).await.unwrap();
+        let status = match parts.uri.path() {
+            "/api/lots/missing" => StatusCode::NOT_FOUND,
+            _ if parts.method == Method::POST => StatusCode::CREATED,
+            _ => StatusCode::OK,
+        };
+        let headers: Value = parts
+            .headers
+            .iter()
+            .map(|(name, value)| (name.to_string(), json!(value.to_str().unwrap())))
+            .collect::<serde_json::Map<_, _>>()
+            .into();
+        let said = json!({
+            "id": 7, "method": parts.method.as_str(), "path": parts.uri.to_string(),
+            "headers": headers, "body": String::from_utf8_lossy(&body),
+        });
+        (status, axum::Json(said)).into_response()
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let routes = Router::new().fallback(answer);
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    format!("http://{address}")
+}
+
+const RULES: &str = r#"[
+    {"methods": ["POST"], "path": "/api/lots", "record": "lot-{response:/id}", "about": ["lot:{response:/id}"]},
+    {"methods": ["PUT", "DELETE"], "path": "/api/lots/{lot}", "record": "lot-{lot}", "about": ["lot:{lot}"]},
+    {"methods": ["PUT"], "path": "/api/farms/{farm}", "record": "{request:/name}", "about": ["farm:{farm}"]}
+]"#;
+
+async fn proxied(more: &[String]) -> (Router, Arc<Notes>) {
+    let notes = Arc::new(Notes::default());
+    let mut addresses = more.to_vec();
+    addresses.push(system().await);
+    let rules = Rules::new(serde_json::from_str(RULES).unwrap()).unwrap();
+    let upstreams = Upstreams::new(&addresses).unwrap();
+    let recorder = Arc::clone(&notes) as Arc<dyn Recorder>;
+    let proxy = Proxy::new(rules, upstreams, recorder, Text::parse("farm").unwrap());
+    (proxy.routes(), notes)
+}
+
+async fn ask(
+    routes: &Router,
+    method: Method,
+    path: &str,
+    body: Value,
+) -> (StatusCode, HeaderMap, Value) {
+    let mut request = http::Request::builder()
+        .method(method)
+        .uri(path)
+        .header("content-type", "application/json")
+        .header("connection", "x-mine")
+        .header("x-mine", "1")
+        .header("x-http-method-override", "DELETE")
+        .header("x-forwarded-for", "10.0.0.1")
+        .body(Body::from(if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        }))
+        .unwrap();
+    let peer = ConnectInfo(std::net::SocketAddr::from(([203, 0, 113, 7], 5)));
+    request.extensions_mut().insert(peer);
+    let answer = routes.clone().oneshot(request).await.unwrap();
+    let (parts, body) = answer.into_parts();
+    let body = to_bytes(body, 1 << 20).await.unwrap();
+    (
+        parts.status,
+        parts.headers,
+        serde_json::from_slice(&body).unwrap_or_default(),
+    )
+}
+
+#[tokio::test]
+async fn a_change_is_passed_on_recorded_and_then_answered() {
+    let (routes, notes) = proxied(&[]).await;
+    let (status, headers, said) =
+        ask(&routes, Method::POST, "/api/lots?x=1", json!({"kg": 1})).await;
+    assert_eq!(
+        (status, &said["path"], &said["body"]),
+        (
+            StatusCode::CREATED,
+            &json!("/api/lots?x=1"),
+            &json!(r#"{"kg":1}"#)
+        )
+    );
+    assert_eq!(headers["counterfoil-record"], "lot-7");
+    assert_eq!(headers["counterfoil-transaction-address"], "2.9");
+    let act = notes.acts.lock().unwrap().pop().unwrap();
+    assert_eq!(act.content, crate::trail::Given::Data(json!({"kg": 1})));
+    assert_eq!(
+        (act.who.as_str(), act.place.as_str()),
+        ("farm", "203.0.113.7")
+    );
+}
+
+#[tokio::test]
+async fn headers_that_would_deceive_the_system_or_us_do_not_pass() {
+    let (routes, _) = proxied(&[]).await;
+    let (_, _, said) = ask(&routes, Method::GET, "/anything", Value::Null).await;
+    let headers = &said["headers"];
+    for name in ["x-mine", "x-http-method-override", "connection"] {
+        assert_eq!(headers[name], Value::Null, "{name}");
+    }
+    assert_eq!(headers["x-forwarded-for"], "203.0.113.7");
+    let (status, ..) = ask(&routes, Method::PUT, "/api/%2e%2e/api/lots/7", json!({})).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn what_no_rule_fits_and_what_the_system_refuses_is_no_event() {
+    let (routes, notes) = proxied(&[]).await;
+    let (status, headers, _) = ask(&routes, Method::GET, "/api/lots/7", Value::Null).await;
+    assert_eq!(
+        (status, headers.get("counterfoil-audit")),
+        (StatusCode::OK, None)
+    );
+    let (status, ..) = ask(&routes, Method::PUT, "/api/lots/missing", json!({})).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert!(notes.acts.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_is_refused_before_the_system_acts() {
+    let (routes, notes) = proxied(&[]).await;
+    let (status, _, said) = ask(&routes, Method::PUT, "/api/farms/1", json!({"nom": "x"})).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{said}");
+    assert!(said["detail"].as_str().unwrap().contains("{request:/name}"));
+    assert!(notes.acts.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_change_without_its_event_is_never_a_success() {
+    let (routes, notes) = proxied(&[]).await;
+    notes.pending.store(true, Ordering::SeqCst);
+    let (status, headers, _) = ask(&routes, Method::DELETE, "/api/lots/7", Value::Null).await;
+    assert_eq!(
+        (status, &headers["counterfoil-audit"]),
+        (StatusCode::OK, &"pending".parse().unwrap())
+    );
+    notes.refuses.store(true, Ordering::SeqCst);
+    let (status, _, said) = ask(&routes, Method::DELETE, "/api/lots/7", Value::Null).await;
+    assert_eq!(
+        (status, &said["type"]),
+        (StatusCode::BAD_GATEWAY, &json!("AuditFailed"))
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_is_left_out() {
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", gone.local_addr().unwrap());
+    drop(gone);
+    let (routes, _) = proxied(&[address.clone()]).await;
+    for _ in 0..4 {
+        let (status, ..) = ask(&routes, Method::PUT, "/api/lots/7", json!({})).await;
+        assert_eq!(status, StatusCode::OK);
+    }
+    let rules = Rules::default();
+    let upstreams = Upstreams::new(&[address]).unwrap();
+    let proxy = Proxy::new(
+        rules,
+        upstreams,
+        Arc::new(Notes::default()),
+        Text::default(),
+    );
+    let (status, ..) = ask(&proxy.routes(), Method::GET, "/", Value::Null).await;
+    assert_eq!(status, StatusCode::BAD_GATEWAY);
+}
