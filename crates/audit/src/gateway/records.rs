@@ -85,7 +85,7 @@ impl StoredAnswer {
         Self {
             record: stored.event.record.clone(),
             version: stored.event.version,
-            token: known.session().to_owned(),
+            token: known.session().session.to_string(),
             address: stored.address,
             event: stored.event,
             salt: stored.salt,
@@ -101,7 +101,7 @@ pub(super) async fn create(
     headers: HeaderMap,
     Body(new): Body<NewRecord>,
 ) -> Result<Response, Problem> {
-    known.require("createData")?;
+    known.require("createData").await?;
     let act = act(&known, &headers, Operation::Create, new)?;
     let stored = gateway.trail.store(act).await?;
     let location = format!("/v1/records/{}", stored.event.record);
@@ -117,7 +117,7 @@ pub(super) async fn update(
     headers: HeaderMap,
     Body(mut new): Body<NewRecord>,
 ) -> Result<Answer<StoredAnswer>, Problem> {
-    known.require("updateData")?;
+    known.require("updateData").await?;
     let record = record_id(record)?;
     if new.record.as_ref().is_some_and(|named| *named != record) {
         return Err(Problem::input("the path names another record than the body").at("/record"));
@@ -135,7 +135,7 @@ pub(super) async fn delete(
     Path(record): Path<String>,
     headers: HeaderMap,
 ) -> Result<Answer<StoredAnswer>, Problem> {
-    known.require("deleteData")?;
+    known.require("deleteData").await?;
     let act = without_data(&known, &headers, Operation::Delete, record_id(record)?)?;
     let stored = gateway.trail.store(act).await?;
     Ok(Answer(StoredAnswer::new(&known, stored)))
@@ -157,7 +157,7 @@ pub(super) async fn read(
     Path(record): Path<String>,
     headers: HeaderMap,
 ) -> Result<Answer<Shown>, Problem> {
-    known.require("readData")?;
+    known.require("readData").await?;
     let record = record_id(record)?;
     let (newest, data) = gateway.trail.newest(&record).await?;
     if gateway.config.log_reads {
@@ -173,7 +173,7 @@ pub(super) async fn consult(
     visitor: Visitor,
     Body(question): Body<Question>,
 ) -> Result<Answer<Consulted>, Problem> {
-    if !visitor.may_read(&gateway) {
+    if !visitor.may_read(&gateway).await? {
         return Ok(Answer(Consulted::not_permitted()));
     }
     Ok(Answer(gateway.trail.consult(question).await?))
@@ -185,7 +185,7 @@ pub(super) async fn logs(
     known: Known,
     Query(filter): Query<Filter>,
 ) -> Result<Answer<Page>, Problem> {
-    known.require("readData")?;
+    known.require("readData").await?;
     let own = filter.who.as_ref() == Some(known.who());
     let named = filter.record.is_some() || filter.resource.is_some();
     if !(own || named || known.governs()) {
@@ -215,7 +215,7 @@ pub(super) async fn trace(
     visitor: Visitor,
     Query(way): Query<Way>,
 ) -> Result<Answer<Trace>, Problem> {
-    if !visitor.may_read(&gateway) {
+    if !visitor.may_read(&gateway).await? {
         return Err(Problem::not_permitted("traces are for those who may read data: sign in"));
     }
     Ok(Answer(gateway.trail.trace(way.resource, way.direction).await?))

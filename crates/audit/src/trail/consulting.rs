@@ -56,6 +56,11 @@ pub struct Consulted {
 }
 
 impl Consulted {
+    /// The answer to somebody who may not know.
+    pub const fn not_permitted() -> Self {
+        Self::only(Verdict::NotPermitted)
+    }
+
     const fn only(verdict: Verdict) -> Self {
         Self {
             verdict,

@@ -47,6 +47,14 @@ impl Trail {
             turns: Arc::default(),
         }
     }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn is_well(&self) -> Result<(), crate::Problem> {
+        Ok(self.store.ping().await?)
+    }
 }
 
 impl std::fmt::Debug for Trail {

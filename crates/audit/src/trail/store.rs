@@ -65,6 +65,10 @@ impl Store {
         Self { database }
     }
 
+    pub(crate) async fn ping(&self) -> Result<()> {
+        sqlx::query("SELECT 1").execute(self.database.pool()).await.map(drop)
+    }
+
     /// Puts events that are on their way, all of them synced when this answers. Says of each whether it is
     /// there: not if its version or its request's name is taken.
     pub(crate) async fn insert(&self, rows: &[(Event, Row)]) -> Result<Vec<bool>> {

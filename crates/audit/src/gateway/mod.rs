@@ -1,0 +1,134 @@
+//! The single entry: finds out who calls and whether they may, and maps HTTP to events.
+//!
+//! Everything here is the table of contents below and handlers of a few lines; the rules are in `model`, in
+//! `trail` and in `users`.
+
+mod caller;
+mod json;
+mod people;
+mod records;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use http::header::{CACHE_CONTROL, HeaderValue, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS};
+use serde::Serialize;
+
+use crate::Problem;
+use crate::trail::Trail;
+use crate::users::Users;
+use json::Answer;
+
+/// What the operator says about the entry.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Whether reading a record is an event.
+    pub log_reads: bool,
+    /// Whether visitors who did not sign in may trace and consult, as a consumer with a phone does.
+    pub open_to_visitors: bool,
+    /// The ledger's service certificate, PEM: what browsers check receipts with.
+    pub service_cert: String,
+}
+
+/// The gateway.
+pub struct Gateway {
+    config: Config,
+    trail: Trail,
+    users: Arc<Users>,
+}
+
+impl Gateway {
+    /// An entry to these services.
+    pub fn new(config: Config, trail: Trail, users: Arc<Users>) -> Self {
+        Self { config, trail, users }
+    }
+
+    /// All that is served.
+    pub fn routes(self) -> Router {
+        Router::new()
+            // Records and their history.
+            .route("/v1/records", post(records::create))
+            .route(
+                "/v1/records/{record}",
+                get(records::read).put(records::update).delete(records::delete),
+            )
+            .route("/v1/consult", post(records::consult))
+            .route("/v1/logs", get(records::logs))
+            .route("/v1/traces", get(records::trace))
+            // Coming and going.
+            .route("/v1/root/slot", post(people::reserve_root))
+            .route("/v1/root", post(people::create_root))
+            .route("/v1/login", post(people::login))
+            .route("/v1/renew", post(people::renew))
+            .route("/v1/logout", post(people::logout))
+            .route("/v1/session", get(people::session))
+            .route("/v1/keys", get(people::keys))
+            // Who takes part, and what they may.
+            .route("/v1/users", get(people::list).post(people::create))
+            .route(
+                "/v1/users/{user}",
+                get(people::read).put(people::update).delete(people::delete),
+            )
+            .route("/v1/users/{user}/sessions", axum::routing::delete(people::end_sessions))
+            .route(
+                "/v1/users/{user}/grants/{operation}",
+                put(people::grant).delete(people::revoke),
+            )
+            .route("/v1/password", put(people::password))
+            .route("/v1/totp", post(people::enrol_totp).put(people::confirm_totp).delete(people::disable_totp))
+            .route("/v1/permissions", get(people::permissions).put(people::put_permission))
+            .route("/v1/permissions/{operation}", axum::routing::delete(people::delete_permission))
+            // The service itself.
+            .route("/v1/identity", get(identity))
+            .route("/health", get(health))
+            .fallback(nothing)
+            .method_not_allowed_fallback(not_so)
+            .layer(axum::middleware::map_response(guarded))
+            .with_state(Arc::new(self))
+    }
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway").field("trail", &self.trail).finish_non_exhaustive()
+    }
+}
+
+/// What every answer says to browsers and to what stands between.
+async fn guarded(mut answer: Response) -> Response {
+    let headers = answer.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers
+        .entry(STRICT_TRANSPORT_SECURITY)
+        .or_insert(HeaderValue::from_static("max-age=31536000"));
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    answer
+}
+
+async fn nothing() -> Response {
+    Problem::not_found("there is nothing at this path").into_response()
+}
+
+async fn not_so() -> Response {
+    let status = http::StatusCode::METHOD_NOT_ALLOWED;
+    Problem::new(status, "MethodNotAllowed", "this path does not take this method").into_response()
+}
+
+/// `GET /v1/identity`: what receipts are checked with. Whoever wants to be sure gets it elsewhere.
+async fn identity(State(gateway): State<Arc<Gateway>>) -> Answer<impl Serialize> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Identity {
+        service_certificate: String,
+    }
+    Answer(Identity { service_certificate: gateway.config.service_cert.clone() })
+}
+
+/// `GET /health`: whether the database answers.
+async fn health(State(gateway): State<Arc<Gateway>>) -> Result<&'static str, Problem> {
+    gateway.trail.is_well().await?;
+    Ok("well\n")
+}

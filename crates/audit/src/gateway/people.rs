@@ -1,0 +1,259 @@
+//! Users over HTTP: coming and going, who takes part, what they may.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::LOCATION;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Gateway;
+use super::caller::{Known, Place};
+use super::json::{Answer, Body};
+use crate::Problem;
+use crate::users::{
+    Changes, Credentials, Login, NewUser, OperationName, Page, Password, Permission, RootSlot, Secret,
+    Tokens, User, UserId,
+};
+
+type Done<T> = Result<Answer<T>, Problem>;
+type Here = State<Arc<Gateway>>;
+
+/// `POST /v1/root/slot`: the first step to being the root.
+pub(super) async fn reserve_root(State(gateway): Here, Body(step): Body<First>) -> Done<RootSlot> {
+    gateway.users.reserve_root(&step.na).await.map(Answer)
+}
+
+/// What the first step takes: a nonce of the caller's.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct First {
+    na: String,
+}
+
+/// What the second step takes: what the first gave, and who the root is.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Second {
+    session: String,
+    nb: Secret,
+    root: Credentials,
+}
+
+/// `POST /v1/root`: the second step.
+pub(super) async fn create_root(
+    State(gateway): Here,
+    Place(place): Place,
+    Body(step): Body<Second>,
+) -> Result<Response, Problem> {
+    let created = gateway.users.create_root(&step.session, &step.nb, step.root, &place);
+    created.await.map(made)
+}
+
+/// `POST /v1/login`
+pub(super) async fn login(State(gateway): Here, Place(place): Place, Body(login): Body<Login>) -> Done<Signed> {
+    let tokens = gateway.users.login(login, &place).await?;
+    Ok(Answer(tokens.into()))
+}
+
+/// The tokens of somebody who signed in.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Signed {
+    access_token: Secret,
+    expires_in: u64,
+    refresh_token: Secret,
+    session: String,
+    user: UserId,
+}
+
+impl From<Tokens> for Signed {
+    fn from(tokens: Tokens) -> Self {
+        Self {
+            access_token: tokens.access,
+            expires_in: tokens.expires_in,
+            refresh_token: tokens.refresh,
+            session: tokens.session.to_string(),
+            user: tokens.user,
+        }
+    }
+}
+
+/// What renewing takes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Renewal {
+    refresh_token: Secret,
+}
+
+/// `POST /v1/renew`
+pub(super) async fn renew(State(gateway): Here, Place(place): Place, Body(old): Body<Renewal>) -> Done<Signed> {
+    let tokens = gateway.users.renew(&old.refresh_token, &place).await?;
+    Ok(Answer(tokens.into()))
+}
+
+/// `POST /v1/logout`
+pub(super) async fn logout(State(gateway): Here, known: Known) -> Result<StatusCode, Problem> {
+    gateway.users.logout(&known.session().session).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `GET /v1/session`: who one is.
+pub(super) async fn session(State(gateway): Here, known: Known) -> Done<User> {
+    gateway.users.read_user(&known.caller, &known.caller.user).await.map(Answer)
+}
+
+/// `GET /v1/keys`: what access tokens are checked with (RFC 7517).
+pub(super) async fn keys(State(gateway): Here) -> Answer<Value> {
+    Answer(gateway.users.jwks())
+}
+
+/// Which users.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Listed {
+    #[serde(default)]
+    after: Option<UserId>,
+    #[serde(default)]
+    limit: Option<u32>,
+}
+
+/// `GET /v1/users`
+pub(super) async fn list(State(gateway): Here, known: Known, Query(page): Query<Listed>) -> Done<Page> {
+    let users = gateway.users.list(&known.caller, page.after.as_ref(), page.limit);
+    users.await.map(Answer)
+}
+
+/// `POST /v1/users`
+pub(super) async fn create(
+    State(gateway): Here,
+    known: Known,
+    Body(new): Body<NewUser>,
+) -> Result<Response, Problem> {
+    gateway.users.create_user(&known.caller, new).await.map(made)
+}
+
+fn made(user: User) -> Response {
+    let location = format!("/v1/users/{}", user.id);
+    (StatusCode::CREATED, [(LOCATION, location)], Answer(user)).into_response()
+}
+
+/// `GET /v1/users/{user}`
+pub(super) async fn read(State(gateway): Here, known: Known, Path(id): Path<UserId>) -> Done<User> {
+    gateway.users.read_user(&known.caller, &id).await.map(Answer)
+}
+
+/// `PUT /v1/users/{user}`
+pub(super) async fn update(
+    State(gateway): Here,
+    known: Known,
+    Path(id): Path<UserId>,
+    Body(changes): Body<Changes>,
+) -> Done<User> {
+    gateway.users.update_user(&known.caller, &id, changes).await.map(Answer)
+}
+
+/// `DELETE /v1/users/{user}`: they can do nothing more, and what they did stays.
+pub(super) async fn delete(State(gateway): Here, known: Known, Path(id): Path<UserId>) -> Done<User> {
+    gateway.users.delete_user(&known.caller, &id).await.map(Answer)
+}
+
+/// `DELETE /v1/users/{user}/sessions`
+pub(super) async fn end_sessions(
+    State(gateway): Here,
+    known: Known,
+    Path(id): Path<UserId>,
+) -> Result<StatusCode, Problem> {
+    gateway.users.revoke_sessions(&known.caller, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `PUT /v1/users/{user}/grants/{operation}`
+pub(super) async fn grant(
+    State(gateway): Here,
+    known: Known,
+    Path((id, operation)): Path<(UserId, OperationName)>,
+) -> Done<User> {
+    gateway.users.grant(&known.caller, &id, operation).await.map(Answer)
+}
+
+/// `DELETE /v1/users/{user}/grants/{operation}`
+pub(super) async fn revoke(
+    State(gateway): Here,
+    known: Known,
+    Path((id, operation)): Path<(UserId, OperationName)>,
+) -> Done<User> {
+    gateway.users.revoke(&known.caller, &id, operation).await.map(Answer)
+}
+
+/// What a new password takes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewPassword {
+    old: Secret,
+    new: Password,
+}
+
+/// `PUT /v1/password`
+pub(super) async fn password(
+    State(gateway): Here,
+    known: Known,
+    Body(change): Body<NewPassword>,
+) -> Result<StatusCode, Problem> {
+    gateway.users.change_password(&known.caller, &change.old, change.new).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A code of a second factor.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Code {
+    code: String,
+}
+
+/// `POST /v1/totp`: what an app needs to show codes.
+pub(super) async fn enrol_totp(State(gateway): Here, known: Known) -> Done<impl Serialize> {
+    #[derive(Serialize)]
+    struct Enrolled {
+        uri: Secret,
+    }
+    let uri = gateway.users.enrol_totp(&known.caller).await?;
+    Ok(Answer(Enrolled { uri }))
+}
+
+/// `PUT /v1/totp`: from now on codes are asked for.
+pub(super) async fn confirm_totp(State(gateway): Here, known: Known, Body(code): Body<Code>) -> Done<User> {
+    gateway.users.confirm_totp(&known.caller, &code.code).await.map(Answer)
+}
+
+/// `DELETE /v1/totp`
+pub(super) async fn disable_totp(State(gateway): Here, known: Known, Body(code): Body<Code>) -> Done<User> {
+    gateway.users.disable_totp(&known.caller, &code.code).await.map(Answer)
+}
+
+/// `GET /v1/permissions`: the dictionary.
+pub(super) async fn permissions(State(gateway): Here, _known: Known) -> Done<Vec<Permission>> {
+    Ok(Answer(gateway.users.permissions()))
+}
+
+/// `PUT /v1/permissions`
+pub(super) async fn put_permission(
+    State(gateway): Here,
+    known: Known,
+    Body(entry): Body<Permission>,
+) -> Result<StatusCode, Problem> {
+    gateway.users.put_permission(&known.caller, entry).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `DELETE /v1/permissions/{operation}`
+pub(super) async fn delete_permission(
+    State(gateway): Here,
+    known: Known,
+    Path(name): Path<OperationName>,
+) -> Result<StatusCode, Problem> {
+    gateway.users.delete_permission(&known.caller, &name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
