@@ -10,6 +10,7 @@
 //! [`model`]: no HTTP, no await. What is kept beside the ledger is in a [`database`].
 
 pub mod database;
+pub mod gateway;
 pub mod limits;
 pub mod model;
 mod problem;

@@ -73,3 +73,86 @@ pub const UPSTREAM_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server of the system that was not reached is left out for so long.
 pub const UPSTREAM_REST: Duration = Duration::from_secs(5);
+
+/// Bytes of an email address: what a path in SMTP holds (RFC 5321).
+pub const EMAIL_BYTES_MAX: usize = 254;
+
+/// Bytes of a user's name: four times the longest that a passport prints.
+pub const NAME_BYTES_MAX: usize = 160;
+
+/// Users above one another, the root among them. Companies have fewer floors, and each is looked up.
+pub const TREE_DEPTH_MAX: usize = 32;
+
+/// Characters of a password at least: NIST asks for 15 without a second factor and 8 with one.
+pub const PASSWORD_CHARS_MIN: usize = 12;
+
+/// Characters of a password at most: a sentence of forty words fits.
+pub const PASSWORD_CHARS_MAX: usize = 256;
+
+/// Passwords that wait for their turn to be hashed. A turn takes some 30 ms and 19 MiB, so who comes after
+/// these would wait for seconds.
+pub const HASHES_WAITING_MAX: usize = 64;
+
+/// Wrong passwords for one account before its owner waits: people mistype.
+pub const FAILURES_FREE_ACCOUNT: u32 = 5;
+
+/// Wrong passwords from one source before it waits: an office has one address.
+pub const FAILURES_FREE_SOURCE: u32 = 20;
+
+/// The longest wait after wrong passwords: 96 guesses a day, and no owner is kept out for long.
+pub const FAILURE_DELAY_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// How long wrong passwords are remembered. Each took one hash, so in an hour there are not many.
+pub const FAILURE_MEMORY: Duration = Duration::from_secs(60 * 60);
+
+/// Sources whose wrong passwords are remembered; who was longest quiet is forgotten first. 100 bytes each.
+pub const SOURCES_REMEMBERED: usize = 65_536;
+
+/// How long an access token is good: who lost their rights elsewhere keeps them no longer than this.
+pub const ACCESS_LIFETIME: Duration = Duration::from_secs(5 * 60);
+
+/// How long a session lives without being renewed: a working day.
+pub const SESSION_IDLE: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// How long a session lives however often it is renewed: a week, then the password is asked for again.
+pub const SESSION_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Sessions of one user at once: more devices nobody uses; the oldest ends.
+pub const SESSIONS_PER_USER: i64 = 32;
+
+/// How far the clocks of two replicas may be apart when they look at each other's tokens.
+pub const CLOCK_SKEW: Duration = Duration::from_secs(5);
+
+/// Bytes of an access token: ours have less than 600.
+pub const TOKEN_BYTES_MAX: usize = 2_048;
+
+/// Keys that sign tokens, at once: one a minute could come before the oldest has aged out.
+pub const TOKEN_KEYS_MAX: usize = 16;
+
+/// Sessions revoked in the lifetime of a token that are known by heart: each took a login, and so a hash.
+/// With more, no token is believed until some have aged.
+pub const REVOKED_MAX: usize = 1 << 20;
+
+/// How often is looked at what other replicas revoked.
+pub const STANDING_REFRESH: Duration = Duration::from_secs(1);
+
+/// How old that may be before no token is believed: some failed looks, and no more.
+pub const STANDING_AGE_MAX: Duration = Duration::from_secs(30);
+
+/// Users whose grants are known by heart, for one second each.
+pub const GRANTS_REMEMBERED: usize = 10_000;
+
+/// How long somebody who began to create the root has for it, as in the paper.
+pub const ROOT_SLOT_LIFETIME: Duration = Duration::from_secs(10);
+
+/// Bytes of the nonce by which somebody begins it: a hash in hexadecimal digits, twice.
+pub const NONCE_BYTES_MAX: usize = 128;
+
+/// Age of a change that nobody finishes any more: whoever began it has given up before.
+pub const CHANGE_ABANDONED: Duration = Duration::from_secs(30);
+
+/// Abandoned changes that are finished in one go.
+pub const CHANGES_TOGETHER_MAX: i64 = 100;
+
+/// Operations in the dictionary of permissions. It is held in memory, and read whole.
+pub const PERMISSIONS_MAX: usize = 1_000;

@@ -55,14 +55,25 @@ impl Known {
 impl FromRequestParts<Arc<Gateway>> for Known {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
+    async fn from_request_parts(
+        parts: &mut Parts,
+        gateway: &Arc<Gateway>,
+    ) -> Result<Self, Problem> {
         let token = bearer(&parts.headers)?.ok_or_else(|| {
-            Problem::unauthenticated("sign in, and send the access token: Authorization: Bearer ...")
+            Problem::unauthenticated(
+                "sign in, and send the access token: Authorization: Bearer ...",
+            )
         })?;
         let session = gateway.users.validate(&token)?;
         let caller = session.at(place(parts));
-        let who = Text::parse(caller.user.as_str()).map_err(|e| Problem::internal("a user's id", &e))?;
-        Ok(Self { gateway: Arc::clone(gateway), caller, who, session })
+        let who =
+            Text::parse(caller.user.as_str()).map_err(|e| Problem::internal("a user's id", &e))?;
+        Ok(Self {
+            gateway: Arc::clone(gateway),
+            caller,
+            who,
+            session,
+        })
     }
 }
 
@@ -85,10 +96,15 @@ impl Visitor {
 impl FromRequestParts<Arc<Gateway>> for Visitor {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
+    async fn from_request_parts(
+        parts: &mut Parts,
+        gateway: &Arc<Gateway>,
+    ) -> Result<Self, Problem> {
         // A token that is no good is told, and not overlooked.
         match parts.headers.contains_key(AUTHORIZATION) {
-            true => Known::from_request_parts(parts, gateway).await.map(|known| Self(Some(known))),
+            true => Known::from_request_parts(parts, gateway)
+                .await
+                .map(|known| Self(Some(known))),
             false => Ok(Self(None)),
         }
     }
@@ -107,7 +123,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Place {
 
 fn place(parts: &Parts) -> Text {
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-    peer.map_or_else(Text::default, |ConnectInfo(peer)| Text::fitting(&peer.ip().to_string()))
+    peer.map_or_else(Text::default, |ConnectInfo(peer)| {
+        Text::fitting(&peer.ip().to_string())
+    })
 }
 
 fn bearer(headers: &HeaderMap) -> Result<Option<Secret>, Problem> {
@@ -115,7 +133,8 @@ fn bearer(headers: &HeaderMap) -> Result<Option<Secret>, Problem> {
     let Some(value) = values.next() else {
         return Ok(None);
     };
-    let wrong = || Problem::unauthenticated("Authorization is one header: Bearer, a blank, the token");
+    let wrong =
+        || Problem::unauthenticated("Authorization is one header: Bearer, a blank, the token");
     if values.next().is_some() {
         return Err(wrong());
     }

@@ -20,7 +20,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let kind = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+        let kind = request
+            .headers()
+            .get(CONTENT_TYPE)
+            .map(HeaderValue::as_bytes);
         // A form of another site's page could be anything else.
         if !kind.is_some_and(|kind| kind.starts_with(b"application/json")) {
             return Err(Problem::new(
@@ -40,7 +43,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         let value = strict::parse(&bytes);
         let value = value.map_err(|error| Problem::input(format!("this is no JSON: {error}")))?;
         let body = serde_json::from_value(value);
-        body.map(Self).map_err(|error| Problem::input(error.to_string()))
+        body.map(Self)
+            .map_err(|error| Problem::input(error.to_string()))
     }
 }
 

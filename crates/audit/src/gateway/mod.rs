@@ -43,7 +43,11 @@ pub struct Gateway {
 impl Gateway {
     /// An entry to these services.
     pub fn new(config: Config, trail: Trail, users: Arc<Users>) -> Self {
-        Self { config, trail, users }
+        Self {
+            config,
+            trail,
+            users,
+        }
     }
 
     /// All that is served.
@@ -53,7 +57,9 @@ impl Gateway {
             .route("/v1/records", post(records::create))
             .route(
                 "/v1/records/{record}",
-                get(records::read).put(records::update).delete(records::delete),
+                get(records::read)
+                    .put(records::update)
+                    .delete(records::delete),
             )
             .route("/v1/consult", post(records::consult))
             .route("/v1/logs", get(records::logs))
@@ -72,15 +78,29 @@ impl Gateway {
                 "/v1/users/{user}",
                 get(people::read).put(people::update).delete(people::delete),
             )
-            .route("/v1/users/{user}/sessions", axum::routing::delete(people::end_sessions))
+            .route(
+                "/v1/users/{user}/sessions",
+                axum::routing::delete(people::end_sessions),
+            )
             .route(
                 "/v1/users/{user}/grants/{operation}",
                 put(people::grant).delete(people::revoke),
             )
             .route("/v1/password", put(people::password))
-            .route("/v1/totp", post(people::enrol_totp).put(people::confirm_totp).delete(people::disable_totp))
-            .route("/v1/permissions", get(people::permissions).put(people::put_permission))
-            .route("/v1/permissions/{operation}", axum::routing::delete(people::delete_permission))
+            .route(
+                "/v1/totp",
+                post(people::enrol_totp)
+                    .put(people::confirm_totp)
+                    .delete(people::disable_totp),
+            )
+            .route(
+                "/v1/permissions",
+                get(people::permissions).put(people::put_permission),
+            )
+            .route(
+                "/v1/permissions/{operation}",
+                axum::routing::delete(people::delete_permission),
+            )
             // The service itself.
             .route("/v1/identity", get(identity))
             .route("/health", get(health))
@@ -93,7 +113,9 @@ impl Gateway {
 
 impl std::fmt::Debug for Gateway {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gateway").field("trail", &self.trail).finish_non_exhaustive()
+        f.debug_struct("Gateway")
+            .field("trail", &self.trail)
+            .finish_non_exhaustive()
     }
 }
 
@@ -104,7 +126,9 @@ async fn guarded(mut answer: Response) -> Response {
     headers
         .entry(STRICT_TRANSPORT_SECURITY)
         .or_insert(HeaderValue::from_static("max-age=31536000"));
-    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     answer
 }
 
@@ -114,7 +138,12 @@ async fn nothing() -> Response {
 
 async fn not_so() -> Response {
     let status = http::StatusCode::METHOD_NOT_ALLOWED;
-    Problem::new(status, "MethodNotAllowed", "this path does not take this method").into_response()
+    Problem::new(
+        status,
+        "MethodNotAllowed",
+        "this path does not take this method",
+    )
+    .into_response()
 }
 
 /// `GET /v1/identity`: what receipts are checked with. Whoever wants to be sure gets it elsewhere.
@@ -124,7 +153,9 @@ async fn identity(State(gateway): State<Arc<Gateway>>) -> Answer<impl Serialize>
     struct Identity {
         service_certificate: String,
     }
-    Answer(Identity { service_certificate: gateway.config.service_cert.clone() })
+    Answer(Identity {
+        service_certificate: gateway.config.service_cert.clone(),
+    })
 }
 
 /// `GET /health`: whether the database answers.

@@ -14,8 +14,8 @@ use super::caller::{Known, Place};
 use super::json::{Answer, Body};
 use crate::Problem;
 use crate::users::{
-    Changes, Credentials, Login, NewUser, OperationName, Page, Password, Permission, RootSlot, Secret,
-    Tokens, User, UserId,
+    Changes, Credentials, Login, NewUser, OperationName, Page, Password, Permission, RootSlot,
+    Secret, Tokens, User, UserId,
 };
 
 type Done<T> = Result<Answer<T>, Problem>;
@@ -48,50 +48,39 @@ pub(super) async fn create_root(
     Place(place): Place,
     Body(step): Body<Second>,
 ) -> Result<Response, Problem> {
-    let created = gateway.users.create_root(&step.session, &step.nb, step.root, &place);
+    let created = gateway
+        .users
+        .create_root(&step.session, &step.nb, step.root, &place);
     created.await.map(made)
 }
 
 /// `POST /v1/login`
-pub(super) async fn login(State(gateway): Here, Place(place): Place, Body(login): Body<Login>) -> Done<Signed> {
-    let tokens = gateway.users.login(login, &place).await?;
-    Ok(Answer(tokens.into()))
-}
-
-/// The tokens of somebody who signed in.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Signed {
-    access_token: Secret,
-    expires_in: u64,
-    refresh_token: Secret,
-    session: String,
-    user: UserId,
-}
-
-impl From<Tokens> for Signed {
-    fn from(tokens: Tokens) -> Self {
-        Self {
-            access_token: tokens.access,
-            expires_in: tokens.expires_in,
-            refresh_token: tokens.refresh,
-            session: tokens.session.to_string(),
-            user: tokens.user,
-        }
-    }
+pub(super) async fn login(
+    State(gateway): Here,
+    Place(place): Place,
+    Body(login): Body<Login>,
+) -> Done<Tokens> {
+    gateway.users.login(login, &place).await.map(Answer)
 }
 
 /// What renewing takes.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields)]
 pub(super) struct Renewal {
     refresh_token: Secret,
 }
 
 /// `POST /v1/renew`
-pub(super) async fn renew(State(gateway): Here, Place(place): Place, Body(old): Body<Renewal>) -> Done<Signed> {
-    let tokens = gateway.users.renew(&old.refresh_token, &place).await?;
-    Ok(Answer(tokens.into()))
+pub(super) async fn renew(
+    State(gateway): Here,
+    Place(place): Place,
+    Body(old): Body<Renewal>,
+) -> Done<Tokens> {
+    gateway
+        .users
+        .renew(&old.refresh_token, &place)
+        .await
+        .map(Answer)
 }
 
 /// `POST /v1/logout`
@@ -102,7 +91,11 @@ pub(super) async fn logout(State(gateway): Here, known: Known) -> Result<StatusC
 
 /// `GET /v1/session`: who one is.
 pub(super) async fn session(State(gateway): Here, known: Known) -> Done<User> {
-    gateway.users.read_user(&known.caller, &known.caller.user).await.map(Answer)
+    gateway
+        .users
+        .read_user(&known.caller, &known.caller.user)
+        .await
+        .map(Answer)
 }
 
 /// `GET /v1/keys`: what access tokens are checked with (RFC 7517).
@@ -121,8 +114,14 @@ pub(super) struct Listed {
 }
 
 /// `GET /v1/users`
-pub(super) async fn list(State(gateway): Here, known: Known, Query(page): Query<Listed>) -> Done<Page> {
-    let users = gateway.users.list(&known.caller, page.after.as_ref(), page.limit);
+pub(super) async fn list(
+    State(gateway): Here,
+    known: Known,
+    Query(page): Query<Listed>,
+) -> Done<Page> {
+    let users = gateway
+        .users
+        .list(&known.caller, page.after.as_ref(), page.limit);
     users.await.map(Answer)
 }
 
@@ -132,7 +131,11 @@ pub(super) async fn create(
     known: Known,
     Body(new): Body<NewUser>,
 ) -> Result<Response, Problem> {
-    gateway.users.create_user(&known.caller, new).await.map(made)
+    gateway
+        .users
+        .create_user(&known.caller, new)
+        .await
+        .map(made)
 }
 
 fn made(user: User) -> Response {
@@ -142,7 +145,11 @@ fn made(user: User) -> Response {
 
 /// `GET /v1/users/{user}`
 pub(super) async fn read(State(gateway): Here, known: Known, Path(id): Path<UserId>) -> Done<User> {
-    gateway.users.read_user(&known.caller, &id).await.map(Answer)
+    gateway
+        .users
+        .read_user(&known.caller, &id)
+        .await
+        .map(Answer)
 }
 
 /// `PUT /v1/users/{user}`
@@ -152,12 +159,24 @@ pub(super) async fn update(
     Path(id): Path<UserId>,
     Body(changes): Body<Changes>,
 ) -> Done<User> {
-    gateway.users.update_user(&known.caller, &id, changes).await.map(Answer)
+    gateway
+        .users
+        .update_user(&known.caller, &id, changes)
+        .await
+        .map(Answer)
 }
 
 /// `DELETE /v1/users/{user}`: they can do nothing more, and what they did stays.
-pub(super) async fn delete(State(gateway): Here, known: Known, Path(id): Path<UserId>) -> Done<User> {
-    gateway.users.delete_user(&known.caller, &id).await.map(Answer)
+pub(super) async fn delete(
+    State(gateway): Here,
+    known: Known,
+    Path(id): Path<UserId>,
+) -> Done<User> {
+    gateway
+        .users
+        .delete_user(&known.caller, &id)
+        .await
+        .map(Answer)
 }
 
 /// `DELETE /v1/users/{user}/sessions`
@@ -176,7 +195,11 @@ pub(super) async fn grant(
     known: Known,
     Path((id, operation)): Path<(UserId, OperationName)>,
 ) -> Done<User> {
-    gateway.users.grant(&known.caller, &id, operation).await.map(Answer)
+    gateway
+        .users
+        .grant(&known.caller, &id, operation)
+        .await
+        .map(Answer)
 }
 
 /// `DELETE /v1/users/{user}/grants/{operation}`
@@ -185,7 +208,11 @@ pub(super) async fn revoke(
     known: Known,
     Path((id, operation)): Path<(UserId, OperationName)>,
 ) -> Done<User> {
-    gateway.users.revoke(&known.caller, &id, operation).await.map(Answer)
+    gateway
+        .users
+        .revoke(&known.caller, &id, operation)
+        .await
+        .map(Answer)
 }
 
 /// What a new password takes.
@@ -202,7 +229,10 @@ pub(super) async fn password(
     known: Known,
     Body(change): Body<NewPassword>,
 ) -> Result<StatusCode, Problem> {
-    gateway.users.change_password(&known.caller, &change.old, change.new).await?;
+    gateway
+        .users
+        .change_password(&known.caller, &change.old, change.new)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -217,25 +247,45 @@ pub(super) struct Code {
 pub(super) async fn enrol_totp(State(gateway): Here, known: Known) -> Done<impl Serialize> {
     #[derive(Serialize)]
     struct Enrolled {
-        uri: Secret,
+        uri: String,
     }
     let uri = gateway.users.enrol_totp(&known.caller).await?;
-    Ok(Answer(Enrolled { uri }))
+    Ok(Answer(Enrolled {
+        uri: uri.expose().to_owned(),
+    }))
 }
 
 /// `PUT /v1/totp`: from now on codes are asked for.
-pub(super) async fn confirm_totp(State(gateway): Here, known: Known, Body(code): Body<Code>) -> Done<User> {
-    gateway.users.confirm_totp(&known.caller, &code.code).await.map(Answer)
+pub(super) async fn confirm_totp(
+    State(gateway): Here,
+    known: Known,
+    Body(code): Body<Code>,
+) -> Done<User> {
+    gateway
+        .users
+        .confirm_totp(&known.caller, &code.code)
+        .await
+        .map(Answer)
 }
 
 /// `DELETE /v1/totp`
-pub(super) async fn disable_totp(State(gateway): Here, known: Known, Body(code): Body<Code>) -> Done<User> {
-    gateway.users.disable_totp(&known.caller, &code.code).await.map(Answer)
+pub(super) async fn disable_totp(
+    State(gateway): Here,
+    known: Known,
+    Body(code): Body<Code>,
+) -> Done<User> {
+    gateway
+        .users
+        .disable_totp(&known.caller, &code.code)
+        .await
+        .map(Answer)
 }
 
 /// `GET /v1/permissions`: the dictionary.
 pub(super) async fn permissions(State(gateway): Here, _known: Known) -> Done<Vec<Permission>> {
-    Ok(Answer(gateway.users.permissions()))
+    Ok(Answer(
+        gateway.users.dictionary().values().cloned().collect(),
+    ))
 }
 
 /// `PUT /v1/permissions`
@@ -254,6 +304,9 @@ pub(super) async fn delete_permission(
     known: Known,
     Path(name): Path<OperationName>,
 ) -> Result<StatusCode, Problem> {
-    gateway.users.delete_permission(&known.caller, &name).await?;
+    gateway
+        .users
+        .delete_permission(&known.caller, &name)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -216,17 +216,16 @@ pub(super) async fn trace(
     Query(way): Query<Way>,
 ) -> Result<Answer<Trace>, Problem> {
     if !visitor.may_read(&gateway).await? {
-        return Err(Problem::not_permitted("traces are for those who may read data: sign in"));
+        return Err(Problem::not_permitted(
+            "traces are for those who may read data: sign in",
+        ));
     }
-    Ok(Answer(gateway.trail.trace(way.resource, way.direction).await?))
+    Ok(Answer(
+        gateway.trail.trace(way.resource, way.direction).await?,
+    ))
 }
 
-fn act(
-    known: &Known,
-    headers: &HeaderMap,
-    how: Operation,
-    new: NewRecord,
-) -> Result<Act, Problem> {
+fn act(known: &Known, headers: &HeaderMap, how: Operation, new: NewRecord) -> Result<Act, Problem> {
     let content = match (new.data, new.hash) {
         (Some(data), None) => Given::Data(data),
         (None, Some(hash)) => Given::Hash(hash),
@@ -236,7 +235,10 @@ fn act(
         return Err(Problem::input("what is the record about? name a resource").at("/about"));
     }
     let about = new.about.into_iter().map(|about| match about {
-        About::Name(id) => Mention { id, part: crate::model::Part::About },
+        About::Name(id) => Mention {
+            id,
+            part: crate::model::Part::About,
+        },
         About::Part(mention) => mention,
     });
     Ok(Act {
@@ -279,7 +281,9 @@ fn once(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(key) = headers.get(IDEMPOTENCY_KEY) else {
         return Ok(None);
     };
-    let key = key.to_str().map_err(|_| Problem::input("an Idempotency-Key is plain text"))?;
+    let key = key
+        .to_str()
+        .map_err(|_| Problem::input("an Idempotency-Key is plain text"))?;
     Ok(Some(key.to_owned()))
 }
 

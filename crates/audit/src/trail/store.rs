@@ -66,7 +66,10 @@ impl Store {
     }
 
     pub(crate) async fn ping(&self) -> Result<()> {
-        sqlx::query("SELECT 1").execute(self.database.pool()).await.map(drop)
+        sqlx::query("SELECT 1")
+            .execute(self.database.pool())
+            .await
+            .map(drop)
     }
 
     /// Puts events that are on their way, all of them synced when this answers. Says of each whether it is

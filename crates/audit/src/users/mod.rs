@@ -1,1 +1,217 @@
-//! Users.
+//! The tree of participants, their passwords, tokens and permissions.
+//!
+//! One root creates administrators, and they create administrators and users of the system; consumers come by
+//! themselves, where the operator lets them. The rules are in [`model`] and [`permissions`], without I/O. A
+//! change of a user is reserved in the database, recorded by the trail, and only then made and answered: what
+//! a crash leaves between is finished by [`Users::finish_pending`].
+//!
+//! | file | operations |
+//! |---|---|
+//! | `root` | the handshake by which exactly one root comes to be |
+//! | `accounts` | creating, reading, changing, disabling users |
+//! | `rights` | the dictionary, grants, who may do what |
+//! | `access` | logging in, renewing, leaving, checking tokens |
+//! | `second_factor` | codes of an app |
+
+mod access;
+mod accounts;
+mod changing;
+mod clock;
+mod keys;
+pub mod model;
+mod passwords;
+pub mod permissions;
+mod rights;
+mod root;
+mod second_factor;
+mod secret;
+mod standing;
+mod store;
+#[cfg(test)]
+mod testing;
+mod throttle;
+mod tokens;
+mod totp;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sqlx::pool::PoolConnection;
+use sqlx::{Any, Transaction};
+use tokio_util::sync::CancellationToken;
+
+pub use access::{Authenticated, Login, Tokens};
+pub use accounts::{Changes, NewUser, Page};
+pub use clock::{Clock, SystemClock};
+pub use keys::KeyError;
+pub use model::{ChainKey, Email, Kind, Name, SessionId, Status, User, UserError, UserId};
+pub use passwords::{Cost, Password};
+pub use permissions::{OperationName, OperationType, Permission, PermissionError};
+pub use root::{Credentials, RootSlot};
+pub use secret::{MasterKey, Secret};
+
+use crate::Problem;
+use crate::database::Database;
+use crate::limits::{CHANGE_ABANDONED, STANDING_REFRESH};
+use crate::model::Text;
+use crate::trail::Recorder;
+use keys::Keys;
+use passwords::Passwords;
+use standing::Standing;
+use throttle::Sources;
+
+/// What the operator says.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The name of this service in its tokens: an `https` URL.
+    pub issuer: String,
+    /// The folder with the keys that sign tokens. All replicas share it.
+    pub keys: PathBuf,
+    /// Whether consumers may register themselves.
+    pub consumers_register: bool,
+    /// Whether logging in is an event.
+    pub record_logins: bool,
+    /// Whether renewing a session is an event.
+    pub record_renewals: bool,
+    /// What hashing a password costs.
+    pub cost: Cost,
+}
+
+impl Config {
+    /// What is usual: no consumers, logins are events and renewals are not.
+    pub fn new(issuer: impl Into<String>, keys: impl Into<PathBuf>) -> Self {
+        Self {
+            issuer: issuer.into(),
+            keys: keys.into(),
+            consumers_register: false,
+            record_logins: true,
+            record_renewals: false,
+            cost: Cost::default(),
+        }
+    }
+}
+
+/// Why the service cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// See [`KeyError`].
+    #[error("the keys that sign tokens")]
+    Keys(#[source] KeyError),
+    /// Argon2 knows no such cost. Take the usual one.
+    #[error("hashing passwords cannot cost this: {0}")]
+    Cost(argon2::Error),
+    /// The database does not answer, or its rows cannot be read.
+    #[error("reading the users' tables")]
+    Database(#[source] Problem),
+}
+
+/// Who calls, as their token says, and from where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Who.
+    pub user: UserId,
+    /// What they are.
+    pub kind: Kind,
+    /// Where the request came from.
+    pub place: Text,
+}
+
+/// The service.
+pub struct Users {
+    database: Database,
+    recorder: Arc<dyn Recorder>,
+    clock: Arc<dyn Clock>,
+    config: Config,
+    master: MasterKey,
+    keys: Keys,
+    passwords: Passwords,
+    sources: Sources,
+    standing: Standing,
+}
+
+impl Users {
+    /// Opens it. Somebody has to run [`Self::keep_current`] beside it.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn open(
+        database: Database,
+        recorder: Arc<dyn Recorder>,
+        config: Config,
+        master: MasterKey,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenError> {
+        let keys = Keys::open(&config.keys, clock.millis()).map_err(OpenError::Keys)?;
+        let passwords = Passwords::new(config.cost).map_err(OpenError::Cost)?;
+        let users = Self {
+            database,
+            recorder,
+            clock,
+            config,
+            master,
+            keys,
+            passwords,
+            sources: Sources::default(),
+            standing: Standing::default(),
+        };
+        users
+            .begin_with_defaults()
+            .await
+            .map_err(OpenError::Database)?;
+        Ok(users)
+    }
+
+    async fn begin_with_defaults(&self) -> Result<(), Problem> {
+        let mut transaction = self.transaction().await?;
+        store::permissions::seed(&mut transaction).await?;
+        transaction.commit().await?;
+        self.refresh().await
+    }
+
+    /// Looks every second at what other replicas revoked, changed or rotated, and now and then finishes what
+    /// was abandoned and forgets what is over. Ends when it is told to stop.
+    pub async fn keep_current(&self, stopping: CancellationToken) {
+        let mut next_round = self.now();
+        loop {
+            if let Err(problem) = self.refresh().await {
+                tracing::warn!(%problem, "could not look at what was revoked");
+            }
+            if let Err(error) = self.keys.reload() {
+                tracing::warn!(error = %error, "could not read the keys that sign tokens");
+            }
+            if self.now() >= next_round {
+                next_round = self.now() + throttle::millis(CHANGE_ABANDONED);
+                if let Err(problem) = self.finish_pending().await {
+                    tracing::warn!(%problem, "could not finish what was abandoned");
+                }
+                if let Err(problem) = self.forget_old_sessions().await {
+                    tracing::warn!(%problem, "could not forget sessions that are over");
+                }
+            }
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                () = tokio::time::sleep(STANDING_REFRESH) => {}
+            }
+        }
+    }
+
+    fn now(&self) -> i64 {
+        self.clock.millis()
+    }
+
+    async fn connection(&self) -> Result<PoolConnection<Any>, Problem> {
+        Ok(self.database.pool().acquire().await?)
+    }
+
+    async fn transaction(&self) -> Result<Transaction<'static, Any>, Problem> {
+        Ok(self.database.begin().await?)
+    }
+}
+
+impl std::fmt::Debug for Users {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Users")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,429 @@
+//! Logging in, renewing, leaving, and checking tokens.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sqlx::AnyConnection;
+
+use super::accounts::may_not;
+use super::changing::{mention, record_id};
+use super::model::{Deed, Email, Kind, SessionId, Status, User, UserId};
+use super::passwords::Compared;
+use super::permissions::{LOGIN, has_access};
+use super::secret::{Secret, chance};
+use super::store::sessions::{self, Refresh, Session};
+use super::store::{self, Kept, attempts};
+use super::throttle::millis;
+use super::tokens::{self, Claims, Refused, seconds};
+use super::{Caller, Users};
+use crate::Problem;
+use crate::limits::{ACCESS_LIFETIME, CLOCK_SKEW, SESSION_IDLE, SESSION_LIFETIME};
+use crate::model::{Operation, Text};
+use crate::trail::{Act, Given};
+
+/// What somebody shows to be let in.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Login {
+    /// Their address, as they typed it.
+    pub email: String,
+    /// Their password.
+    pub password: Secret,
+    /// A code of their second factor.
+    #[serde(default)]
+    pub totp: Option<Secret>,
+}
+
+/// What somebody gets who was let in.
+#[derive(Debug, Clone)]
+pub struct Tokens {
+    /// Shows who calls, for some minutes: `Authorization: Bearer`.
+    pub access: Secret,
+    /// For how many seconds.
+    pub expires_in: u64,
+    /// Gets the next pair, once.
+    pub refresh: Secret,
+    /// The session that both belong to.
+    pub session: SessionId,
+    /// Who.
+    pub user: User,
+}
+
+/// Tokens as they are answered (RFC 6749, section 5.1), with the user beside them.
+#[derive(Serialize)]
+struct WrittenTokens<'a> {
+    access_token: &'a str,
+    token_type: &'static str,
+    expires_in: u64,
+    refresh_token: &'a str,
+    session: &'a SessionId,
+    user: &'a User,
+}
+
+impl Serialize for Tokens {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let written = WrittenTokens {
+            access_token: self.access.expose(),
+            token_type: "Bearer",
+            expires_in: self.expires_in,
+            refresh_token: self.refresh.expose(),
+            session: &self.session,
+            user: &self.user,
+        };
+        written.serialize(serializer)
+    }
+}
+
+/// Who calls, as a good token says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Authenticated {
+    /// Who.
+    pub user: UserId,
+    /// What they are.
+    pub kind: Kind,
+    /// In which session.
+    pub session: SessionId,
+    /// Until when, in seconds after the beginning of 1970.
+    pub expires: i64,
+}
+
+impl Authenticated {
+    /// The caller of a request that came from there.
+    pub fn at(&self, place: Text) -> Caller {
+        Caller {
+            user: self.user.clone(),
+            kind: self.kind,
+            place,
+        }
+    }
+}
+
+impl Users {
+    /// Lets somebody in who shows their password, and a code if they have a second factor.
+    ///
+    /// # Errors
+    /// They are not who they say (nothing says whether such a user exists), they have to wait after wrong
+    /// attempts, a code is missing, or the event cannot be recorded.
+    pub async fn login(&self, login: Login, place: &Text) -> Result<Tokens, Problem> {
+        let email = Email::parse(&login.email);
+        let account = match &email {
+            Ok(email) => format!("login of {email}"),
+            Err(_) => "login of nobody".to_owned(),
+        };
+        self.begin_attempt(&account, place).await?;
+        let mut connection = self.connection().await?;
+        let kept = match &email {
+            Ok(email) => store::find_by_email(&mut connection, email).await?,
+            Err(_) => None,
+        };
+        drop(connection);
+        let hash = kept.as_ref().map(|kept| &kept.password);
+        let compared = self.passwords.compare(&login.password, hash).await?;
+        let user = match (&kept, compared) {
+            (Some(kept), Compared::Same | Compared::SameAtAnotherCost)
+                if kept.user.status == Status::Active =>
+            {
+                &kept.user
+            }
+            _ => return Err(not_them()),
+        };
+        if user.totp {
+            self.check_code(user, login.totp.as_ref()).await?;
+        }
+        self.attempt_succeeded(&account, place).await?;
+        if compared == Compared::SameAtAnotherCost {
+            self.hash_anew(kept.as_ref(), &login.password).await?;
+        }
+        self.open_session(&user.id, place).await
+    }
+
+    async fn check_code(&self, user: &User, code: Option<&Secret>) -> Result<(), Problem> {
+        let Some(code) = code else {
+            return Err(Problem::new(
+                http::StatusCode::UNAUTHORIZED,
+                "TotpRequired",
+                "send a code of the second factor too",
+            ));
+        };
+        let mut transaction = self.transaction().await?;
+        let good = self
+            .use_code(&mut transaction, &user.id, code.expose())
+            .await?;
+        transaction.commit().await?;
+        if good { Ok(()) } else { Err(not_them()) }
+    }
+
+    async fn hash_anew(&self, kept: Option<&Kept>, password: &Secret) -> Result<(), Problem> {
+        if let (Some(kept), Ok(password)) = (kept, super::Password::parse(password.clone())) {
+            let hash = self.passwords.hash(password).await?;
+            let mut connection = self.connection().await?;
+            store::rehash(&mut connection, &kept.user.id, &kept.password, &hash).await?;
+        }
+        Ok(())
+    }
+
+    /// Begins a session of somebody who has shown who they are: here, or to an identity provider that is
+    /// believed.
+    ///
+    /// # Errors
+    /// They may not log in, or the event cannot be recorded.
+    pub async fn open_session(&self, id: &UserId, place: &Text) -> Result<Tokens, Problem> {
+        let mut transaction = self.transaction().await?;
+        // Held: whoever disables the user meanwhile ends this session too.
+        if !store::lock(&mut transaction, id).await? {
+            return Err(not_them());
+        }
+        let kept = store::find(&mut transaction, id).await?;
+        let user = kept.ok_or_else(not_them)?.user;
+        let dictionary = store::permissions::dictionary(&mut transaction).await?;
+        if !has_access(&dictionary, user.kind, &user.grants, LOGIN) {
+            return Err(may_not(LOGIN));
+        }
+        let session = Session {
+            id: SessionId::of(chance()),
+            user: user.id.clone(),
+            began: self.now(),
+            revoked: false,
+        };
+        let expires = session.began + millis(SESSION_IDLE);
+        sessions::begin(&mut transaction, &session, expires).await?;
+        let refresh = put_refresh(&mut transaction, &session.id, expires).await?;
+        transaction.commit().await?;
+        if self.config.record_logins {
+            let how = Operation::Create;
+            let recorded = self
+                .record_session(&user, &session.id, how, LOGIN, place)
+                .await;
+            if let Err(problem) = recorded {
+                // Nobody has its tokens.
+                self.end(&session.id).await?;
+                return Err(problem);
+            }
+        }
+        Ok(self.tokens(user, session.id, refresh))
+    }
+
+    /// The next pair of tokens, for a refresh token that was not used before.
+    ///
+    /// # Errors
+    /// It is unknown or too old; or it was used before, and the session ends, because somebody stole it.
+    pub async fn renew(&self, refresh: &Secret, place: &Text) -> Result<Tokens, Problem> {
+        let now = self.now();
+        let mut transaction = self.transaction().await?;
+        let used = sessions::use_refresh(&mut transaction, &refresh.fingerprint(), now).await?;
+        let session = match used {
+            Refresh::Unknown => return Err(no_session()),
+            Refresh::Fresh(session) => session,
+            Refresh::Reused(session) => {
+                sessions::revoke(&mut transaction, &session, now).await?;
+                transaction.commit().await?;
+                self.refresh().await?;
+                tracing::warn!(%session, "a refresh token was used twice, and its session has ended");
+                return Err(no_session());
+            }
+        };
+        let session = sessions::find(&mut transaction, &session).await?;
+        let session = session.filter(|session| !session.revoked);
+        let session = session.ok_or_else(no_session)?;
+        if !store::lock(&mut transaction, &session.user).await? {
+            return Err(no_session());
+        }
+        let end = session.began + millis(SESSION_LIFETIME);
+        let expires = end.min(now + millis(SESSION_IDLE));
+        if expires <= now {
+            return Err(no_session());
+        }
+        let kept = store::find(&mut transaction, &session.user).await?;
+        let user = kept.ok_or_else(no_session)?.user;
+        sessions::prolong(&mut transaction, &session.id, expires).await?;
+        let refresh = put_refresh(&mut transaction, &session.id, expires).await?;
+        transaction.commit().await?;
+        if self.config.record_renewals {
+            let how = Operation::Update;
+            self.record_session(&user, &session.id, how, "tokenRenovation", place)
+                .await?;
+        }
+        Ok(self.tokens(user, session.id, refresh))
+    }
+
+    /// Who an access token belongs to. Needs no database. A key that is not known yet may be one that
+    /// another replica has just made, so for it the folder is read again, once a second at most.
+    ///
+    /// # Errors
+    /// It is not good any more, or never was; or it cannot be told now.
+    pub fn validate(&self, access: &Secret) -> Result<Authenticated, Problem> {
+        let now = self.now();
+        let issuer = &self.config.issuer;
+        let mut claims = tokens::verify(&self.keys.ring(), issuer, access, now);
+        if claims == Err(Refused::Key) && self.keys.look_again(now) {
+            claims = tokens::verify(&self.keys.ring(), issuer, access, now);
+        }
+        let claims = claims?;
+        if self.standing.is_revoked(&claims.sid, now)? {
+            return Err(Refused::Revoked.into());
+        }
+        Ok(Authenticated {
+            user: claims.sub,
+            kind: claims.kind,
+            session: claims.sid,
+            expires: claims.exp,
+        })
+    }
+
+    /// The public keys that verify our tokens: a JSON Web Key Set.
+    pub fn jwks(&self) -> serde_json::Value {
+        self.keys.ring().jwks(self.now())
+    }
+
+    /// Makes a new key, which signs from now on.
+    ///
+    /// # Errors
+    /// The folder cannot be written, or there are too many keys.
+    pub fn rotate(&self) -> Result<(), super::KeyError> {
+        self.keys.rotate(self.now())
+    }
+
+    /// Ends a session. Its tokens are not believed any more: here from now on, elsewhere in a second.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn logout(&self, session: &SessionId) -> Result<(), Problem> {
+        self.end(session).await
+    }
+
+    /// Ends all sessions of a user: oneself, or somebody below. It is an event.
+    ///
+    /// # Errors
+    /// The caller may not change them, or the event cannot be recorded.
+    pub async fn revoke_sessions(&self, caller: &Caller, id: &UserId) -> Result<(), Problem> {
+        let mut transaction = self.transaction().await?;
+        let (by, user) = self
+            .reach_to_change(&mut transaction, caller, id, Deed::Update)
+            .await?;
+        transaction.rollback().await?;
+        let act = Act {
+            who: Text::fitting(by.id.as_str()),
+            how: Operation::Create,
+            record: Some(record_id(format!(
+                "sessions-{}",
+                hex::encode(chance::<16>())
+            ))),
+            about: vec![mention(&format!("user:{}", user.id))],
+            did: Text::fitting("revokeSessions"),
+            place: caller.place.clone(),
+            target: Text::default(),
+            content: Given::Data(json!({ "user": user.id })),
+            keep: true,
+            once: None,
+            adopt: false,
+        };
+        self.recorder.record(act).await?;
+        let mut connection = self.connection().await?;
+        sessions::revoke_all(&mut connection, id, self.now()).await?;
+        drop(connection);
+        self.refresh().await
+    }
+
+    async fn end(&self, session: &SessionId) -> Result<(), Problem> {
+        let mut connection = self.connection().await?;
+        sessions::revoke(&mut connection, session, self.now()).await?;
+        drop(connection);
+        self.refresh().await
+    }
+
+    pub(super) async fn forget_old_sessions(&self) -> Result<(), Problem> {
+        let before = self.now() - millis(ACCESS_LIFETIME) - 2 * millis(CLOCK_SKEW);
+        let mut transaction = self.transaction().await?;
+        sessions::prune(&mut transaction, before).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    async fn record_session(
+        &self,
+        user: &User,
+        session: &SessionId,
+        how: Operation,
+        did: &str,
+        place: &Text,
+    ) -> Result<(), Problem> {
+        let act = Act {
+            who: Text::fitting(user.id.as_str()),
+            how,
+            record: Some(record_id(format!("session-{session}"))),
+            about: vec![mention(&format!("user:{}", user.id))],
+            did: Text::fitting(did),
+            place: place.clone(),
+            target: Text::default(),
+            content: Given::Data(json!({ "session": session, "user": user.id })),
+            keep: true,
+            once: None,
+            adopt: false,
+        };
+        self.recorder.record(act).await.map(drop)
+    }
+
+    fn tokens(&self, user: User, session: SessionId, refresh: Secret) -> Tokens {
+        let iat = self.now().div_euclid(1_000);
+        let claims = Claims {
+            iss: self.config.issuer.clone(),
+            sub: user.id.clone(),
+            kind: user.kind,
+            sid: session.clone(),
+            iat,
+            exp: iat + seconds(ACCESS_LIFETIME),
+            jti: hex::encode(chance::<16>()),
+        };
+        Tokens {
+            access: tokens::sign(&self.keys.ring(), &claims),
+            expires_in: ACCESS_LIFETIME.as_secs(),
+            refresh,
+            session,
+            user,
+        }
+    }
+
+    /// Counts an attempt as failed, for the account and for where it came from, until it succeeds.
+    ///
+    /// # Errors
+    /// Too many have failed.
+    pub(super) async fn begin_attempt(&self, account: &str, place: &Text) -> Result<(), Problem> {
+        let now = self.now();
+        self.sources.begin(place.as_str(), now)?;
+        let mut transaction = self.transaction().await?;
+        attempts::begin(&mut transaction, &key_of(account), now).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    pub(super) async fn attempt_succeeded(
+        &self,
+        account: &str,
+        place: &Text,
+    ) -> Result<(), Problem> {
+        self.sources.succeeded(place.as_str());
+        let mut connection = self.connection().await?;
+        attempts::succeeded(&mut connection, &key_of(account)).await
+    }
+}
+
+/// What is kept of an account that somebody tried: not even a name that does not exist.
+fn key_of(account: &str) -> String {
+    Secret::from(account).fingerprint()
+}
+
+async fn put_refresh(
+    connection: &mut AnyConnection,
+    session: &SessionId,
+    expires: i64,
+) -> Result<Secret, Problem> {
+    let refresh = Secret::random();
+    sessions::put_refresh(connection, &refresh.fingerprint(), session, expires).await?;
+    Ok(refresh)
+}
+
+/// The one answer to whoever is not let in: it does not say whether the user exists.
+fn not_them() -> Problem {
+    Problem::unauthenticated("the email address or the password is wrong")
+}
+
+fn no_session() -> Problem {
+    Problem::unauthenticated("the refresh token opens no session: log in again")
+}

@@ -1,0 +1,411 @@
+//! Users come, are read and changed, and go.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use sqlx::AnyConnection;
+
+use super::changing::{Held, creates, of_user};
+use super::model::{
+    ChainKey, Deed, Email, Kind, Name, Status, User, UserError, UserId, depth_below,
+};
+use super::passwords::{Compared, Hash, Password};
+use super::permissions::{OperationName, check_grants, has_access, usual_grants};
+use super::secret::{Secret, chance};
+use super::store::changes::{self, Change};
+use super::store::{self, Claim, Kept};
+use super::{Caller, Users};
+use crate::Problem;
+use crate::limits::{PAGE_DEFAULT, PAGE_MAX};
+use crate::model::{Text, Timestamp};
+
+/// Whom to create.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewUser {
+    /// What they will be.
+    pub kind: Kind,
+    /// Where mail reaches them.
+    pub email: Email,
+    /// What they are called.
+    pub name: Name,
+    /// Their key on a chain.
+    #[serde(default)]
+    pub key: Option<ChainKey>,
+    /// Their password.
+    pub password: Password,
+    /// What they are granted; none: what is usual for their kind, of what their creator has.
+    #[serde(default)]
+    pub grants: Option<BTreeSet<OperationName>>,
+}
+
+/// What to change of a user.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Changes {
+    /// A new name.
+    #[serde(default)]
+    pub name: Option<Name>,
+    /// A new address.
+    #[serde(default)]
+    pub email: Option<Email>,
+    /// A new key; the old one stays theirs, so that nobody takes it for another's.
+    #[serde(default)]
+    pub key: Option<ChainKey>,
+}
+
+/// Some users of many.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Page {
+    /// In the order of their ids.
+    pub users: Vec<User>,
+    /// After whom the next page begins; `None` on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<UserId>,
+}
+
+impl Users {
+    /// Creates an administrator or a user of the system, below the caller.
+    ///
+    /// # Errors
+    /// The caller may not, the address or the key is taken, or the event cannot be recorded.
+    pub async fn create_user(&self, caller: &Caller, new: NewUser) -> Result<User, Problem> {
+        caller.kind.creates(new.kind)?;
+        // Before the hash, which is dear; and again below, where nobody can change it any more.
+        let mut connection = self.connection().await?;
+        let creator = self.caller(&mut connection, caller, Held::No).await?;
+        self.check_creation(&mut connection, &creator.user, &new)
+            .await?;
+        drop(connection);
+        let hash = self.passwords.hash(new.password.clone()).await?;
+        let mut transaction = self.transaction().await?;
+        let creator = self.caller(&mut transaction, caller, Held::Yes).await?.user;
+        let grants = self
+            .check_creation(&mut transaction, &creator, &new)
+            .await?;
+        let mut above = store::above(&mut transaction, &creator.id).await?;
+        above.push(creator.id.clone());
+        depth_below(above.len())?;
+        let kept = self.new_user(&new, Some(creator.id.clone()), grants, hash);
+        let claims = Claim::Email(&new.email);
+        self.reserve_user(
+            transaction,
+            kept,
+            &above,
+            &[claims],
+            &creator.id,
+            &caller.place,
+        )
+        .await
+    }
+
+    /// Creates a consumer, who asks for it themselves: below the root, which may disable them.
+    ///
+    /// # Errors
+    /// The operator does not let them, there is no root yet, or as for others.
+    pub async fn register_consumer(&self, new: NewUser, place: &Text) -> Result<User, Problem> {
+        if !self.config.consumers_register || new.kind != Kind::Consumer {
+            return Err(Problem::not_permitted(
+                "only consumers may register themselves, and only where the operator lets them",
+            ));
+        }
+        // No success forgives these: who registers many consumers waits as who guesses passwords does.
+        self.sources.begin(place.as_str(), self.now())?;
+        let mut connection = self.connection().await?;
+        if store::find_by_email(&mut connection, &new.email)
+            .await?
+            .is_some()
+        {
+            return Err(Problem::conflict(
+                "EmailTaken",
+                "the email address belongs to another user",
+            ));
+        }
+        let root = store::root_id(&mut connection).await?;
+        let root = root.ok_or_else(|| Problem::conflict("RootMissing", "there is no root yet"))?;
+        drop(connection);
+        let hash = self.passwords.hash(new.password.clone()).await?;
+        let dictionary = self.dictionary();
+        let none = BTreeSet::new();
+        // Whoever comes by themselves says not what they are granted.
+        let grants = usual_grants(&dictionary, Kind::Consumer, (Kind::Root, &none));
+        let transaction = self.transaction().await?;
+        let kept = self.new_user(&new, Some(root.clone()), grants, hash);
+        let id = kept.user.id.clone();
+        let claims = Claim::Email(&new.email);
+        self.reserve_user(transaction, kept, &[root], &[claims], &id, place)
+            .await
+    }
+
+    /// Says what the new user is granted.
+    async fn check_creation(
+        &self,
+        connection: &mut AnyConnection,
+        creator: &User,
+        new: &NewUser,
+    ) -> Result<BTreeSet<OperationName>, Problem> {
+        let dictionary = store::permissions::dictionary(connection).await?;
+        if !has_access(
+            &dictionary,
+            creator.kind,
+            &creator.grants,
+            creates(new.kind),
+        ) {
+            return Err(may_not(creates(new.kind)));
+        }
+        let granter = (creator.kind, &creator.grants);
+        let Some(wanted) = &new.grants else {
+            return Ok(usual_grants(&dictionary, new.kind, granter));
+        };
+        check_grants(&dictionary, granter, wanted)?;
+        Ok(wanted.clone())
+    }
+
+    pub(super) fn new_user(
+        &self,
+        new: &NewUser,
+        parent: Option<UserId>,
+        grants: BTreeSet<OperationName>,
+        password: Hash,
+    ) -> Kept {
+        let created = Timestamp::from_millis(self.now());
+        Kept {
+            password,
+            user: User {
+                id: UserId::of(chance()),
+                kind: new.kind,
+                parent,
+                email: new.email.clone(),
+                name: new.name.clone(),
+                key: new.key.clone(),
+                status: Status::Pending,
+                grants,
+                totp: false,
+                created: created.expect("the clock is between the years 0 and 9999"),
+                version: 0,
+                address: None,
+            },
+        }
+    }
+
+    /// Puts a new user's rows in and ends the transaction; records it, and lets the user count.
+    pub(super) async fn reserve_user(
+        &self,
+        mut transaction: sqlx::Transaction<'static, sqlx::Any>,
+        kept: Kept,
+        above: &[UserId],
+        claims: &[Claim<'_>],
+        who: &UserId,
+        place: &Text,
+    ) -> Result<User, Problem> {
+        let user = &kept.user;
+        let mut intent = of_user(user, Change::Create, who, place, creates(user.kind));
+        let key = user.key.as_ref().map(Claim::Key);
+        for claim in claims.iter().chain(&key) {
+            intent
+                .claimed
+                .extend(store::claim(&mut transaction, claim, &user.id).await?);
+        }
+        store::insert(&mut transaction, &kept, above).await?;
+        changes::reserve(&mut transaction, &intent, self.now()).await?;
+        transaction.commit().await?;
+        self.carry_out(&intent).await?;
+        self.known_user(&user.id).await
+    }
+
+    pub(super) async fn known_user(&self, id: &UserId) -> Result<User, Problem> {
+        let mut connection = self.connection().await?;
+        let kept = store::find(&mut connection, id).await?;
+        kept.map(|kept| kept.user).ok_or_else(no_such_user)
+    }
+
+    /// Reads a user: oneself, or somebody below.
+    ///
+    /// # Errors
+    /// There is none, or not for this caller: both are answered alike.
+    pub async fn read_user(&self, caller: &Caller, id: &UserId) -> Result<User, Problem> {
+        let mut connection = self.connection().await?;
+        let reader = self.caller(&mut connection, caller, Held::No).await?;
+        self.reach(&mut connection, &reader.user, id, Deed::Read)
+            .await
+    }
+
+    /// Some of the caller and those below them, of the kinds that they may read.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn list(
+        &self,
+        caller: &Caller,
+        after: Option<&UserId>,
+        limit: Option<u32>,
+    ) -> Result<Page, Problem> {
+        let mut connection = self.connection().await?;
+        let reader = self.caller(&mut connection, caller, Held::No).await?.user;
+        let dictionary = store::permissions::dictionary(&mut connection).await?;
+        let may = |operation: Option<&str>| {
+            operation.is_some_and(|name| has_access(&dictionary, reader.kind, &reader.grants, name))
+        };
+        let kinds = Kind::ALL.into_iter();
+        let kinds: Vec<_> = kinds
+            .filter(|kind| may(Deed::Read.operation(*kind == Kind::Root, *kind)))
+            .collect();
+        let limit = limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
+        let mut users = store::below(&mut connection, &reader.id, &kinds, after, limit + 1).await?;
+        let more = users.len() > limit as usize;
+        users.truncate(limit as usize);
+        let next = users.last().filter(|_| more).map(|user| user.id.clone());
+        Ok(Page { users, next })
+    }
+
+    /// Changes a user: oneself, or somebody below.
+    ///
+    /// # Errors
+    /// The caller may not, what is new is taken, or the event cannot be recorded.
+    pub async fn update_user(
+        &self,
+        caller: &Caller,
+        id: &UserId,
+        changes: Changes,
+    ) -> Result<User, Problem> {
+        let Changes { name, email, key } = changes;
+        if name.is_none() && email.is_none() && key.is_none() {
+            return Err(Problem::input("nothing is to be changed"));
+        }
+        let mut transaction = self.transaction().await?;
+        let (by, user) = self
+            .reach_to_change(&mut transaction, caller, id, Deed::Update)
+            .await?;
+        let claims = [
+            email.as_ref().map(Claim::Email),
+            key.as_ref().map(Claim::Key),
+        ];
+        let mut claimed = Vec::new();
+        for claim in claims.iter().flatten() {
+            claimed.extend(store::claim(&mut transaction, claim, &user.id).await?);
+        }
+        let change = Change::Update { name, email, key };
+        let did = operation_on(&by, &user, Deed::Update);
+        let mut intent = of_user(&user, change, &by.id, &caller.place, did);
+        intent.claimed = claimed;
+        changes::reserve(&mut transaction, &intent, self.now()).await?;
+        transaction.commit().await?;
+        self.carry_out(&intent).await?;
+        self.known_user(&user.id).await
+    }
+
+    /// Disables a user: oneself, or somebody below. All their sessions end; nothing is erased, and those
+    /// below them stay.
+    ///
+    /// # Errors
+    /// The caller may not, it is the root, or the event cannot be recorded.
+    pub async fn delete_user(&self, caller: &Caller, id: &UserId) -> Result<User, Problem> {
+        let mut transaction = self.transaction().await?;
+        let (by, user) = self
+            .reach_to_change(&mut transaction, caller, id, Deed::Delete)
+            .await?;
+        let did = operation_on(&by, &user, Deed::Delete);
+        let intent = of_user(&user, Change::Disable, &by.id, &caller.place, did);
+        changes::reserve(&mut transaction, &intent, self.now()).await?;
+        transaction.commit().await?;
+        self.carry_out(&intent).await?;
+        self.known_user(&user.id).await
+    }
+
+    /// Changes one's own password. All sessions end, this one too.
+    ///
+    /// # Errors
+    /// The old one is wrong, too many were, or the event cannot be recorded.
+    pub async fn change_password(
+        &self,
+        caller: &Caller,
+        old: &Secret,
+        new: Password,
+    ) -> Result<(), Problem> {
+        let account = format!("password of {}", caller.user);
+        self.begin_attempt(&account, &caller.place).await?;
+        let mut connection = self.connection().await?;
+        let kept = self.caller(&mut connection, caller, Held::No).await?;
+        drop(connection);
+        let compared = self.passwords.compare(old, Some(&kept.password)).await?;
+        if compared == Compared::Different {
+            return Err(Problem::not_permitted("the old password is wrong"));
+        }
+        self.attempt_succeeded(&account, &caller.place).await?;
+        let hash = self.passwords.hash(new).await?;
+        let mut transaction = self.transaction().await?;
+        let id = caller.user.clone();
+        let (by, user) = self
+            .reach_to_change(&mut transaction, caller, &id, Deed::Update)
+            .await?;
+        let change = Change::Password { hash };
+        let intent = of_user(&user, change, &by.id, &caller.place, "changePassword");
+        changes::reserve(&mut transaction, &intent, self.now()).await?;
+        transaction.commit().await?;
+        self.carry_out(&intent).await
+    }
+
+    /// The caller with their row held, and somebody whom they may change, whose row is held too.
+    pub(super) async fn reach_to_change(
+        &self,
+        connection: &mut AnyConnection,
+        caller: &Caller,
+        id: &UserId,
+        deed: Deed,
+    ) -> Result<(User, User), Problem> {
+        // From above to below, as everybody does: so no two wait for each other.
+        let by = self.caller(connection, caller, Held::Yes).await?.user;
+        let user = self.reach(connection, &by, id, deed).await?;
+        if user.id != by.id && !store::lock(connection, &user.id).await? {
+            return Err(Problem::conflict("NotActive", "the user is not active"));
+        }
+        // As it is now that nobody else changes it.
+        let user = store::find(connection, id)
+            .await?
+            .ok_or_else(no_such_user)?
+            .user;
+        Ok((by, user))
+    }
+
+    async fn reach(
+        &self,
+        connection: &mut AnyConnection,
+        by: &User,
+        id: &UserId,
+        deed: Deed,
+    ) -> Result<User, Problem> {
+        let user = store::find(connection, id)
+            .await?
+            .ok_or_else(no_such_user)?
+            .user;
+        let above = store::above(connection, id).await?;
+        if !user.is_reached_by(&by.id, &above) {
+            return Err(no_such_user());
+        }
+        if deed == Deed::Delete && user.kind == Kind::Root {
+            return Err(UserError::RootStays.into());
+        }
+        let operation = operation_on(by, &user, deed);
+        let dictionary = store::permissions::dictionary(connection).await?;
+        if has_access(&dictionary, by.kind, &by.grants, operation) {
+            Ok(user)
+        } else {
+            Err(may_not(operation))
+        }
+    }
+}
+
+fn operation_on(by: &User, user: &User, deed: Deed) -> &'static str {
+    let operation = deed.operation(by.id == user.id, user.kind);
+    operation.expect("nobody stands above the root")
+}
+
+pub(super) fn may_not(operation: &str) -> Problem {
+    Problem::not_permitted(format!(
+        "{operation} is not permitted, or was not granted, to you"
+    ))
+}
+
+pub(super) fn no_such_user() -> Problem {
+    Problem::not_found("there is no such user, or not for you")
+}

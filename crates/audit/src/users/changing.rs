@@ -1,0 +1,201 @@
+//! How anything changes: reserved, recorded, made.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+use sqlx::AnyConnection;
+
+use super::model::{Kind, User, UserId};
+use super::store::changes::{self, Change, Intent, Subject};
+use super::store::{self, Kept};
+use super::throttle::millis;
+use super::{Caller, Users};
+use crate::Problem;
+use crate::limits::CHANGE_ABANDONED;
+use crate::model::{Mention, Operation, Part, RecordId, ResourceId, Text};
+use crate::trail::{Act, Given, Stored};
+
+impl Users {
+    /// Records a reserved change, and makes it. Refused, it is as if it had never been asked for.
+    ///
+    /// # Errors
+    /// The trail refused it; or it is pending (202), and will be finished later.
+    pub(super) async fn carry_out(&self, intent: &Intent) -> Result<(), Problem> {
+        match self.recorder.record(intent.act.clone()).await {
+            Ok(stored) => self.make(intent, &stored).await,
+            Err(problem) if problem.status == StatusCode::ACCEPTED.as_u16() => Err(problem),
+            Err(problem) => {
+                let mut transaction = self.transaction().await?;
+                changes::withdraw(&mut transaction, intent).await?;
+                transaction.commit().await?;
+                Err(problem)
+            }
+        }
+    }
+
+    async fn make(&self, intent: &Intent, stored: &Stored) -> Result<(), Problem> {
+        let mut transaction = self.transaction().await?;
+        changes::apply(&mut transaction, intent, &stored.address, self.now()).await?;
+        transaction.commit().await?;
+        if let Subject::User(id) = &intent.subject {
+            self.forget_grants(id);
+        }
+        match &intent.change {
+            Change::Disable
+            | Change::Password { .. }
+            | Change::PutPermission { .. }
+            | Change::DeletePermission => self.refresh().await,
+            Change::Create
+            | Change::Update { .. }
+            | Change::Grant { .. }
+            | Change::Revoke { .. }
+            | Change::TotpOn
+            | Change::TotpOff => Ok(()),
+        }
+    }
+
+    /// Finishes changes that somebody began and left, because of a crash or a slow ledger: each is recorded
+    /// once, whoever finishes it. Returns how many are done.
+    ///
+    /// # Errors
+    /// The database does not answer. A change that cannot be recorded now stays for the next time.
+    pub async fn finish_pending(&self) -> Result<usize, Problem> {
+        let before = self.now() - millis(CHANGE_ABANDONED);
+        let mut connection = self.connection().await?;
+        let intents = changes::abandoned(&mut connection, before).await?;
+        drop(connection);
+        let mut done = 0;
+        for intent in &intents {
+            match self.recorder.record(intent.act.clone()).await {
+                Ok(stored) => {
+                    self.make(intent, &stored).await?;
+                    done += 1;
+                }
+                Err(problem) => {
+                    let subject = intent.subject.record();
+                    tracing::warn!(subject, %problem, "an abandoned change cannot be recorded yet");
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    /// The user who calls. With their row held, if it is in a transaction that will write: nobody loses a
+    /// right while they use it.
+    ///
+    /// # Errors
+    /// They are not active any more.
+    pub(super) async fn caller(
+        &self,
+        connection: &mut AnyConnection,
+        caller: &Caller,
+        held: Held,
+    ) -> Result<Kept, Problem> {
+        let gone = || Problem::unauthenticated("the caller's account does not count any more");
+        if held == Held::Yes && !store::lock(connection, &caller.user).await? {
+            return Err(gone());
+        }
+        let kept = store::find(connection, &caller.user).await?;
+        let kept = kept.ok_or_else(gone)?;
+        if kept.user.status != super::Status::Active || kept.user.kind != caller.kind {
+            return Err(gone());
+        }
+        Ok(kept)
+    }
+}
+
+/// Whether a row is held until the transaction ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Held {
+    Yes,
+    No,
+}
+
+/// A change of a user with the event that tells of it.
+pub(super) fn of_user(
+    user: &User,
+    change: Change,
+    who: &UserId,
+    place: &Text,
+    did: &str,
+) -> Intent {
+    let subject = Subject::User(user.id.clone());
+    let version = i64::try_from(user.version).unwrap_or(i64::MAX - 1) + 1;
+    let how = match change {
+        Change::Create => Operation::Create,
+        Change::Disable => Operation::Delete,
+        _ => Operation::Update,
+    };
+    let after = facts(&changes::after(user, &change));
+    let act = act(&subject, how, who, place, did, after, version);
+    Intent {
+        subject,
+        version,
+        act,
+        change,
+        claimed: Vec::new(),
+    }
+}
+
+/// What the ledger is told of a change: what is public, and no secret.
+pub(super) fn act(
+    subject: &Subject,
+    how: Operation,
+    who: &UserId,
+    place: &Text,
+    did: &str,
+    content: Value,
+    version: i64,
+) -> Act {
+    let record = subject.record();
+    Act {
+        who: Text::fitting(who.as_str()),
+        how,
+        about: vec![mention(&record.replacen('-', ":", 1))],
+        did: Text::fitting(did),
+        place: place.clone(),
+        target: Text::default(),
+        content: Given::Data(content),
+        keep: true,
+        once: Some(format!("{record}-{version}")),
+        adopt: false,
+        record: Some(record_id(record)),
+    }
+}
+
+/// What an event is about.
+pub(super) fn mention(id: &str) -> Mention {
+    Mention {
+        id: ResourceId::parse(id).expect("our names have no blanks"),
+        part: Part::About,
+    }
+}
+
+/// The name of one of our records.
+pub(super) fn record_id(text: String) -> RecordId {
+    RecordId::parse(text).expect("our names are letters, digits and hyphens")
+}
+
+/// What is public of a user.
+fn facts(user: &User) -> Value {
+    json!({
+        "id": user.id,
+        "kind": user.kind,
+        "parent": user.parent,
+        "email": user.email,
+        "name": user.name,
+        "key": user.key,
+        "status": user.status,
+        "grants": user.grants,
+        "totp": user.totp,
+    })
+}
+
+/// The word for creating somebody of this kind.
+pub(super) const fn creates(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Root => "createRoot",
+        Kind::Administrator => "createAdministrator",
+        Kind::TUser => "createTUser",
+        Kind::Consumer => "createConsumer",
+    }
+}

@@ -1,0 +1,175 @@
+//! The dictionary of permissions and who was granted what, changed at run time. Each change is an event.
+
+use serde_json::json;
+
+use super::accounts::may_not;
+use super::changing::{Held, act, of_user};
+use super::model::{Deed, Kind, User, UserId};
+use super::permissions::{
+    Dictionary, OperationName, Permission, check_entry, check_grants, has_access,
+};
+use super::store;
+use super::store::changes::{self, Change, Intent, Subject};
+use super::{Caller, Users};
+use crate::Problem;
+use crate::limits::PERMISSIONS_MAX;
+use crate::model::Operation;
+
+impl Users {
+    /// Whether somebody may do something (the paper's *hasAccess*). What it knows is a second old at most.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn has_access(&self, caller: &Caller, operation: &str) -> Result<bool, Problem> {
+        let grants = self.known_grants(&caller.user).await?;
+        Ok(has_access(
+            &self.dictionary(),
+            caller.kind,
+            &grants,
+            operation,
+        ))
+    }
+
+    /// The same, as an answer to be passed on.
+    ///
+    /// # Errors
+    /// They may not, or the database does not answer.
+    pub async fn demand(&self, caller: &Caller, operation: &str) -> Result<(), Problem> {
+        if self.has_access(caller, operation).await? {
+            Ok(())
+        } else {
+            Err(may_not(operation))
+        }
+    }
+
+    /// Grants an operation to somebody below the caller, who has it too.
+    ///
+    /// # Errors
+    /// The caller may not change the user, or does not have it; or the event cannot be recorded.
+    pub async fn grant(
+        &self,
+        caller: &Caller,
+        id: &UserId,
+        operation: OperationName,
+    ) -> Result<User, Problem> {
+        let mut transaction = self.transaction().await?;
+        let (by, user) = self
+            .reach_to_change(&mut transaction, caller, id, Deed::Update)
+            .await?;
+        let dictionary = store::permissions::dictionary(&mut transaction).await?;
+        check_grants(&dictionary, (by.kind, &by.grants), [&operation])?;
+        let did = format!("grant {operation}");
+        let change = Change::Grant { operation };
+        let intent = of_user(&user, change, &by.id, &caller.place, &did);
+        changes::reserve(&mut transaction, &intent, self.now()).await?;
+        transaction.commit().await?;
+        self.carry_out(&intent).await?;
+        self.known_user(id).await
+    }
+
+    /// Takes a grant away from somebody below the caller, or from oneself. What they granted to others stays:
+    /// who stands above sees it, and takes it away too.
+    ///
+    /// # Errors
+    /// The caller may not change the user; or the event cannot be recorded.
+    pub async fn revoke(
+        &self,
+        caller: &Caller,
+        id: &UserId,
+        operation: OperationName,
+    ) -> Result<User, Problem> {
+        let mut transaction = self.transaction().await?;
+        let (by, user) = self
+            .reach_to_change(&mut transaction, caller, id, Deed::Update)
+            .await?;
+        let did = format!("revoke {operation}");
+        let change = Change::Revoke { operation };
+        let intent = of_user(&user, change, &by.id, &caller.place, &did);
+        changes::reserve(&mut transaction, &intent, self.now()).await?;
+        transaction.commit().await?;
+        self.carry_out(&intent).await?;
+        self.known_user(id).await
+    }
+
+    /// Puts an entry into the dictionary, or changes it. The root alone may.
+    ///
+    /// # Errors
+    /// Another calls, the root could not log in any more, or the event cannot be recorded.
+    pub async fn put_permission(&self, caller: &Caller, entry: Permission) -> Result<(), Problem> {
+        let name = entry.name_of_operation.clone();
+        self.change_dictionary(caller, name, Some(entry)).await
+    }
+
+    /// Takes an operation out of the dictionary: nobody may do it then, whatever they were granted.
+    ///
+    /// # Errors
+    /// As for [`Self::put_permission`], or there is none.
+    pub async fn delete_permission(
+        &self,
+        caller: &Caller,
+        name: &OperationName,
+    ) -> Result<(), Problem> {
+        self.change_dictionary(caller, name.clone(), None).await
+    }
+
+    async fn change_dictionary(
+        &self,
+        caller: &Caller,
+        name: OperationName,
+        entry: Option<Permission>,
+    ) -> Result<(), Problem> {
+        let mut transaction = self.transaction().await?;
+        let by = self.caller(&mut transaction, caller, Held::Yes).await?.user;
+        if by.kind != Kind::Root {
+            return Err(Problem::not_permitted(
+                "the root alone changes the dictionary",
+            ));
+        }
+        check_entry(&name, entry.as_ref())?;
+        let dictionary = store::permissions::dictionary(&mut transaction).await?;
+        check_room(&dictionary, &name, entry.is_some())?;
+        let before = store::permissions::version(&mut transaction, &name).await?;
+        let version = before + 1;
+        // Entries that a service begins with are not recorded before they are changed.
+        let (how, did) = match (&entry, before) {
+            (_, 0) => (Operation::Create, "putPermission"),
+            (Some(_), _) => (Operation::Update, "putPermission"),
+            (None, _) => (Operation::Delete, "deletePermission"),
+        };
+        let did = if entry.is_none() {
+            "deletePermission"
+        } else {
+            did
+        };
+        let content = json!({ "name": name, "entry": entry });
+        let subject = Subject::Permission(name);
+        let act = act(&subject, how, &by.id, &caller.place, did, content, version);
+        let change = match entry {
+            Some(entry) => Change::PutPermission {
+                entry: Box::new(entry),
+            },
+            None => Change::DeletePermission,
+        };
+        let intent = Intent {
+            subject,
+            version,
+            act,
+            change,
+            claimed: Vec::new(),
+        };
+        changes::reserve(&mut transaction, &intent, self.now()).await?;
+        transaction.commit().await?;
+        self.carry_out(&intent).await
+    }
+}
+
+fn check_room(dictionary: &Dictionary, name: &OperationName, puts: bool) -> Result<(), Problem> {
+    match (dictionary.contains_key(name), puts) {
+        (false, false) => Err(Problem::not_found(format!("there is no operation {name}"))),
+        (false, true) if dictionary.len() >= PERMISSIONS_MAX => Err(Problem::conflict(
+            "DictionaryFull",
+            format!("the dictionary has {PERMISSIONS_MAX} operations already"),
+        )),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,103 @@
+//! Things that must not be seen: chance, keys, and texts that open doors.
+
+use std::fmt;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+/// Bytes that nobody guesses.
+pub(super) fn chance<const BYTES: usize>() -> [u8; BYTES] {
+    let mut bytes = [0; BYTES];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the system's source of chance never fails");
+    bytes
+}
+
+/// A text that opens something: a password or a token. It is wiped when it is dropped, and never printed.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Of 256 random bits, in characters that fit into a URL.
+    pub(super) fn random() -> Self {
+        let bytes = Zeroizing::new(chance::<32>());
+        Self(URL_SAFE_NO_PAD.encode(*bytes))
+    }
+
+    /// The text itself, for whoever it opens something for.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// What is kept of it, where it is random: from this nobody finds it.
+    pub(super) fn fingerprint(&self) -> String {
+        hex::encode(digest(&SHA256, self.0.as_bytes()))
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Secret {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self)
+    }
+}
+
+/// The key under which secrets are kept in the database. Whoever starts the service has it from elsewhere.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct MasterKey([u8; 32]);
+
+impl MasterKey {
+    /// These bytes; they have to be random.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes.
+    pub(super) const fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MasterKey(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let printed = format!("{:?} {:?}", Secret::from("abcdef"), MasterKey::new([7; 32]));
+        assert_eq!(printed, "Secret(..) MasterKey(..)");
+    }
+
+    #[test]
+    fn random_secrets_differ_and_so_do_their_fingerprints() {
+        let (one, other) = (Secret::random(), Secret::random());
+        assert_eq!(one.expose().len(), 43);
+        assert_ne!(one.expose(), other.expose());
+        assert_ne!(one.fingerprint(), other.fingerprint());
+        assert_eq!(one.fingerprint().len(), 64);
+    }
+}

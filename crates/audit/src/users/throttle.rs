@@ -1,0 +1,168 @@
+//! How long somebody waits after wrong passwords: longer each time.
+//!
+//! An attempt counts as failed from its beginning, and is forgiven when it succeeds: so a thousand that begin
+//! at once are not a thousand free guesses. Failures for an account are kept in the database, whether it
+//! exists or not; those from a source are remembered here.
+
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http::StatusCode;
+use lru::LruCache;
+
+use crate::Problem;
+use crate::limits::{FAILURE_DELAY_MAX, FAILURE_MEMORY, FAILURES_FREE_SOURCE, SOURCES_REMEMBERED};
+
+/// The wait after so many failures, of which some are free: a second, then twice as long each time.
+pub(super) fn delay(failures: u32, free: u32) -> Duration {
+    let Some(doubled) = failures.checked_sub(free.saturating_add(1)) else {
+        return Duration::ZERO;
+    };
+    let seconds = 1_u64.checked_shl(doubled).unwrap_or(u64::MAX);
+    Duration::from_secs(seconds).min(FAILURE_DELAY_MAX)
+}
+
+/// Tells somebody to wait for so many milliseconds.
+pub(super) fn wait(millis: i64) -> Problem {
+    let seconds = millis.max(1).unsigned_abs().div_ceil(1_000);
+    Problem::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "TooManyAttempts",
+        format!("too many attempts have failed: try again in {seconds} seconds"),
+    )
+}
+
+/// A span of time, as our clock counts.
+pub(super) fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Failures by where they came from.
+pub(super) struct Sources(Mutex<LruCache<String, Failures>>);
+
+#[derive(Clone, Copy, Default)]
+struct Failures {
+    count: u32,
+    at: i64,
+    until: i64,
+}
+
+impl Default for Sources {
+    fn default() -> Self {
+        let capacity = NonZeroUsize::new(SOURCES_REMEMBERED).expect("the limit is not zero");
+        Self(Mutex::new(LruCache::new(capacity)))
+    }
+}
+
+impl Sources {
+    /// Begins an attempt.
+    ///
+    /// # Errors
+    /// The source has to wait first.
+    pub(super) fn begin(&self, place: &str, now: i64) -> Result<(), Problem> {
+        let mut sources = self.lock();
+        let failures = sources.get_or_insert_mut(source(place), Failures::default);
+        if failures.until > now {
+            return Err(wait(failures.until - now));
+        }
+        if failures.at < now - millis(FAILURE_MEMORY) {
+            failures.count = 0;
+        }
+        failures.count = failures.count.saturating_add(1);
+        failures.at = now;
+        failures.until = now + millis(delay(failures.count, FAILURES_FREE_SOURCE));
+        Ok(())
+    }
+
+    /// Forgives one attempt, which succeeded. The others stay: one's own account is no way to try others.
+    pub(super) fn succeeded(&self, place: &str) {
+        if let Some(failures) = self.lock().get_mut(&source(place)) {
+            failures.count = failures.count.saturating_sub(1);
+            failures.until = failures.at;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LruCache<String, Failures>> {
+        // Nobody panics while holding it; if so, counts are counts.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who has one address of IPv6 has 2^64 of them: they are one source.
+fn source(place: &str) -> String {
+    match place.parse() {
+        Ok(std::net::IpAddr::V6(address)) => match address.to_ipv4_mapped() {
+            Some(address) => address.to_string(),
+            None => {
+                let [a, b, c, d, ..] = address.segments();
+                format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+            }
+        },
+        Ok(std::net::IpAddr::V4(_)) | Err(_) => place.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_doubles_after_the_free_failures_and_has_an_end() {
+        let seconds: Vec<_> = (4..10)
+            .map(|failures| delay(failures, 5).as_secs())
+            .collect();
+        assert_eq!(seconds, [0, 0, 1, 2, 4, 8]);
+        assert_eq!(delay(u32::MAX, 5), FAILURE_DELAY_MAX);
+        assert_eq!(delay(100, 5), FAILURE_DELAY_MAX);
+    }
+
+    #[test]
+    fn a_source_that_fails_often_waits_and_others_do_not() {
+        let sources = Sources::default();
+        for _ in 0..=FAILURES_FREE_SOURCE {
+            sources.begin("203.0.113.7", 0).unwrap();
+        }
+        let refused = sources.begin("203.0.113.7", 100).unwrap_err();
+        assert_eq!(
+            (refused.status, refused.kind.as_str()),
+            (429, "TooManyAttempts")
+        );
+        assert!(
+            refused.detail.ends_with("try again in 1 seconds"),
+            "{refused}"
+        );
+        sources.begin("203.0.113.8", 100).unwrap();
+        sources.begin("203.0.113.7", 1_000).unwrap();
+    }
+
+    #[test]
+    fn one_success_does_not_forgive_the_failures_before_it() {
+        let sources = Sources::default();
+        for _ in 0..=FAILURES_FREE_SOURCE {
+            sources.begin("here", 0).unwrap();
+        }
+        sources.succeeded("here");
+        sources.begin("here", 0).unwrap();
+        sources.begin("here", 0).unwrap_err();
+    }
+
+    #[test]
+    fn failures_are_forgotten_after_a_while() {
+        let sources = Sources::default();
+        for _ in 0..=FAILURES_FREE_SOURCE {
+            sources.begin("here", 0).unwrap();
+        }
+        let later = millis(FAILURE_MEMORY) + 1;
+        for _ in 0..=FAILURES_FREE_SOURCE {
+            sources.begin("here", later).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_source() {
+        assert_eq!(source("2001:db8:1:2::1"), source("2001:db8:1:2:3:4:5:6"));
+        assert_ne!(source("2001:db8:1:2::1"), source("2001:db8:1:3::1"));
+        assert_eq!(source("::ffff:203.0.113.7"), "203.0.113.7");
+    }
+}
