@@ -9,6 +9,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("counterfoil-verify", &[]),
     ("attest", &[]),
+    ("counterfoil-epcis", &[]),
     ("platform", &["attest"]),
     ("ledger", &["counterfoil-verify"]),
     ("store", &["counterfoil-verify", "ledger"]),
@@ -45,7 +46,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 
 /// Crates that compute and do nothing else, and what would give them a clock, a thread, a disk or
 /// a network.
-const PURE: &[&str] = &["counterfoil-verify", "attest", "ledger"];
+const PURE: &[&str] = &["counterfoil-verify", "attest", "counterfoil-epcis", "ledger"];
 const IMPURE: &[&str] = &[
     "axum",
     "fjall",
