@@ -82,7 +82,7 @@ impl Action {
 /// An event that fulfils what the standard requires of its type.
 ///
 /// The accessors read the JSON as it came: words and identifiers are as written. Compare them by
-/// [`Vocabulary::expand`](crate::Vocabulary::expand).
+/// [`Vocabulary::expand`](crate::Vocabulary::expand) and [`canonical_epc`](crate::canonical_epc).
 #[derive(Clone, Debug)]
 pub struct Event {
     json: Map<String, Value>,

@@ -40,7 +40,8 @@ pub enum Rules {
     ///   long variants as they are.
     ///
     /// Not followed: it replaces any value anywhere that looks like a bare word which the event
-    /// uses elsewhere, and it takes the type of a transaction first only if the JSON has it first.
+    /// uses elsewhere; it takes the type of a transaction first only if the JSON has it first; and
+    /// it stumbles over links with a lot or serial number such as `01`, which it takes for a key.
     Generator1_9,
 }
 

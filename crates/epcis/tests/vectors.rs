@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use counterfoil_epcis::{Event, EventHash, Rules, prehash};
+use counterfoil_epcis::{Event, EventHash, Rules, canonical_epc, prehash};
 use serde_json::Value;
 
 const EVENTS: &str = include_str!("../testdata/events.jsonl");
 const GENERATOR_EVENTS: &str = include_str!("../testdata/events-generator.jsonl");
+const IDENTIFIERS: &str = include_str!("../testdata/identifiers.jsonl");
 
 /// Checks each vector that has a text for these rules, and gives how many there are.
 fn check(lines: &str, rules: Rules, text: &str, hash: &str) -> usize {
@@ -54,4 +55,21 @@ fn the_reference_event_has_its_published_hash() {
         "ni:///sha-256;6ae96341e0acc6d7a261364751f60e68278a81cdf51da0abb6b4e617014e39d7?ver=CBV2.0";
     assert_eq!(EventHash::of(&event).to_string(), published);
     assert!(published.parse::<EventHash>().unwrap().names(&event));
+}
+
+#[test]
+fn every_identifier_has_its_canonical_form() {
+    let mut wrong = Vec::new();
+    for line in IDENTIFIERS.lines() {
+        let (uri, canonical): (String, Option<String>) = {
+            let pair: Value = serde_json::from_str(line).unwrap();
+            let text = |at: usize| pair[at].as_str().map(str::to_owned);
+            (text(0).unwrap(), text(1))
+        };
+        let found = canonical_epc(&uri);
+        if found != canonical.as_deref().unwrap_or(&uri) {
+            wrong.push(format!("{uri}: {found} instead of {canonical:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
