@@ -67,6 +67,9 @@ fn generator_leaves(text: &str, link: &DigitalLink) -> bool {
 
 /// A decimal number, exactly, without exponent, sign of zero or needless zeros.
 fn decimal(text: &str) -> Option<String> {
+    if !is_numeric(text) {
+        return None;
+    }
     let (negative, unsigned) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
@@ -111,6 +114,9 @@ fn decimal(text: &str) -> Option<String> {
 /// A number as release 1.9 of the generator writes it: through a double, so that only some sixteen
 /// digits of it count, and with an exponent where it is small.
 fn double(text: &str) -> Option<String> {
+    if !is_numeric(text) {
+        return None;
+    }
     let number: f64 = text
         .parse()
         .ok()
@@ -127,6 +133,12 @@ fn double(text: &str) -> Option<String> {
     let scientific = format!("{number:e}");
     let (mantissa, exponent) = scientific.split_once("e-")?;
     Some(format!("{mantissa}e-{exponent:0>2}"))
+}
+
+/// Whether the text has no characters but those of numbers: most values are told apart by this.
+fn is_numeric(text: &str) -> bool {
+    let numeric = |byte: u8| byte.is_ascii_digit() || b"+-.eE".contains(&byte);
+    text.bytes().all(numeric)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 //! it are recognised with [`Rules::Generator1_9`]. What differs stands at that variant, and
 //! `testdata/` has vectors of both.
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::str::FromStr;
 
@@ -210,25 +210,28 @@ impl<'a> Tree<'a> {
     }
 
     /// Writes the parts that the order names, and gives back those that it does not.
-    fn in_order(&self, nodes: Vec<Node<'a>>, order: &[&Field]) -> (String, Vec<Node<'a>>) {
-        let mut written = String::new();
-        let mut waiting = nodes;
+    fn in_order(
+        &self,
+        nodes: Vec<Node<'a>>,
+        order: &[impl Borrow<Field>],
+    ) -> (String, Vec<Node<'a>>) {
         let mut left = Vec::new();
-        for field in order {
-            let of_field = |node: &Node<'_>| node.name == field.name;
-            let (these, others) = waiting.into_iter().partition(of_field);
-            waiting = others;
-            let mut values = Vec::new();
-            for node in these {
-                let (value, rest) = self.part(node, field);
-                values.push(value);
-                left.extend(rest);
-            }
-            values.sort_unstable();
-            written.extend(values);
+        let mut values = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            let Some(at) = order
+                .iter()
+                .position(|field| node.name == field.borrow().name)
+            else {
+                left.push(node);
+                continue;
+            };
+            let (value, rest) = self.part(node, order[at].borrow());
+            values.push((at, value));
+            left.extend(rest);
         }
-        left.extend(waiting);
-        (written, left)
+        values.sort_unstable();
+        let written = values.into_iter().map(|(_, value)| value);
+        (written.collect(), left)
     }
 
     /// Writes one part, and gives back what of it has to be written at the end of the event.
@@ -245,12 +248,11 @@ impl<'a> Tree<'a> {
             }
         };
         let several = node.children.len() > 1;
-        let order: Vec<&Field> = field.order.iter().collect();
-        let (mut below, left) = self.in_order(node.children, &order);
+        let (mut below, left) = self.in_order(node.children, field.order);
         // Extensions belong to the end of the part that they stand in.
         let here = |left: &Node<'_>| {
             let known = left.name.contains('{') && left.name.contains("/}");
-            self.standard() || (several && known && !order.is_empty())
+            self.standard() || (several && known && !field.order.is_empty())
         };
         let (here, left): (Vec<_>, Vec<_>) = left.into_iter().partition(here);
         below.push_str(&self.sorted(here));
@@ -275,10 +277,7 @@ impl<'a> Tree<'a> {
                 let sign = if text.is_empty() { "" } else { "=" };
                 let start = format!("{}{sign}{text}", node.name);
                 let below = match hash_order::of_typed_list(&node.name) {
-                    Some(order) => {
-                        self.in_order(node.children, &order.iter().collect::<Vec<_>>())
-                            .0
-                    }
+                    Some(order) => self.in_order(node.children, order).0,
                     None => self.sorted(node.children),
                 };
                 start + &below

@@ -159,6 +159,10 @@ impl Key {
     }
 
     pub(crate) fn named(segment: &str) -> Option<Self> {
+        // Most segments of a path are none, and longer than any name of a key.
+        if segment.len() > 5 {
+            return None;
+        }
         let named = |key: &&Self| {
             let shape = key.shape();
             segment == shape.ai || segment == shape.alias

@@ -22,6 +22,7 @@ pub mod event_hash;
 mod hash_order;
 pub mod key;
 pub mod limits;
+mod place;
 pub mod query;
 mod query_params;
 pub mod timestamp;

@@ -4,9 +4,10 @@ use serde_json::{Map, Value};
 
 use crate::context::Namespaces;
 use crate::digital_link::{DigitalLink, LinkError};
-use crate::error::{DocumentError, Problem, below};
+use crate::error::{DocumentError, Problem};
 use crate::event::{Action, EventType, Head};
 use crate::limits::{MAX_DEPTH, MAX_STRING_BYTES, MAX_VALUES};
+use crate::place::Place;
 use crate::timestamp::{Timestamp, ZoneOffset};
 use crate::urn;
 use crate::words::Vocabulary;
@@ -57,17 +58,18 @@ const OWN: &[(&str, &[EventType])] = {
 
 /// Checks an event that stands at `place`, and gives what was parsed on the way.
 pub(crate) fn event(json: &Object, namespaces: &Namespaces, place: &str) -> Checked<Head> {
+    let place = &Place::Event(place);
     let mut left = MAX_VALUES;
     for (name, value) in json {
         if name != "@context" {
-            bounds(value, namespaces, &below(place, name), MAX_DEPTH, &mut left)?;
+            bounds(value, namespaces, &place.name(name), MAX_DEPTH, &mut left)?;
         }
     }
     let at = At { json, place };
     let name = at.required("type")?;
     let Some(kind) = EventType::named(name) else {
         let problem = Problem::UnknownType(name.chars().take(120).collect());
-        return Err(DocumentError::at(&below(place, "type"), problem));
+        return Err(place.name("type").error(problem));
     };
     at.known_fields(kind, namespaces)?;
     let head = Head {
@@ -88,11 +90,11 @@ pub(crate) fn event(json: &Object, namespaces: &Namespaces, place: &str) -> Chec
 fn bounds(
     value: &Value,
     namespaces: &Namespaces,
-    place: &str,
+    place: &Place<'_>,
     depth: usize,
     left: &mut usize,
 ) -> Checked {
-    let too_many = |what, limit| DocumentError::at(place, Problem::TooMany { what, limit });
+    let too_many = |what, limit| place.error(Problem::TooMany { what, limit });
     *left = left
         .checked_sub(1)
         .ok_or_else(|| too_many("values in an event", MAX_VALUES))?;
@@ -104,10 +106,10 @@ fn bounds(
             Err(too_many("levels of nesting", MAX_DEPTH))
         }
         Value::Array(values) => values.iter().enumerate().try_for_each(|(at, value)| {
-            bounds(value, namespaces, &below(place, at), depth - 1, left)
+            bounds(value, namespaces, &place.index(at), depth - 1, left)
         }),
         Value::Object(object) => object.iter().try_for_each(|(name, value)| {
-            let place = below(place, name);
+            let place = place.name(name);
             prefix(name, namespaces, &place)?;
             bounds(value, namespaces, &place, depth - 1, left)
         }),
@@ -116,13 +118,13 @@ fn bounds(
 }
 
 /// A field's name with a colon is `prefix:name` with a known prefix, or a whole URI.
-fn prefix(name: &str, namespaces: &Namespaces, place: &str) -> Checked {
+fn prefix(name: &str, namespaces: &Namespaces, place: &Place<'_>) -> Checked {
     match name.split_once(':') {
         Some((prefix, rest))
             if namespaces.namespace(prefix).is_none() && !rest.starts_with("//") =>
         {
             let problem = Problem::UndeclaredPrefix(name.chars().take(120).collect());
-            Err(DocumentError::at(place, problem))
+            Err(place.error(problem))
         }
         _ => Ok(()),
     }
@@ -131,22 +133,19 @@ fn prefix(name: &str, namespaces: &Namespaces, place: &str) -> Checked {
 /// An object and where it stands.
 struct At<'a> {
     json: &'a Object,
-    place: &'a str,
+    place: &'a Place<'a>,
 }
 
 impl<'a> At<'a> {
     fn missing(&self, field: &'static str) -> DocumentError {
-        DocumentError::at(self.place, Problem::Missing(field))
+        self.place.error(Problem::Missing(field))
     }
 
     fn text(&self, field: &str) -> Checked<Option<&'a str>> {
         match self.json.get(field) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(DocumentError::at(
-                &below(self.place, field),
-                Problem::Expected("a string"),
-            )),
+            Some(_) => Err(self.place.name(field).error(Problem::Expected("a string"))),
         }
     }
 
@@ -160,7 +159,7 @@ impl<'a> At<'a> {
         };
         let parsed = Timestamp::parse(text).ok_or_else(|| {
             let problem = Problem::Time(text.chars().take(60).collect());
-            DocumentError::at(&below(self.place, field), problem)
+            self.place.name(field).error(problem)
         });
         parsed.map(Some)
     }
@@ -169,7 +168,7 @@ impl<'a> At<'a> {
         let text = self.required("eventTimeZoneOffset")?;
         ZoneOffset::parse(text).ok_or_else(|| {
             let problem = Problem::Offset(text.chars().take(60).collect());
-            DocumentError::at(&below(self.place, "eventTimeZoneOffset"), problem)
+            self.place.name("eventTimeZoneOffset").error(problem)
         })
     }
 
@@ -183,14 +182,14 @@ impl<'a> At<'a> {
                 word: text.chars().take(60).collect(),
                 expected: "ADD, OBSERVE or DELETE",
             };
-            DocumentError::at(&below(self.place, "action"), problem)
+            self.place.name("action").error(problem)
         });
         action.map(Some)
     }
 
     fn known_fields(&self, kind: EventType, namespaces: &Namespaces) -> Checked {
         for name in self.json.keys() {
-            let place = below(self.place, name);
+            let place = self.place.name(name);
             if COMMON.contains(&name.as_str()) || namespaces.is_term(name) {
                 continue;
             }
@@ -202,12 +201,12 @@ impl<'a> At<'a> {
                         field: (*field).to_owned(),
                         event: kind.name(),
                     };
-                    return Err(DocumentError::at(&place, problem));
+                    return Err(place.error(problem));
                 }
                 None if name.contains(':') => {}
                 None => {
                     let problem = Problem::UnknownField(name.chars().take(120).collect());
-                    return Err(DocumentError::at(&place, problem));
+                    return Err(place.error(problem));
                 }
             }
         }
@@ -220,7 +219,7 @@ impl<'a> At<'a> {
         for field in ["epcList", "childEPCs", "inputEPCList", "outputEPCList"] {
             let values = self.list(field)?;
             for (at, value) in values.iter().enumerate() {
-                epc(value, &below(&below(self.place, field), at))?;
+                epc(value, &self.place.name(field).index(at))?;
             }
             has.extend((!values.is_empty()).then_some(field));
         }
@@ -234,12 +233,12 @@ impl<'a> At<'a> {
             has.extend((values > 0).then_some(field));
         }
         if let Some(parent) = self.json.get("parentID") {
-            epc(parent, &below(self.place, "parentID"))?;
+            epc(parent, &self.place.name("parentID"))?;
         }
         let any = |fields: &[&str]| fields.iter().any(|field| has.contains(field));
         let need = |fulfilled: bool, fields| match fulfilled {
             true => Ok(()),
-            false => Err(DocumentError::at(self.place, Problem::MissingOneOf(fields))),
+            false => Err(self.place.error(Problem::MissingOneOf(fields))),
         };
         let action = head.action;
         match head.kind {
@@ -249,7 +248,7 @@ impl<'a> At<'a> {
                         field: "ilmd".to_owned(),
                         event: "ObjectEvent without action ADD",
                     };
-                    return Err(DocumentError::at(&below(self.place, "ilmd"), problem));
+                    return Err(self.place.name("ilmd").error(problem));
                 }
                 let sensed = !self.list("sensorElementList")?.is_empty();
                 let fields = "epcList, quantityList and sensorElementList";
@@ -284,40 +283,36 @@ impl<'a> At<'a> {
     fn common(&self) -> Checked {
         for field in ["eventID", "transformationID"] {
             if let Some(text) = self.text(field)? {
-                uri(text, &below(self.place, field))?;
+                uri(text, &self.place.name(field))?;
             }
         }
         self.word("bizStep", Vocabulary::BizStep)?;
         self.word("disposition", Vocabulary::Disposition)?;
         if let Some(both) = self.object("persistentDisposition")? {
-            let place = below(self.place, "persistentDisposition");
+            let place = self.place.name("persistentDisposition");
             let both = At {
                 json: both,
                 place: &place,
             };
             for part in ["set", "unset"] {
                 for (at, value) in both.list(part)?.iter().enumerate() {
-                    known(
-                        value,
-                        Vocabulary::Disposition,
-                        &below(&below(&place, part), at),
-                    )?;
+                    known(value, Vocabulary::Disposition, &place.name(part).index(at))?;
                 }
             }
         }
         for field in ["readPoint", "bizLocation"] {
             if let Some(location) = self.object(field)? {
-                let place = below(self.place, field);
+                let place = self.place.name(field);
                 let id = location.get("id");
-                let id = id.ok_or_else(|| DocumentError::at(&place, Problem::Missing("id")))?;
-                epc(id, &below(&place, "id"))?;
+                let id = id.ok_or_else(|| place.error(Problem::Missing("id")))?;
+                epc(id, &place.name("id"))?;
             }
         }
         self.objects("bizTransactionList", |element| {
             element.word("type", Vocabulary::BizTransactionType)?;
             uri(
                 element.required("bizTransaction")?,
-                &below(element.place, "bizTransaction"),
+                &element.place.name("bizTransaction"),
             )
         })?;
         for (list, field) in [("sourceList", "source"), ("destinationList", "destination")] {
@@ -328,11 +323,11 @@ impl<'a> At<'a> {
                 element
                     .json
                     .get(field)
-                    .map_or(Ok(()), |id| epc(id, &below(element.place, field)))
+                    .map_or(Ok(()), |id| epc(id, &element.place.name(field)))
             })?;
         }
         if let Some(declared) = self.object("errorDeclaration")? {
-            let place = below(self.place, "errorDeclaration");
+            let place = self.place.name("errorDeclaration");
             let declared = At {
                 json: declared,
                 place: &place,
@@ -341,7 +336,8 @@ impl<'a> At<'a> {
             time.ok_or_else(|| declared.missing("declarationTime"))?;
             declared.word("reason", Vocabulary::ErrorReason)?;
             for (at, value) in declared.list("correctiveEventIDs")?.iter().enumerate() {
-                let place = below(&below(&place, "correctiveEventIDs"), at);
+                let list = place.name("correctiveEventIDs");
+                let place = list.index(at);
                 uri(text(value, &place)?, &place)?;
             }
         }
@@ -352,7 +348,7 @@ impl<'a> At<'a> {
     fn word(&self, field: &str, vocabulary: Vocabulary) -> Checked {
         let value = self.json.get(field);
         value.map_or(Ok(()), |value| {
-            known(value, vocabulary, &below(self.place, field))
+            known(value, vocabulary, &self.place.name(field))
         })
     }
 
@@ -360,10 +356,7 @@ impl<'a> At<'a> {
         match self.json.get(field) {
             None => Ok(None),
             Some(Value::Object(object)) => Ok(Some(object)),
-            Some(_) => Err(DocumentError::at(
-                &below(self.place, field),
-                Problem::Expected("an object"),
-            )),
+            Some(_) => Err(self.place.name(field).error(Problem::Expected("an object"))),
         }
     }
 
@@ -371,10 +364,7 @@ impl<'a> At<'a> {
         match self.json.get(field) {
             None => Ok(&[]),
             Some(Value::Array(values)) => Ok(values),
-            Some(_) => Err(DocumentError::at(
-                &below(self.place, field),
-                Problem::Expected("a list"),
-            )),
+            Some(_) => Err(self.place.name(field).error(Problem::Expected("a list"))),
         }
     }
 
@@ -382,13 +372,14 @@ impl<'a> At<'a> {
     fn objects(&self, field: &str, check: impl Fn(&At<'_>) -> Checked) -> Checked<usize> {
         let values = self.list(field)?;
         for (at, value) in values.iter().enumerate() {
-            let place = below(&below(self.place, field), at);
+            let list = self.place.name(field);
+            let place = list.index(at);
             match value {
                 Value::Object(json) => check(&At {
                     json,
                     place: &place,
                 })?,
-                _ => return Err(DocumentError::at(&place, Problem::Expected("an object"))),
+                _ => return Err(place.error(Problem::Expected("an object"))),
             }
         }
         Ok(values.len())
@@ -398,21 +389,21 @@ impl<'a> At<'a> {
 fn quantity(element: &At<'_>) -> Checked {
     element.required("epcClass")?;
     if let Some(class) = element.json.get("epcClass") {
-        epc(class, &below(element.place, "epcClass"))?;
+        epc(class, &element.place.name("epcClass"))?;
     }
     element.text("uom")?;
     match element.json.get("quantity") {
         None | Some(Value::Number(_)) => Ok(()),
-        Some(_) => Err(DocumentError::at(
-            &below(element.place, "quantity"),
-            Problem::Expected("a number"),
-        )),
+        Some(_) => Err(element
+            .place
+            .name("quantity")
+            .error(Problem::Expected("a number"))),
     }
 }
 
 fn sensor_element(element: &At<'_>) -> Checked {
     if let Some(json) = element.object("sensorMetadata")? {
-        let place = below(element.place, "sensorMetadata");
+        let place = element.place.name("sensorMetadata");
         let metadata = At {
             json,
             place: &place,
@@ -433,13 +424,13 @@ fn sensor_element(element: &At<'_>) -> Checked {
     }
 }
 
-fn text<'a>(value: &'a Value, place: &str) -> Checked<&'a str> {
+fn text<'a>(value: &'a Value, place: &Place<'_>) -> Checked<&'a str> {
     let text = value.as_str();
-    text.ok_or_else(|| DocumentError::at(place, Problem::Expected("a string")))
+    text.ok_or_else(|| place.error(Problem::Expected("a string")))
 }
 
 /// A bare word of the standard, or a URI of somebody else's.
-fn known(value: &Value, vocabulary: Vocabulary, place: &str) -> Checked {
+fn known(value: &Value, vocabulary: Vocabulary, place: &Place<'_>) -> Checked {
     let word = text(value, place)?;
     if word.contains(':') || vocabulary.words().contains(&word) {
         return Ok(());
@@ -448,31 +439,29 @@ fn known(value: &Value, vocabulary: Vocabulary, place: &str) -> Checked {
         word: word.chars().take(60).collect(),
         expected: vocabulary.described(),
     };
-    Err(DocumentError::at(place, problem))
+    Err(place.error(problem))
 }
 
-fn uri(text: &str, place: &str) -> Checked {
+fn uri(text: &str, place: &Place<'_>) -> Checked {
     match text.split_once(':') {
         Some((scheme, rest)) if !scheme.is_empty() && !rest.is_empty() => Ok(()),
         _ => {
             let problem = Problem::NotUri(text.chars().take(120).collect());
-            Err(DocumentError::at(place, problem))
+            Err(place.error(problem))
         }
     }
 }
 
 /// A URI that is right if it is one of a GS1 key.
-fn epc(value: &Value, place: &str) -> Checked {
+fn epc(value: &Value, place: &Place<'_>) -> Checked {
     let text = text(value, place)?;
     uri(text, place)?;
     if urn::is_gs1_urn(text) {
         let link = urn::to_digital_link(text);
-        return link
-            .map(|_| ())
-            .map_err(|error| DocumentError::at(place, error));
+        return link.map(|_| ()).map_err(|error| place.error(error));
     }
     match DigitalLink::parse(text) {
-        Err(error @ LinkError::CheckDigit { .. }) => Err(DocumentError::at(place, error)),
+        Err(error @ LinkError::CheckDigit { .. }) => Err(place.error(error)),
         _ => Ok(()),
     }
 }
