@@ -28,8 +28,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("counterfoil-client", &["counterfoil-verify"]),
     ("counterfoil-connector", &["counterfoil-verify"]),
     (
+        "audit",
+        &[
+            "counterfoil-verify",
+            "counterfoil-client",
+            "counterfoil-connector",
+        ],
+    ),
+    (
         "counterfoil",
         &[
+            "audit",
             "counterfoil-verify",
             "attest",
             "ledger",
@@ -46,7 +55,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
 
 /// Crates that compute and do nothing else, and what would give them a clock, a thread, a disk or
 /// a network.
-const PURE: &[&str] = &["counterfoil-verify", "attest", "counterfoil-epcis", "ledger"];
+const PURE: &[&str] = &[
+    "counterfoil-verify",
+    "attest",
+    "counterfoil-epcis",
+    "ledger",
+];
 const IMPURE: &[&str] = &[
     "axum",
     "fjall",

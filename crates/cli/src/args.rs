@@ -54,6 +54,9 @@ pub(crate) enum Command {
     /// Make contracts, call them, read what they left.
     #[command(subcommand)]
     Contract(commands::contract::Contract),
+    /// Store who did what, where, when and how, and consult it later.
+    #[command(subcommand)]
+    Audit(commands::audit::Audit),
     /// Measure a running ledger.
     #[command(subcommand)]
     Bench(commands::bench::Bench),

@@ -206,6 +206,22 @@ impl StopSignals {
     }
 }
 
+/// Waits for the end of standard input; for ever if it is not to be looked at.
+pub(crate) async fn end_of_input(wanted: bool) {
+    if !wanted {
+        return std::future::pending().await;
+    }
+    let (tell, told) = tokio::sync::oneshot::channel();
+    // A thread of its own, as reading cannot be given up: a runtime would wait for it at its end.
+    std::thread::spawn(move || {
+        // An input that cannot be read has ended too.
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        // Nobody waits any more where a signal came first.
+        let _ = tell.send(());
+    });
+    let _ = told.await;
+}
+
 /// Whether the folder is that of a node which was let into a network.
 pub(crate) fn has_joined(dir: &Path) -> bool {
     dir.join(node::join::ADMITTED_FILE).exists()

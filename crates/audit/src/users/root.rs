@@ -148,6 +148,15 @@ impl Users {
     }
 
     /// A root that is on its way counts too.
+    /// Whether there is a root.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn has_root(&self) -> Result<bool, Problem> {
+        let mut connection = self.connection().await?;
+        Ok(store::is_claimed(&mut connection, &Claim::Root).await?)
+    }
+
     async fn check_no_root(&self, connection: &mut sqlx::AnyConnection) -> Result<(), Problem> {
         if store::is_claimed(connection, &Claim::Root).await? {
             return Err(Problem::conflict("RootExists", "there is a root already"));

@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub(crate) mod audit;
 pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod contract;
@@ -30,7 +31,7 @@ impl Command {
     pub(crate) const fn log_default(&self) -> &'static str {
         match self {
             // The storage engine tells about every file that it opens.
-            Self::Up(_) => "info,fjall=warn,lsm_tree=warn",
+            Self::Up(_) | Self::Audit(_) => "info,fjall=warn,lsm_tree=warn",
             _ => "warn",
         }
     }
@@ -50,6 +51,7 @@ impl Command {
             Self::Node(node) => node.run(),
             Self::Proposal(proposal) => proposal.run(),
             Self::Contract(contract) => contract.run(),
+            Self::Audit(audit) => audit.run(),
             Self::Bench(bench) => bench.run(),
             Self::Completions(completions) => completions.run(),
         }

@@ -12,7 +12,7 @@ use super::block_on_all_cores;
 use crate::config::{Config, DIR_DEFAULT, Founder, Peers};
 use crate::join::{self, Network};
 use crate::out::{self, bold, faint, marked, say, warning};
-use crate::server::{Server, StopSignals};
+use crate::server::{Server, StopSignals, end_of_input};
 
 /// Start a ledger, or go on with the one in the folder.
 ///
@@ -157,22 +157,6 @@ impl Up {
             }
         })
     }
-}
-
-/// Waits for the end of standard input; for ever if it is not to be looked at.
-async fn end_of_input(wanted: bool) {
-    if !wanted {
-        return std::future::pending().await;
-    }
-    let (tell, told) = tokio::sync::oneshot::channel();
-    // A thread of its own, as reading cannot be given up: a runtime would wait for it at its end.
-    std::thread::spawn(move || {
-        // An input that cannot be read has ended too.
-        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
-        // Nobody waits any more where a signal came first.
-        let _ = tell.send(());
-    });
-    let _ = told.await;
 }
 
 fn show(server: &Server, dir: &Path) {

@@ -1,0 +1,117 @@
+//! The configuration of `audit`: one TOML file, whose fields are these. Flags win over it.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::report::Failure;
+
+/// A configuration file. Paths in it are relative to the file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Config {
+    /// The folder for what is not named otherwise. Default: `audit`.
+    pub(super) dir: PathBuf,
+    /// Where to listen, `ip:port`; port 0 takes a free one. Default: `127.0.0.1:8444`.
+    pub(super) listen: SocketAddr,
+    /// Names under which clients reach the services, for a certificate that is made here. Default:
+    /// `localhost`, and the address to listen on.
+    pub(super) names: Vec<String>,
+    /// The certificate to show, a PEM file with its chain. Default: one is made in the folder.
+    pub(super) certificate: Option<PathBuf>,
+    /// Its key, a PEM file.
+    pub(super) key: Option<PathBuf>,
+    /// `postgres://USER@HOST/NAME`, or `sqlite:FILE`. Default: a SQLite file in the folder.
+    pub(super) database: Option<String>,
+    /// What tokens name as who gave them. Default: the address.
+    pub(super) issuer: Option<String>,
+    /// Whether reading a record is an event. Default: false.
+    pub(super) log_reads: bool,
+    /// Whether logging in is an event. Default: true.
+    pub(super) log_logins: bool,
+    /// Whether visitors who did not sign in may trace and consult. Default: false.
+    pub(super) open_to_visitors: bool,
+    /// Whether consumers may register themselves. Default: false.
+    pub(super) consumers_register: bool,
+    /// A system to stand in front of. Default: none.
+    pub(super) proxy: Option<Proxy>,
+}
+
+/// `[proxy]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Proxy {
+    /// Where to listen for the system's clients, `ip:port`; port 0 takes a free one.
+    pub(super) listen: SocketAddr,
+    /// The system's servers, `http://host:port`.
+    pub(super) upstreams: Vec<String>,
+    /// The id of the user whose events these are.
+    pub(super) user: String,
+    /// What becomes an event.
+    #[serde(default)]
+    pub(super) rules: Vec<audit::proxy::RuleConfig>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            dir: PathBuf::from("audit"),
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8444),
+            names: Vec::new(),
+            certificate: None,
+            key: None,
+            database: None,
+            issuer: None,
+            log_reads: false,
+            log_logins: true,
+            open_to_visitors: false,
+            consumers_register: false,
+            proxy: None,
+        }
+    }
+}
+
+impl Config {
+    pub(super) fn read(path: &Path) -> Result<Self, Failure> {
+        let text = std::fs::read_to_string(path).map_err(Failure::reading(path))?;
+        let mut config: Self = toml::from_str(&text).map_err(|error| {
+            Failure::unreadable(format!("{} is no configuration of audit", path.display()))
+                .because(error)
+        })?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        config.dir = folder.join(&config.dir);
+        for path in [&mut config.certificate, &mut config.key]
+            .into_iter()
+            .flatten()
+        {
+            *path = folder.join(&*path);
+        }
+        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_field_is_refused() {
+        let refused = toml::from_str::<Config>("open_to_visitor = true").unwrap_err();
+        assert!(refused.to_string().contains("open_to_visitor"), "{refused}");
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit.toml");
+        let rule = "methods = [\"POST\"]\npath = \"/a\"\nrecord = \"x\"\nabout = [\"y\"]";
+        let proxy = "[proxy]\nlisten = \"127.0.0.1:0\"\nupstreams = [\"http://a\"]\nuser = \"u\"";
+        let text = format!("dir = \"d\"\nkey = \"k.pem\"\n{proxy}\n[[proxy.rules]]\n{rule}");
+        std::fs::write(&path, text).unwrap();
+        let config = Config::read(&path).unwrap();
+        assert_eq!(config.dir, dir.path().join("d"));
+        assert_eq!(config.key, Some(dir.path().join("k.pem")));
+        assert_eq!(config.proxy.unwrap().rules.len(), 1);
+    }
+}

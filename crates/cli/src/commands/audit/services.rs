@@ -1,0 +1,135 @@
+//! The three services in one process.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use audit::database::Database;
+use audit::gateway::{self, Gateway};
+use audit::model::Text;
+use audit::proxy::{Proxy, Rules, Upstreams};
+use audit::serve::{Identity, Served, serve};
+use audit::trail::{LedgerLog, Recorder, Trail};
+use audit::users::{self, SystemClock, Users};
+use client::Client;
+use tokio_util::sync::CancellationToken;
+use verify::Cert;
+
+use super::config::Config;
+use super::files;
+use crate::connection::Connection;
+use crate::report::Failure;
+
+/// What runs.
+pub(super) struct Services {
+    /// Where the gateway is.
+    pub(super) url: String,
+    /// The certificate that it shows.
+    pub(super) certificate: PathBuf,
+    /// Where the proxy is.
+    pub(super) proxy_url: Option<String>,
+    /// The ledger that they are on.
+    pub(super) ledger: String,
+    /// Whether there is a root.
+    pub(super) has_root: bool,
+    database: Database,
+    served: Vec<Served>,
+    stop: CancellationToken,
+}
+
+impl Services {
+    pub(super) async fn start(config: Config, ledger: Connection) -> Result<Self> {
+        fs::create_dir_all(&config.dir).map_err(Failure::writing(&config.dir))?;
+        let database = match &config.database {
+            Some(address) => Database::open(address).await?,
+            None => {
+                Database::open(&format!("sqlite:{}", config.dir.join("audit.db").display())).await?
+            }
+        };
+        let log = Arc::new(ledger_log(&ledger)?);
+        let trail = Trail::new(database.clone(), log);
+        let resumed = trail.resume().await?;
+        if resumed > 0 {
+            tracing::info!(resumed, "events that were on their way go on");
+        }
+        let (certificate, key) = files::identity(&config)?;
+        let identity = Identity::read(&certificate, &key)?;
+        let stop = CancellationToken::new();
+        let users = open_users(&config, &database, &trail).await?;
+        let has_root = users.has_root().await?;
+        let kept = Arc::clone(&users);
+        let stopping = stop.clone();
+        tokio::spawn(async move { kept.keep_current(stopping).await });
+        let settings = gateway::Config {
+            log_reads: config.log_reads,
+            open_to_visitors: config.open_to_visitors,
+            service_cert: ledger.service_cert,
+        };
+        let routes = Gateway::new(settings, trail.clone(), users).routes();
+        let front = serve(config.listen, identity.clone(), routes, stop.clone()).await?;
+        let url = format!("https://{}", front.address);
+        let mut served = vec![front];
+        let mut proxy_url = None;
+        if let Some(proxy) = config.proxy {
+            let routes = Proxy::new(
+                Rules::new(proxy.rules)?,
+                Upstreams::new(&proxy.upstreams)?,
+                Arc::new(trail) as Arc<dyn Recorder>,
+                Text::parse(proxy.user)?,
+            );
+            let front = serve(proxy.listen, identity, routes.routes(), stop.clone()).await?;
+            proxy_url = Some(format!("https://{}", front.address));
+            served.push(front);
+        }
+        Ok(Self {
+            url,
+            certificate,
+            proxy_url,
+            ledger: ledger.url,
+            has_root,
+            database,
+            served,
+            stop,
+        })
+    }
+
+    /// Answers what is under way, and ends.
+    pub(super) async fn stop(self) {
+        self.stop.cancel();
+        for served in self.served {
+            served.finished().await;
+        }
+        // Events that the ledger did not take yet are in the database, and go on at the next start.
+        let closing = tokio::time::timeout(Duration::from_secs(5), self.database.close());
+        if closing.await.is_err() {
+            tracing::warn!("the database was still in use");
+        }
+    }
+}
+
+fn ledger_log(ledger: &Connection) -> Result<LedgerLog> {
+    let client = Client::builder(&ledger.url)
+        .service_cert(&ledger.service_cert)
+        .credential(ledger.credential.clone())
+        .build()?;
+    let cert = Cert::from_pem(&ledger.service_cert).context("the ledger's service certificate")?;
+    Ok(LedgerLog::new(client, cert))
+}
+
+async fn open_users(config: &Config, database: &Database, trail: &Trail) -> Result<Arc<Users>> {
+    let issuer = config.issuer.clone();
+    let issuer = issuer.unwrap_or_else(|| format!("https://{}", config.listen));
+    let keys = config.dir.join("token-keys");
+    let settings = users::Config {
+        consumers_register: config.consumers_register,
+        record_logins: config.log_logins,
+        ..users::Config::new(issuer, keys)
+    };
+    let master = files::master_key(&config.dir)?;
+    let recorder = Arc::new(trail.clone()) as Arc<dyn Recorder>;
+    let clock = Arc::new(SystemClock);
+    let users = Users::open(database.clone(), recorder, settings, master, clock).await?;
+    Ok(Arc::new(users))
+}
