@@ -5,6 +5,7 @@
 //! `target/release/counterfoil`, or the binary that `COUNTERFOIL_BIN` names.
 
 mod anvil;
+mod audit;
 pub mod chaos;
 mod client;
 mod contracts;
@@ -20,6 +21,7 @@ pub mod wallet;
 mod writers;
 
 pub use anvil::{Anvil, rpc};
+pub use audit::{Audit, Person, Services};
 pub use client::{Client, Place, cache, client_certificate, packages};
 pub use contracts::Chain;
 pub use guide::{commands, run_commands, run_guide};

@@ -310,7 +310,9 @@ impl Ledger {
 }
 
 /// The first line that comes, as soon as it is there.
-fn first_line(stdout: impl Read + Send + 'static) -> mpsc::Receiver<std::io::Result<String>> {
+pub(crate) fn first_line(
+    stdout: impl Read + Send + 'static,
+) -> mpsc::Receiver<std::io::Result<String>> {
     let (tell, told) = mpsc::channel();
     thread::spawn(move || {
         let mut stdout = BufReader::new(stdout);

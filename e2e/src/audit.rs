@@ -1,0 +1,301 @@
+//! The audit services in a process of their own, on a ledger, and somebody who calls them.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use reqwest::{Certificate, Method};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::server::{Ready, counterfoil, first_line};
+
+/// Services that are not ready by then never will be.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// No answer takes so long unless the services hang.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+/// What a good password is here.
+const PASSWORD: &str = "correct horse battery";
+
+/// What the services print when they are ready.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Services {
+    /// Where the gateway is.
+    pub url: String,
+    /// The certificate that it shows.
+    pub certificate: PathBuf,
+    /// Where the proxy is, if there is one.
+    #[serde(default)]
+    pub proxy_url: Option<String>,
+}
+
+/// The services. Dropping them kills them.
+#[derive(Debug)]
+pub struct Audit {
+    process: Child,
+    folder: PathBuf,
+    config: Option<PathBuf>,
+    listen: String,
+    ready: Services,
+}
+
+impl Audit {
+    /// Starts them in `folder`, on a ledger, with a configuration file of this text.
+    ///
+    /// # Errors
+    /// When they do not say that they are ready.
+    pub fn start(folder: &Path, ledger: &Ready, config: Option<&str>) -> Result<Self> {
+        fs::create_dir_all(folder)?;
+        let config = match config {
+            Some(text) => {
+                let path = folder.join("audit.toml");
+                fs::write(&path, text)?;
+                Some(path)
+            }
+            None => None,
+        };
+        let (process, ready) = spawn(folder, ledger, config.as_deref(), "127.0.0.1:0")?;
+        // The same place again after a restart, for clients that know it.
+        let listen = ready.url.trim_start_matches("https://").to_owned();
+        Ok(Self {
+            process,
+            folder: folder.to_owned(),
+            config,
+            listen,
+            ready,
+        })
+    }
+
+    /// What they printed.
+    pub const fn ready(&self) -> &Services {
+        &self.ready
+    }
+
+    /// Ends them at once, as a loss of power would.
+    ///
+    /// # Errors
+    /// When there is no process to end.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.kill()?;
+        self.process.wait()?;
+        Ok(())
+    }
+
+    /// Starts them again, after [`kill`](Self::kill).
+    ///
+    /// # Errors
+    /// When they do not say that they are ready.
+    pub fn start_again(&mut self, ledger: &Ready) -> Result<()> {
+        (self.process, self.ready) =
+            spawn(&self.folder, ledger, self.config.as_deref(), &self.listen)?;
+        Ok(())
+    }
+
+    /// Somebody who calls them, not signed in.
+    ///
+    /// # Errors
+    /// When their certificate cannot be used.
+    pub fn visitor(&self) -> Result<Person> {
+        let pem = fs::read(&self.ready.certificate)?;
+        let client = reqwest::Client::builder()
+            .tls_certs_only([Certificate::from_pem(&pem)?])
+            .timeout(ANSWER_WITHIN)
+            .no_proxy()
+            .build()?;
+        Ok(Person {
+            client,
+            url: self.ready.url.clone(),
+            token: None,
+            id: String::new(),
+        })
+    }
+
+    /// The root, an administrator, and so many users, all signed in.
+    ///
+    /// # Errors
+    /// When one of them cannot be.
+    pub async fn people(&self, users: usize) -> Result<(Person, Person, Vec<Person>)> {
+        let visitor = self.visitor()?;
+        visitor.become_root("root@example.org").await?;
+        let root = visitor.sign_in("root@example.org").await?;
+        let admin = root.create("administrator", "admin@example.org").await?;
+        let mut people = Vec::new();
+        for number in 0..users {
+            people.push(
+                admin
+                    .create("tuser", &format!("user{number}@example.org"))
+                    .await?,
+            );
+        }
+        Ok((root, admin, people))
+    }
+}
+
+fn spawn(
+    folder: &Path,
+    ledger: &Ready,
+    config: Option<&Path>,
+    listen: &str,
+) -> Result<(Child, Services)> {
+    let errors = File::options()
+        .create(true)
+        .append(true)
+        .open(folder.join("audit.log"))?;
+    let mut command = counterfoil()?;
+    command
+        .args(["audit", "all", "--json", "--listen", listen, "--dir"])
+        .arg(folder);
+    command
+        .args(["--url", &ledger.url, "--service-cert"])
+        .arg(&ledger.service_cert);
+    command.env("COUNTERFOIL_TOKEN", &ledger.token);
+    if let Some(config) = config {
+        command.arg("--config").arg(config);
+    }
+    let mut process = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(errors)
+        .spawn()
+        .context("starting the audit services")?;
+    let stdout = process.stdout.take().expect("standard output is a pipe");
+    let line = first_line(stdout).recv_timeout(READY_WITHIN);
+    let line = line.map_err(anyhow::Error::from).and_then(|line| Ok(line?));
+    let ready = line.and_then(|line| Ok(serde_json::from_str(&line)?));
+    match ready {
+        Ok(ready) => Ok((process, ready)),
+        Err(error) => {
+            // It may have ended already.
+            let _ = process.kill();
+            let _ = process.wait();
+            let log = fs::read_to_string(folder.join("audit.log")).unwrap_or_default();
+            Err(error.context(format!("the audit services are not ready\n{log}")))
+        }
+    }
+}
+
+impl Drop for Audit {
+    fn drop(&mut self) {
+        // They may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if std::thread::panicking() {
+            let log = fs::read_to_string(self.folder.join("audit.log"));
+            eprintln!("--- the services' log\n{}", log.unwrap_or_default());
+        }
+    }
+}
+
+/// Somebody who calls the services.
+#[derive(Debug, Clone)]
+pub struct Person {
+    client: reqwest::Client,
+    url: String,
+    token: Option<String>,
+    /// Their id; empty for a visitor.
+    pub id: String,
+}
+
+impl Person {
+    /// Calls, and gives back the status and the JSON that came.
+    ///
+    /// # Errors
+    /// When no whole answer comes.
+    pub async fn call(&self, method: Method, path: &str, body: &Value) -> Result<(u16, Value)> {
+        self.call_once(method, path, body, None).await
+    }
+
+    /// The same under an Idempotency-Key.
+    ///
+    /// # Errors
+    /// When no whole answer comes.
+    pub async fn call_once(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+        key: Option<&str>,
+    ) -> Result<(u16, Value)> {
+        let mut request = self.client.request(method, format!("{}{path}", self.url));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        if !body.is_null() {
+            request = request.json(body);
+        }
+        let answer = request.send().await?;
+        let status = answer.status().as_u16();
+        let body = answer.bytes().await?;
+        Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
+    }
+
+    /// Calls, and expects success.
+    ///
+    /// # Errors
+    /// When it is refused, or no whole answer comes.
+    pub async fn done(&self, method: Method, path: &str, body: &Value) -> Result<Value> {
+        let (status, said) = self.call(method.clone(), path, body).await?;
+        if !(200..300).contains(&status) {
+            bail!("{method} {path}: {status} {said}");
+        }
+        Ok(said)
+    }
+
+    /// Goes through both steps to being the root.
+    ///
+    /// # Errors
+    /// When there is a root, or somebody else is faster.
+    pub async fn become_root(&self, email: &str) -> Result<()> {
+        let slot = self
+            .done(Method::POST, "/v1/root/slot", &json!({"na": "n1"}))
+            .await?;
+        let root = json!({"email": email, "name": "Root", "password": PASSWORD});
+        let step = json!({"session": slot["session"], "nb": slot["nb"], "root": root});
+        self.done(Method::POST, "/v1/root", &step).await.map(drop)
+    }
+
+    /// Signs in with the usual password.
+    ///
+    /// # Errors
+    /// When they are not let in.
+    pub async fn sign_in(&self, email: &str) -> Result<Self> {
+        let login = json!({"email": email, "password": PASSWORD});
+        let tokens = self.done(Method::POST, "/v1/login", &login).await?;
+        let token = tokens["access_token"]
+            .as_str()
+            .context("a token comes with a login")?;
+        let id = tokens["user"]["id"].as_str().context("so does the user")?;
+        ensure!(!token.is_empty());
+        Ok(Self {
+            token: Some(token.to_owned()),
+            id: id.to_owned(),
+            ..self.clone()
+        })
+    }
+
+    /// Creates somebody, who signs in at once.
+    ///
+    /// # Errors
+    /// When they cannot be.
+    pub async fn create(&self, kind: &str, email: &str) -> Result<Self> {
+        let new = json!({"kind": kind, "email": email, "name": kind, "password": PASSWORD});
+        self.done(Method::POST, "/v1/users", &new).await?;
+        self.sign_in(email).await
+    }
+
+    /// The same person at services that listen elsewhere now.
+    #[must_use]
+    pub fn at(&self, url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            ..self.clone()
+        }
+    }
+}
