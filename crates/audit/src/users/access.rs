@@ -427,3 +427,6 @@ fn not_them() -> Problem {
 fn no_session() -> Problem {
     Problem::unauthenticated("the refresh token opens no session: log in again")
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use sqlx::AnyConnection;
 
 use super::changing::{Held, creates, of_user};
 use super::model::{
-    ChainKey, Deed, Email, Kind, Name, Status, User, UserError, UserId, depth_below,
+    ChainKey, Deed, Email, Kind, Name, Status, User, UserError, UserId, check_depth,
 };
 use super::passwords::{Compared, Hash, Password};
 use super::permissions::{OperationName, check_grants, has_access, usual_grants};
@@ -85,7 +85,7 @@ impl Users {
             .await?;
         let mut above = store::above(&mut transaction, &creator.id).await?;
         above.push(creator.id.clone());
-        depth_below(above.len())?;
+        check_depth(above.len())?;
         let kept = self.new_user(&new, Some(creator.id.clone()), grants, hash);
         let claims = Claim::Email(&new.email);
         self.reserve_user(
@@ -409,3 +409,6 @@ pub(super) fn may_not(operation: &str) -> Problem {
 pub(super) fn no_such_user() -> Problem {
     Problem::not_found("there is no such user, or not for you")
 }
+
+#[cfg(test)]
+mod tests;

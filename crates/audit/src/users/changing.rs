@@ -199,3 +199,6 @@ pub(super) const fn creates(kind: Kind) -> &'static str {
         Kind::Consumer => "createConsumer",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -216,14 +216,13 @@ impl User {
     }
 }
 
-/// Says how deep a new user would be, below one with so many above it.
+/// Whether there is room in the tree for a user with so many above them.
 ///
 /// # Errors
-/// Too deep.
-pub fn depth_below(above: usize) -> Result<usize, UserError> {
-    let depth = above + 1;
-    if depth < TREE_DEPTH_MAX {
-        Ok(depth)
+/// It would be too deep.
+pub fn check_depth(above: usize) -> Result<(), UserError> {
+    if above < TREE_DEPTH_MAX {
+        Ok(())
     } else {
         Err(UserError::Depth)
     }
@@ -379,8 +378,9 @@ mod tests {
 
     #[test]
     fn the_tree_does_not_grow_without_end() {
-        assert_eq!(depth_below(0), Ok(1));
-        assert_eq!(depth_below(TREE_DEPTH_MAX - 1), Err(UserError::Depth));
+        assert_eq!(check_depth(0), Ok(()));
+        assert_eq!(check_depth(TREE_DEPTH_MAX - 1), Ok(()));
+        assert_eq!(check_depth(TREE_DEPTH_MAX), Err(UserError::Depth));
     }
 
     #[test]

@@ -173,3 +173,6 @@ fn check_room(dictionary: &Dictionary, name: &OperationName, puts: bool) -> Resu
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

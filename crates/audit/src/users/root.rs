@@ -183,3 +183,6 @@ fn check(presented: Presented) -> Result<(), Problem> {
     };
     Err(Problem::new(StatusCode::FORBIDDEN, kind, detail))
 }
+
+#[cfg(test)]
+mod tests;

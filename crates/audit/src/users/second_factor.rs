@@ -135,3 +135,6 @@ fn check_state(user: &User, change: &Change) -> Result<(), Problem> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

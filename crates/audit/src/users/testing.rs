@@ -1,1 +1,280 @@
-//! Tests.
+//! A service for tests: a real database, a clock that stands until it is moved, and a trail that does as it
+//! is told.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection};
+use tempfile::TempDir;
+use tokio::sync::Notify;
+
+use super::secret::chance;
+use super::*;
+use crate::model::{ContentHash, Event, Salt, Timestamp, What};
+use crate::trail::{Act, Address, Answering, Stored};
+
+pub(super) const PASSWORD: &str = "correct horse battery";
+
+/// The service and what it stands on.
+pub(super) struct House {
+    pub(super) users: Arc<Users>,
+    pub(super) trail: Arc<Trail>,
+    pub(super) clock: Arc<TestClock>,
+    config: Config,
+    address: String,
+    _folder: TempDir,
+}
+
+/// Stands still.
+pub(super) struct TestClock(AtomicI64);
+
+impl TestClock {
+    pub(super) fn forward(&self, span: Duration) {
+        self.0.fetch_add(throttle::millis(span), Ordering::SeqCst);
+    }
+}
+
+impl Clock for TestClock {
+    fn millis(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// What the trail answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Answer {
+    #[default]
+    Stored,
+    Refused,
+    Pending,
+    /// As if the power went.
+    Never,
+}
+
+/// Records in memory.
+#[derive(Default)]
+pub(super) struct Trail {
+    pub(super) answer: Mutex<Answer>,
+    acts: Mutex<Vec<Act>>,
+    by_request: Mutex<HashMap<String, Stored>>,
+    pub(super) asked: Notify,
+}
+
+impl Trail {
+    pub(super) fn acts(&self) -> Vec<Act> {
+        self.acts.lock().unwrap().clone()
+    }
+
+    /// What was done, in order.
+    pub(super) fn did(&self) -> Vec<String> {
+        let acts = self.acts();
+        acts.iter().map(|act| act.did.to_string()).collect()
+    }
+
+    pub(super) fn will(&self, answer: Answer) {
+        *self.answer.lock().unwrap() = answer;
+    }
+
+    fn store(&self, act: Act) -> Stored {
+        let mut known = self.by_request.lock().unwrap();
+        let request = act.once.as_ref().map(|once| format!("{} {once}", act.who));
+        if let Some(stored) = request.as_ref().and_then(|request| known.get(request)) {
+            return stored.clone();
+        }
+        let mut acts = self.acts.lock().unwrap();
+        let stored = Stored {
+            event: Event {
+                record: act.record.clone().unwrap(),
+                version: 1,
+                how: act.how,
+                who: act.who.clone(),
+                what: What {
+                    about: act.about.clone(),
+                    did: act.did.clone(),
+                    hash: ContentHash([0; 32]),
+                },
+                when: Timestamp::from_millis(0).unwrap(),
+                place: act.place.clone(),
+                target: act.target.clone(),
+            },
+            salt: Some(Salt([0; 32])),
+            address: Address {
+                transaction_address: format!("2.{}", acts.len() + 1),
+                contract_address: "audit".to_owned(),
+            },
+            receipt: json!({}),
+        };
+        acts.push(act);
+        if let Some(request) = request {
+            known.insert(request, stored.clone());
+        }
+        stored
+    }
+}
+
+impl Recorder for Trail {
+    fn record(&self, act: Act) -> Answering<'_, Stored> {
+        Box::pin(async move {
+            let answer = *self.answer.lock().unwrap();
+            self.asked.notify_one();
+            match answer {
+                Answer::Stored => Ok(self.store(act)),
+                Answer::Refused => Err(Problem::unavailable("LedgerUnavailable", "no leader")),
+                Answer::Pending => {
+                    let status = http::StatusCode::ACCEPTED;
+                    Err(Problem::new(status, "Pending", "it is on its way"))
+                }
+                Answer::Never => std::future::pending().await,
+            }
+        })
+    }
+}
+
+impl House {
+    pub(super) async fn open() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    pub(super) async fn with(configure: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::new("https://audit.example", folder.path().join("keys"));
+        config.cost = Cost {
+            memory: 8,
+            passes: 1,
+            lanes: 1,
+        };
+        configure(&mut config);
+        let address = match std::env::var("COUNTERFOIL_TEST_POSTGRES") {
+            Ok(server) => new_database(&server).await,
+            Err(_) => format!("sqlite:{}", folder.path().join("users.db").display()),
+        };
+        let trail = Arc::new(Trail::default());
+        let clock = Arc::new(TestClock(AtomicI64::new(1_800_000_000_000)));
+        let users = service(&address, &trail, &clock, &config).await;
+        Self {
+            users,
+            trail,
+            clock,
+            config,
+            address,
+            _folder: folder,
+        }
+    }
+
+    /// Another process with the same database and the same keys.
+    pub(super) async fn replica(&self) -> Arc<Users> {
+        service(&self.address, &self.trail, &self.clock, &self.config).await
+    }
+
+    /// Goes on with the database of another service, and its keys and clock.
+    pub(super) async fn share_database_of(&mut self, other: &Self) {
+        self.address.clone_from(&other.address);
+        self.config.keys.clone_from(&other.config.keys);
+        self.clock = Arc::clone(&other.clock);
+        self.users = self.replica().await;
+    }
+
+    pub(super) async fn root(&self) -> Caller {
+        let slot = self.users.reserve_root("na").await.unwrap();
+        caller(&self.create_root(&slot, "root").await.unwrap())
+    }
+
+    pub(super) async fn create_root(&self, slot: &RootSlot, name: &str) -> Result<User, Problem> {
+        let (users, credentials) = (&self.users, credentials(name));
+        users
+            .create_root(&slot.session, &slot.nb, credentials, &place())
+            .await
+    }
+
+    pub(super) async fn create(&self, by: &Caller, kind: Kind, name: &str) -> Caller {
+        caller(&self.users.create_user(by, new(kind, name)).await.unwrap())
+    }
+
+    pub(super) async fn login(&self, name: &str) -> Tokens {
+        self.users.login(login(name), &place()).await.unwrap()
+    }
+}
+
+async fn service(
+    address: &str,
+    trail: &Arc<Trail>,
+    clock: &Arc<TestClock>,
+    config: &Config,
+) -> Arc<Users> {
+    let database = Database::open(address).await.unwrap();
+    let trail: Arc<dyn Recorder> = Arc::<Trail>::clone(trail);
+    let clock: Arc<dyn Clock> = Arc::<TestClock>::clone(clock);
+    let master = MasterKey::new([7; 32]);
+    let users = Users::open(database, trail, config.clone(), master, clock).await;
+    Arc::new(users.unwrap())
+}
+
+/// One for each test: they do not see each other.
+async fn new_database(server: &str) -> String {
+    sqlx::any::install_default_drivers();
+    let name = format!("test_{}", hex::encode(chance::<8>()));
+    let mut connection = sqlx::AnyConnection::connect(server).await.unwrap();
+    let create = AssertSqlSafe(format!("CREATE DATABASE {name}"));
+    sqlx::query(create).execute(&mut connection).await.unwrap();
+    let (before, _) = server.rsplit_once('/').unwrap();
+    format!("{before}/{name}")
+}
+
+pub(super) fn place() -> Text {
+    Text::fitting("203.0.113.7")
+}
+
+pub(super) fn caller(user: &User) -> Caller {
+    Caller {
+        user: user.id.clone(),
+        kind: user.kind,
+        place: place(),
+    }
+}
+
+pub(super) fn email(name: &str) -> Email {
+    Email::parse(&format!("{name}@farm.example")).unwrap()
+}
+
+pub(super) fn password(text: &str) -> Password {
+    Password::parse(Secret::from(text)).unwrap()
+}
+
+pub(super) fn operation(name: &str) -> OperationName {
+    OperationName::parse(name).unwrap()
+}
+
+pub(super) fn credentials(name: &str) -> Credentials {
+    Credentials {
+        email: email(name),
+        name: Name::parse(name).unwrap(),
+        key: None,
+        password: password(PASSWORD),
+    }
+}
+
+pub(super) fn new(kind: Kind, name: &str) -> NewUser {
+    NewUser {
+        kind,
+        email: email(name),
+        name: Name::parse(name).unwrap(),
+        key: None,
+        password: password(PASSWORD),
+        grants: None,
+    }
+}
+
+pub(super) fn login(name: &str) -> Login {
+    Login {
+        email: format!("{name}@farm.example"),
+        password: Secret::from(PASSWORD),
+        totp: None,
+    }
+}
+
+pub(super) fn kind_of<T: std::fmt::Debug>(answer: Result<T, Problem>) -> String {
+    answer.unwrap_err().kind
+}

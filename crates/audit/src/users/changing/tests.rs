@@ -1,0 +1,148 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::testing::{Answer, House, email, kind_of, login, new, operation, place};
+use super::super::{Changes, Kind, Status};
+
+const A_WHILE: Duration = Duration::from_secs(31);
+
+#[tokio::test]
+async fn a_crash_between_reserving_and_recording_is_finished_once() {
+    let house = House::open().await;
+    let root = house.root().await;
+    house.trail.will(Answer::Never);
+    let users = Arc::clone(&house.users);
+    let by = root.clone();
+    let crashing = tokio::spawn(async move {
+        users
+            .create_user(&by, new(Kind::Administrator, "ana"))
+            .await
+    });
+    // Once for the root, once for this one.
+    house.trail.asked.notified().await;
+    while house
+        .users
+        .list(&root, None, None)
+        .await
+        .unwrap()
+        .users
+        .len()
+        < 2
+    {
+        tokio::task::yield_now().await;
+    }
+    crashing.abort();
+    crashing.await.unwrap_err();
+    house.trail.will(Answer::Stored);
+    let again = house.replica().await;
+    let page = again.list(&root, None, None).await.unwrap();
+    let ana = page
+        .users
+        .into_iter()
+        .find(|user| user.id != root.user)
+        .unwrap();
+    assert_eq!(ana.status, Status::Pending);
+    let refused = again.login(login("ana"), &place()).await;
+    assert_eq!(kind_of(refused), "Unauthenticated");
+    // Not before whoever began it must have given up.
+    assert_eq!(again.finish_pending().await.unwrap(), 0);
+    house.clock.forward(A_WHILE);
+    assert_eq!(again.finish_pending().await.unwrap(), 1);
+    assert_eq!(again.finish_pending().await.unwrap(), 0);
+    let ana = again.read_user(&root, &ana.id).await.unwrap();
+    assert_eq!(ana.status, Status::Active);
+    assert_eq!(ana.address.unwrap().transaction_address, "2.2");
+    assert_eq!(house.trail.did(), ["createRoot", "createAdministrator"]);
+    again.login(login("ana"), &place()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_pending_in_the_ledger_counts_when_it_is_there() {
+    let house = House::open().await;
+    let root = house.root().await;
+    let ana = house.create(&root, Kind::Administrator, "ana").await;
+    house.trail.will(Answer::Pending);
+    let changes = Changes {
+        email: Some(email("new")),
+        ..Changes::default()
+    };
+    let pending = house.users.update_user(&root, &ana.user, changes).await;
+    assert_eq!(kind_of(pending), "Pending");
+    // It is not made yet, nobody else takes what it will have, and no other change overtakes it.
+    let user = house.users.read_user(&root, &ana.user).await.unwrap();
+    assert_eq!(user.email, email("ana"));
+    house.trail.will(Answer::Stored);
+    let taken = house
+        .users
+        .create_user(&root, new(Kind::Administrator, "new"))
+        .await;
+    assert_eq!(kind_of(taken), "EmailTaken");
+    let refused = house
+        .users
+        .grant(&root, &ana.user, operation("readData"))
+        .await;
+    assert_eq!(kind_of(refused), "ChangeUnderWay");
+    house.clock.forward(A_WHILE);
+    assert_eq!(house.users.finish_pending().await.unwrap(), 1);
+    let user = house.users.read_user(&root, &ana.user).await.unwrap();
+    assert_eq!((user.email, user.version), (email("new"), 2));
+    house
+        .users
+        .grant(&root, &ana.user, operation("readData"))
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_replicas_that_finish_the_same_change_record_it_once() {
+    let house = House::open().await;
+    let root = house.root().await;
+    house.trail.will(Answer::Pending);
+    let pending = house
+        .users
+        .create_user(&root, new(Kind::Administrator, "ana"))
+        .await;
+    assert_eq!(kind_of(pending), "Pending");
+    house.trail.will(Answer::Stored);
+    house.clock.forward(A_WHILE);
+    let other = house.replica().await;
+    let (one, two) = tokio::join!(house.users.finish_pending(), other.finish_pending());
+    assert!(one.unwrap() + two.unwrap() >= 1);
+    assert_eq!(house.trail.did(), ["createRoot", "createAdministrator"]);
+    let tokens = house.login("ana").await;
+    assert_eq!(tokens.user.version, 1);
+}
+
+#[tokio::test]
+async fn a_change_that_still_cannot_be_recorded_waits_for_the_next_time() {
+    let house = House::open().await;
+    let root = house.root().await;
+    house.trail.will(Answer::Pending);
+    let pending = house
+        .users
+        .create_user(&root, new(Kind::Administrator, "ana"))
+        .await;
+    assert_eq!(kind_of(pending), "Pending");
+    house.clock.forward(A_WHILE);
+    house.trail.will(Answer::Refused);
+    assert_eq!(house.users.finish_pending().await.unwrap(), 0);
+    house.trail.will(Answer::Stored);
+    assert_eq!(house.users.finish_pending().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn two_changes_of_one_user_come_one_after_the_other() {
+    let house = House::open().await;
+    let root = house.root().await;
+    let ana = house.create(&root, Kind::Administrator, "ana").await;
+    let grant = |name| house.users.grant(&root, &ana.user, operation(name));
+    let answers = tokio::join!(grant("readData"), grant("createData"), grant("deleteData"));
+    let answers = [answers.0, answers.1, answers.2];
+    let made = answers.iter().filter(|answer| answer.is_ok()).count();
+    let user = house.users.read_user(&root, &ana.user).await.unwrap();
+    assert_eq!(user.version as usize, 1 + made);
+    assert_eq!(house.trail.acts().len(), 2 + made);
+    for refused in answers.into_iter().filter(Result::is_err) {
+        assert_eq!(kind_of(refused), "ChangeUnderWay");
+    }
+}
