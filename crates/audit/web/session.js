@@ -1,0 +1,205 @@
+// Who uses the page, and what is asked of the service in their name. The access token is kept in
+// memory only; the one that renews it is kept until the tab is closed.
+
+import { at, button, made, make } from "./parts.js";
+
+const KEPT = "counterfoil.session";
+const PATIENCE_MS = 30_000;
+const SLOW_MS = 4_000;
+
+/** The service did not do it, and said why. */
+export class Refused extends Error {
+  constructor(status, kind, detail) {
+    super(detail);
+    this.status = status;
+    this.kind = kind;
+  }
+}
+
+let access = null;
+let renewing = null;
+let user = null;
+
+/** Who is signed in, as the service says; null for a visitor. */
+export const signedIn = () => (access === null ? null : user);
+
+/** What to call them. */
+export const called = (who) => who?.name ?? who?.email ?? who?.id ?? "you";
+
+/**
+ * Asks the service. Without an answer in time, and without a network, it throws an error that says so.
+ * @throws {Refused} the service refused
+ */
+export async function ask(path, body) {
+  const first = await send(path, body);
+  if (first.status !== 401 || access === null || !(await renew())) return answered(first);
+  return answered(await send(path, body));
+}
+
+async function send(path, body) {
+  const headers = { accept: "application/json" };
+  if (access !== null) headers.authorization = `Bearer ${access}`;
+  if (body !== undefined) headers["content-type"] = "application/json";
+  const options = {
+    method: body === undefined ? "GET" : "POST",
+    headers,
+    cache: "no-store",
+    credentials: "omit",
+    redirect: "error",
+    body: body === undefined ? undefined : JSON.stringify(body),
+    signal: AbortSignal.timeout(PATIENCE_MS),
+  };
+  let told = false;
+  const slow = setTimeout(() => {
+    told = true;
+    waiting(1);
+  }, SLOW_MS);
+  try {
+    return await fetch(path, options);
+  } catch (error) {
+    if (error.name === "TimeoutError") throw new Error("The service did not answer within 30 seconds.");
+    throw new Error("The service cannot be reached. Are you online?");
+  } finally {
+    clearTimeout(slow);
+    if (told) waiting(-1);
+  }
+}
+
+async function answered(answer) {
+  const said = await answer.json().catch(() => null);
+  if (answer.ok && said !== null) return said;
+  if (answer.ok) throw new Error("The service answered with something that is no JSON.");
+  const detail = typeof said?.detail === "string" ? said.detail : `The service answered ${answer.status}.`;
+  throw new Refused(answer.status, said?.type, sentence(detail));
+}
+
+/** Details of problems are clauses; a page has sentences. */
+const sentence = (text) => {
+  const begun = text[0].toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(begun) ? begun : `${begun}.`;
+};
+
+let slowOnes = 0;
+
+/** Says that the service is slow while anything waits for it. */
+function waiting(change) {
+  slowOnes += change;
+  const place = at("slow");
+  if (!place) return;
+  place.hidden = slowOnes <= 0;
+  place.textContent = "The service is slow to answer. Still waiting\u2026";
+}
+
+/** Takes up the session of this tab, if it has one. */
+export async function resume() {
+  user = kept()?.user ?? null;
+  if (kept()) {
+    // Without the service one is a visitor for now, and the session stays.
+    await renew().catch(() => false);
+  }
+  showSession();
+}
+
+/** Several requests may find the token expired at once; it is renewed once. */
+function renew() {
+  renewing ??= (async () => {
+    const token = kept()?.refreshToken;
+    if (!token) return false;
+    access = null;
+    try {
+      start(await answered(await send("/v1/renew", { refreshToken: token })));
+      return true;
+    } catch (error) {
+      if (error instanceof Refused && error.status < 500 && error.status !== 429) forget();
+      return false;
+    }
+  })().finally(() => {
+    renewing = null;
+  });
+  return renewing;
+}
+
+async function signIn(email, password, totp) {
+  access = null;
+  const body = totp ? { email, password, totp } : { email, password };
+  start(await answered(await send("/v1/login", body)));
+}
+
+async function signOut() {
+  // Whether the service hears of it or not, this tab forgets.
+  await ask("/v1/logout", {}).catch(() => null);
+  forget();
+  location.assign("/");
+}
+
+function start({ accessToken, refreshToken, user: whom }) {
+  access = accessToken;
+  user = whom ?? user;
+  try {
+    sessionStorage.setItem(KEPT, JSON.stringify({ refreshToken, user }));
+  } catch {
+    // A browser that keeps nothing: one signs in again on the next page.
+  }
+}
+
+function forget() {
+  access = null;
+  user = null;
+  try {
+    sessionStorage.removeItem(KEPT);
+  } catch {
+    // There is nothing then.
+  }
+}
+
+function kept() {
+  try {
+    return JSON.parse(sessionStorage.getItem(KEPT));
+  } catch {
+    return null;
+  }
+}
+
+/** Says in the page's head who is signed in. */
+export function showSession() {
+  const place = at("session");
+  if (!place) return;
+  const who = signedIn();
+  if (who === null && access === null) place.replaceChildren();
+  else place.replaceChildren(make("span", `Signed in as ${called(who)}`), button("Sign out", signOut, "button.plain"));
+}
+
+/** A form to sign in; `then` is called when it worked. */
+export function signInForm(then) {
+  const problem = made("p.problem", { role: "alert", hidden: "" });
+  const email = made("input", { id: "email", type: "email", autocomplete: "username", required: "", maxlength: 254 });
+  const password = made("input", { id: "password", type: "password", autocomplete: "current-password", required: "" });
+  const totp = made("input", {
+    id: "totp", inputmode: "numeric", autocomplete: "one-time-code", pattern: "[0-9]{6}", maxlength: 6,
+  });
+  const send = made("button", { type: "submit" }, "Sign in");
+  const form = made(
+    "form.sign-in", { "aria-label": "Sign in" },
+    made("label", { for: "email" }, "Email address"), email,
+    made("label", { for: "password" }, "Password"), password,
+    made("label", { for: "totp" }, "One-time code, if you use an authenticator"), totp,
+    make("div.row", send), problem,
+  );
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    problem.hidden = true;
+    send.disabled = true;
+    try {
+      await signIn(email.value.trim(), password.value, totp.value.trim());
+      password.value = "";
+      showSession();
+      await then();
+    } catch (error) {
+      problem.textContent = error.message;
+      problem.hidden = false;
+    } finally {
+      send.disabled = false;
+    }
+  });
+  return form;
+}
