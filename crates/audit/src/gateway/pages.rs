@@ -1,0 +1,315 @@
+//! The pages that a browser shows, with their scripts; and labels whose code leads to them. The sources are
+//! in `crates/audit/web/`, and what the ledger's own page has too in `web/`.
+//!
+//! Everything they show they ask of the other routes, with their reader's own token, and what is proven they
+//! check themselves. Browsers are told to take scripts and styles from here only, to ask nobody else, and to
+//! show the pages in no other page.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, Query};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::StatusCode;
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use qrcode::types::Color;
+use qrcode::{EcLevel, QrCode};
+use serde::Deserialize;
+
+use crate::Problem;
+use crate::model::ResourceId;
+
+#[derive(Debug)]
+struct File {
+    name: &'static str,
+    media_type: &'static str,
+    text: &'static str,
+}
+
+macro_rules! file {
+    ($folder:literal, $name:literal, $media_type:literal) => {
+        File {
+            name: $name,
+            media_type: $media_type,
+            text: include_str!(concat!($folder, $name)),
+        }
+    };
+}
+
+macro_rules! page {
+    ($name:literal) => {
+        file!("../../web/", $name, "text/html; charset=utf-8")
+    };
+}
+
+macro_rules! script {
+    ($name:literal) => {
+        file!("../../web/", $name, "text/javascript; charset=utf-8")
+    };
+}
+
+static FRONT: File = page!("index.html");
+static TRACE: File = page!("trace.html");
+static LABEL: File = page!("label.html");
+static LOGS: File = page!("logs.html");
+
+static FILES: [File; 18] = [
+    script!("canonical.js"),
+    script!("check.js"),
+    script!("drawer.js"),
+    script!("front.js"),
+    script!("judge.js"),
+    script!("label.js"),
+    script!("logs.js"),
+    script!("map.js"),
+    script!("parts.js"),
+    script!("resource.js"),
+    script!("scan.js"),
+    script!("session.js"),
+    script!("trace.js"),
+    script!("trust.js"),
+    file!("../../web/", "audit.css", "text/css; charset=utf-8"),
+    // One verifier of receipts for both pages, and one look.
+    file!(
+        "../../../../web/",
+        "verify.js",
+        "text/javascript; charset=utf-8"
+    ),
+    file!("../../../../web/", "style.css", "text/css; charset=utf-8"),
+    file!("../../../../web/", "icon.svg", "image/svg+xml"),
+];
+
+const HEADERS: [(HeaderName, &str); 6] = [
+    (
+        CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+         connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    // Names of resources stand in addresses: they are nobody else's business.
+    (REFERRER_POLICY, "no-referrer"),
+    (
+        HeaderName::from_static("permissions-policy"),
+        "camera=(self), geolocation=(), microphone=(), payment=()",
+    ),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    ),
+    // The scripts belong to the server that is running: never an old one to a new page.
+    (CACHE_CONTROL, "no-cache"),
+];
+
+/// What begins a GS1 Digital Link: such a path is the trace of what it names.
+const KEYS: [&str; 15] = [
+    "00", "01", "253", "255", "401", "402", "414", "417", "8003", "8004", "8006", "8010", "8013",
+    "8017", "8018",
+];
+
+/// The resources that GS1 keys name, as EPCIS events write them.
+const GS1: &str = "https://id.gs1.org";
+
+/// The pages, their files, and labels. `public_url` is where readers reach this service, without a slash at
+/// the end: it is printed, so it is never taken from a request.
+pub(super) fn routes<S: Clone + Send + Sync + 'static>(public_url: &str) -> Router<S> {
+    let public_url: Arc<str> = public_url.trim_end_matches('/').into();
+    let mut routes = Router::new()
+        .route("/", get(async || shown(&FRONT)))
+        .route("/trace", get(async || shown(&TRACE)))
+        .route("/label", get(async || shown(&LABEL)))
+        .route("/logs", get(async || shown(&LOGS)))
+        .route("/web/{file}", get(file))
+        .route(
+            "/v1/labels",
+            get(async move |Query(named): Query<Named>| label(&public_url, &named.resource)),
+        );
+    for key in KEYS {
+        routes = routes.route(&format!("/{key}/{{*rest}}"), get(async || shown(&TRACE)));
+    }
+    routes
+}
+
+async fn file(Path(name): Path<String>) -> Response {
+    match FILES.iter().find(|file| file.name == name) {
+        Some(file) => shown(file),
+        None => Problem::not_found(format!("there is no file {name:?}")).into_response(),
+    }
+}
+
+fn shown(file: &File) -> Response {
+    let mut response = file.text.into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(file.media_type));
+    for (name, value) in HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// What a label is for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Named {
+    resource: ResourceId,
+}
+
+/// `GET /v1/labels?resource=...`: a QR code with the link to a trace, as a picture. It has no proof in it:
+/// links end up in logs.
+fn label(public_url: &str, resource: &ResourceId) -> Result<Response, Problem> {
+    let link = link(public_url, resource);
+    let code = QrCode::with_error_correction_level(&link, EcLevel::M);
+    let code = code.map_err(|_| Problem::input("the link is too long for a code"))?;
+    let headers = [
+        (CONTENT_TYPE, "image/svg+xml"),
+        (CONTENT_SECURITY_POLICY, "default-src 'none'"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (CACHE_CONTROL, "no-cache"),
+    ];
+    Ok((StatusCode::OK, headers, svg(&code)).into_response())
+}
+
+/// The shortest link to the trace of a resource that these pages understand.
+fn link(public_url: &str, resource: &ResourceId) -> String {
+    let resource = resource.as_str();
+    match resource.strip_prefix(GS1) {
+        Some(path) if is_digital_link(path) => format!("{public_url}{path}"),
+        _ => format!("{public_url}/trace?resource={}", escaped(resource)),
+    }
+}
+
+/// Whether a path names the same resource once a browser has been there: `resource.js` reads it.
+fn is_digital_link(path: &str) -> bool {
+    let Some(parts) = path.strip_prefix('/') else {
+        return false;
+    };
+    let parts: Vec<&str> = parts.split('/').collect();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._~%!$&'()*+,;=:@".contains(c);
+    // Browsers take dots, encoded or not, for steps up.
+    let stays = |part: &&str| {
+        let dots = part.to_ascii_lowercase().replace("%2e", ".");
+        !matches!(&*dots, "" | "." | "..") && part.chars().all(plain)
+    };
+    let is_gtin = |text: &str| text.len() == 14 && text.bytes().all(|b| b.is_ascii_digit());
+    match &parts[..] {
+        ["01", gtin, ..] if !is_gtin(gtin) => false,
+        [key, ..] => KEYS.contains(key) && parts.len() % 2 == 0 && parts.iter().all(stays),
+        [] => false,
+    }
+}
+
+/// Percent-encoded as RFC 3986 says, all but what never means anything.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
+}
+
+/// Modules of white around a code, without which readers do not find it.
+const QUIET: usize = 4;
+
+fn svg(code: &QrCode) -> String {
+    let width = code.width();
+    let mut path = String::new();
+    for (place, _) in code
+        .to_colors()
+        .iter()
+        .enumerate()
+        .filter(|(_, color)| **color == Color::Dark)
+    {
+        let (x, y) = (place % width + QUIET, place / width + QUIET);
+        path.push_str(&format!("M{x} {y}h1v1h-1z"));
+    }
+    let side = width + 2 * QUIET;
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {side} {side}\" \
+         shape-rendering=\"crispEdges\"><path fill=\"#fff\" d=\"M0 0h{side}v{side}H0z\"/>\
+         <path d=\"{path}\"/></svg>"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pages() -> impl Iterator<Item = &'static File> {
+        [&FRONT, &TRACE, &LABEL, &LOGS].into_iter().chain(&FILES)
+    }
+
+    #[test]
+    fn all_that_pages_and_scripts_name_is_served() {
+        for file in pages() {
+            for before in ["\"/web/", "from \"./"] {
+                for after in file.text.split(before).skip(1) {
+                    let name = after.split('"').next().unwrap();
+                    let is_served = FILES.iter().any(|file| file.name == name);
+                    assert!(is_served, "{} names {name}", file.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_written_into_pages_that_their_policy_forbids() {
+        for file in pages().filter(|file| !file.name.ends_with(".svg")) {
+            for forbidden in [
+                "<script>",
+                "<style",
+                " style=",
+                " onclick=",
+                "innerHTML",
+                "insertAdjacentHTML",
+                "document.write",
+                "eval(",
+            ] {
+                assert!(!file.text.contains(forbidden), "{}: {forbidden}", file.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_gs1_key_is_its_own_link_and_other_names_are_escaped() {
+        let link = |resource: &str| {
+            link(
+                "https://audit.example",
+                &ResourceId::parse(resource).unwrap(),
+            )
+        };
+        assert_eq!(
+            link("https://id.gs1.org/01/09521234543213/10/HASS-22"),
+            "https://audit.example/01/09521234543213/10/HASS-22"
+        );
+        for (resource, escaped) in [
+            ("lot:7", "lot%3A7"),
+            ("a&b=c#d", "a%26b%3Dc%23d"),
+            (
+                "https://id.gs1.org/01/1?x",
+                "https%3A%2F%2Fid.gs1.org%2F01%2F1%3Fx",
+            ),
+            ("https://id.gs1.org.evil", "https%3A%2F%2Fid.gs1.org.evil"),
+            (
+                "https://id.gs1.org/00/%2E%2e",
+                "https%3A%2F%2Fid.gs1.org%2F00%2F%252E%252e",
+            ),
+        ] {
+            let expected = format!("https://audit.example/trace?resource={escaped}");
+            assert_eq!(link(resource), expected);
+        }
+    }
+
+    #[test]
+    fn the_longest_name_fits_into_a_code() {
+        let longest = ResourceId::parse("<".repeat(crate::limits::RESOURCE_ID_BYTES_MAX)).unwrap();
+        let response = label("https://audit.example", &longest).unwrap();
+        assert_eq!(response.headers()[CONTENT_TYPE], "image/svg+xml");
+    }
+}
