@@ -46,7 +46,7 @@ export async function each(items, work) {
 let visitorsReadNothing = false;
 
 /** A record as it is now, with its data if that is kept; null if this reader may not see it. */
-export async function recordNow(record) {
+async function recordNow(record) {
   if (visitorsReadNothing) return null;
   try {
     return await ask(`/v1/records/${encodeURIComponent(record)}`);
@@ -58,7 +58,17 @@ export async function recordNow(record) {
   }
 }
 
+const records = new Map();
+
+/** The kept data of an event. Only a record's newest is to be had: others have another hash. */
+export async function dataOf({ record, what }) {
+  if (!records.has(record)) records.set(record, recordNow(record).catch(() => null));
+  const now = await records.get(record);
+  return now !== null && now.event.what.hash === what.hash ? now.data : undefined;
+}
+
 /** Somebody signed in: what was refused before may be seen now. */
 export function askAgain() {
   visitorsReadNothing = false;
+  records.clear();
 }

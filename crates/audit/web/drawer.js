@@ -1,8 +1,7 @@
 // The evidence of one event: all that is known of it, what was checked, and the proof as a file.
 
-import { compare } from "./judge.js";
-import { VERDICTS } from "./judge.js";
-import { button, dataView, definitions, made, make, words } from "./parts.js";
+import { VERDICTS, compare } from "./judge.js";
+import { button, dataView, definitions, made, make, titleOf } from "./parts.js";
 import { nameOf, tracePath } from "./resource.js";
 
 const MENTIONS_SHOWN = 100;
@@ -16,7 +15,7 @@ export const badge = (verdict) => make(`span.badge.${verdict}`, VERDICTS[verdict
  */
 export function openDrawer({ log, answer, result, data }) {
   const { event } = log;
-  const title = make("h2", event.what.did ? words(event.what.did) : words(event.how));
+  const title = make("h2", titleOf(event));
   title.id = "drawer-title";
   const close = button("Close", () => dialog.close());
   const dialog = made(

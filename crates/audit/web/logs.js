@@ -1,14 +1,15 @@
 // The Bitacora: the events that somebody looks for, page by page, the newest first.
 
-import { check, consult, unchecked } from "./check.js";
+import { askAgain, check, consult, dataOf, unchecked } from "./check.js";
 import { openDrawer } from "./drawer.js";
-import { at, button, made, make, moment, short, shortWho, words } from "./parts.js";
+import { at, button, made, make, moment, short, shortWho, titleOf } from "./parts.js";
 import { nameOf, resourceIn, tracePath } from "./resource.js";
 import { ask, resume, signInForm, signedIn } from "./session.js";
 import { trust } from "./trust.js";
 
 const AT_ONCE = 25;
 const FILTERS = ["who", "record", "resource", "how", "from", "to"];
+const MORE = ["record", "how", "from", "to"];
 const TIMES = ["from", "to"];
 
 let next = null;
@@ -26,12 +27,14 @@ async function start() {
 
 async function begin() {
   at("sign-in").hidden = true;
+  askAgain();
   at("browse").hidden = false;
   const query = new URLSearchParams(location.search);
   for (const name of FILTERS) {
     const value = query.get(name) ?? "";
     at(name).value = TIMES.includes(name) ? local(value) : value;
   }
+  at("more-filters").open = MORE.some((name) => query.get(name));
   if (!FILTERS.some((name) => query.get(name))) at("who").value = signedIn()?.id ?? "";
   await list();
 }
@@ -88,16 +91,16 @@ function row(log) {
   const { event } = log;
   const evidence = button("Evidence", async () => {
     evidence.disabled = true;
-    let answer;
-    let result;
+    let [answer, data, result] = [];
     try {
       answer = await consult(log);
-      result = await check(log, answer, undefined);
+      data = await dataOf(event);
+      result = await check(log, answer, data);
     } catch (error) {
       result = unchecked(error.message);
     }
     evidence.disabled = false;
-    openDrawer({ log, answer, result, data: undefined });
+    openDrawer({ log, answer, result, data });
   });
   evidence.setAttribute("aria-haspopup", "dialog");
   const first = event.what.about[0]?.id;
@@ -107,11 +110,11 @@ function row(log) {
     make("p.when", moment(event.when), make("span.how", event.how)),
     make(
       "div.log-main",
-      make("h3", event.what.did ? short(words(event.what.did), 100) : words(event.how)),
+      make("h3", titleOf(event)),
       first === undefined ? null : make("p", "About ", made("a", { href: tracePath(first) }, short(nameOf(first).title, 70)), others > 0 ? ` and ${others} more` : null),
       make("p.hint", `Record ${short(event.record, 70)}, version ${event.version}`),
     ),
-    make("p.who", "By ", made("b", { title: event.who }, shortWho(event.who)), event.where ? ` at ${short(event.where, 60)}` : null, log.transactionAddress === undefined ? make("span.badge.pending", "Pending") : null),
+    make("p.who", "By ", made("b", { title: event.who }, shortWho(event.who)), event.where ? ` at ${short(event.where, 60)}` : null, log.transactionAddress === undefined ? make("span", " ", make("span.badge.pending", "Pending")) : null),
     evidence,
   );
 }

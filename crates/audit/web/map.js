@@ -3,9 +3,10 @@
 import { make } from "./parts.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const WIDTH = 640;
-const HEIGHT = 420;
-const MARGIN = 46;
+const WIDTH = 400;
+const HEIGHT_LEAST = 200;
+const HEIGHT_MOST = 340;
+const MARGIN = 40;
 const KM_PER_DEGREE = 111.195;
 const DEPTH_MAX = 8;
 
@@ -38,17 +39,17 @@ function within(value, depth) {
 }
 
 /** Draws stops in their order: `{ lat, lon, number, name }`. */
-export function drawMap(stops) {
-  const view = fitted(stops);
-  const drawing = node("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", class: "map" });
-  const names = gathered(stops);
+function drawMap(places) {
+  const view = fitted(places);
+  const drawing = node("svg", { viewBox: `0 0 ${WIDTH} ${view.height}`, role: "img", class: "map" });
   const title = node("title");
-  title.textContent = `A map of ${names.length} places, in the order of the events.`;
-  drawing.append(title, ...grid(view), ...way(names, view), ...names.map((stop) => dot(stop, view)), scale(view));
+  title.textContent = `A map of ${places.length} places, in the order of the events.`;
+  const dots = apart(places, view);
+  drawing.append(title, ...grid(view), ...way(places, view), ...dots.map(dot), scale(view));
   return drawing;
 }
 
-/** Stops at one place are one dot, with all of their numbers. */
+/** Stops at one place, with all of their numbers. */
 function gathered(stops) {
   const places = new Map();
   for (const stop of stops) {
@@ -57,6 +58,25 @@ function gathered(stops) {
     places.get(key).numbers.push(stop.number);
   }
   return [...places.values()];
+}
+
+const halfWidth = (numbers) => 9 + 4 * runs(numbers).length;
+
+/** Places as dots. Those that would cover each other are one dot, with the numbers of both. */
+function apart(places, view) {
+  const dots = [];
+  for (const { lat, lon, name, numbers } of places) {
+    const [x, y] = [view.x(lon), view.y(lat)];
+    const near = dots.find((other) =>
+      Math.abs(other.x - x) < halfWidth(other.numbers) + halfWidth(numbers) && Math.abs(other.y - y) < 28);
+    if (near) {
+      near.numbers.push(...numbers);
+      near.name += `; ${name}`;
+    } else {
+      dots.push({ x, y, name, numbers: [...numbers] });
+    }
+  }
+  return dots;
 }
 
 /** Degrees of longitude are shortened as they are in the middle of the picture. */
@@ -68,16 +88,15 @@ function fitted(stops) {
   const shrink = Math.max(0.05, Math.cos((lat * Math.PI) / 180));
   // A single place is shown with its surroundings, some two kilometres.
   const span = (values, factor) => Math.max(0.02, (Math.max(...values) - Math.min(...values)) * factor);
-  const perDegree = Math.min(
-    (WIDTH - 2 * MARGIN - 60) / span(lons, shrink),
-    (HEIGHT - 2 * MARGIN - 40) / span(lats, 1),
-  );
+  const perDegree = Math.min((WIDTH - 2 * MARGIN) / span(lons, shrink), (HEIGHT_MOST - 2 * MARGIN) / span(lats, 1));
+  const height = Math.max(HEIGHT_LEAST, Math.ceil(span(lats, 1) * perDegree + 2 * MARGIN));
   return {
     perDegree,
+    height,
     x: (value) => WIDTH / 2 + (value - lon) * shrink * perDegree,
-    y: (value) => HEIGHT / 2 - (value - lat) * perDegree,
+    y: (value) => height / 2 - (value - lat) * perDegree,
     lonAt: (x) => lon + (x - WIDTH / 2) / (shrink * perDegree),
-    latAt: (y) => lat - (y - HEIGHT / 2) / perDegree,
+    latAt: (y) => lat - (y - height / 2) / perDegree,
   };
 }
 
@@ -86,20 +105,20 @@ const STEPS = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 45];
 function grid(view) {
   const lines = [];
   const wide = view.lonAt(WIDTH) - view.lonAt(0);
-  const step = STEPS.find((each) => wide / each <= 5) ?? 60;
+  const step = STEPS.find((each) => wide / each <= 4) ?? 60;
   const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
   const each = (from, to, draw) => {
     for (let value = Math.ceil(from / step) * step; value < to; value += step) draw(value);
   };
   each(view.lonAt(0), view.lonAt(WIDTH), (lon) => {
     const x = view.x(lon);
-    lines.push(node("line", { x1: x, y1: 0, x2: x, y2: HEIGHT, class: "grid" }));
-    if (x > 20 && x < WIDTH - 40) lines.push(label(x + 4, HEIGHT - 8, degrees(lon, "E", "W", digits)));
+    lines.push(node("line", { x1: x, y1: 0, x2: x, y2: view.height, class: "grid" }));
+    if (x > 20 && x < WIDTH - 60) lines.push(label(x + 4, view.height - 7, degrees(lon, "E", "W", digits)));
   });
-  each(view.latAt(HEIGHT), view.latAt(0), (lat) => {
+  each(view.latAt(view.height), view.latAt(0), (lat) => {
     const y = view.y(lat);
     lines.push(node("line", { x1: 0, y1: y, x2: WIDTH, y2: y, class: "grid" }));
-    if (y > 20 && y < HEIGHT - 24) lines.push(label(6, y - 5, degrees(lat, "N", "S", digits)));
+    if (y > 20 && y < view.height - 24) lines.push(label(6, y - 5, degrees(lat, "N", "S", digits)));
   });
   return lines;
 }
@@ -113,17 +132,15 @@ function way(stops, view) {
   return [node("polyline", { points: points.join(" "), class: "way" })];
 }
 
-function dot(stop, view) {
-  const [x, y] = [view.x(stop.lon), view.y(stop.lat)];
+function dot({ x, y, name, numbers }) {
   const group = node("g", { class: "stop" });
   const title = node("title");
-  title.textContent = stop.name;
-  const numbers = runs(stop.numbers);
-  const half = 6 + 4.5 * numbers.length;
+  title.textContent = name;
+  const half = halfWidth(numbers);
   group.append(
     title,
-    node("rect", { x: x - half, y: y - 14, width: 2 * half, height: 28, rx: 14 }),
-    label(x, y + 5.5, numbers, "number"),
+    node("rect", { x: x - half, y: y - 13, width: 2 * half, height: 26, rx: 13 }),
+    label(x, y + 5, runs(numbers), "number"),
   );
   return group;
 }
@@ -142,8 +159,8 @@ export function runs(numbers) {
 function scale(view) {
   const perKm = view.perDegree / KM_PER_DEGREE;
   const lengths = [1, 2, 5].flatMap((digit) => [-1, 0, 1, 2, 3].map((power) => digit * 10 ** power));
-  const km = lengths.sort((one, other) => other - one).find((length) => length * perKm <= 140) ?? 0.1;
-  const [right, y] = [WIDTH - 16, 24];
+  const km = lengths.sort((one, other) => other - one).find((length) => length * perKm <= 100) ?? 0.1;
+  const [right, y] = [WIDTH - 12, 24];
   const group = node("g", { class: "scale" });
   const left = right - km * perKm;
   group.append(
@@ -165,9 +182,10 @@ function node(name, attributes = {}) {
   return element;
 }
 
-/** The picture with the names of its places, for those who do not see it. */
+/** The picture, and the names of its places for those who do not see it. */
 export function mapWithNames(stops) {
-  const items = gathered(stops).map(({ numbers, name, lat, lon }) =>
+  const places = gathered(stops);
+  const items = places.map(({ numbers, name, lat, lon }) =>
     make("li", make("b", runs(numbers)), ` ${name} `, make("span.hint", `${lat.toFixed(4)}, ${lon.toFixed(4)}`)));
-  return [drawMap(stops), make("ul.places", ...items)];
+  return [drawMap(places), make("ul.places", ...items)];
 }

@@ -44,10 +44,15 @@ export function moment(when) {
 
 /** `weigh_again` as words. Only words that are plain: other texts are shown as they are. */
 export function words(text) {
-  if (!/^[a-z][a-z_]*$/.test(text)) return text;
+  if (!/^[a-z][a-z_ ]*$/.test(text)) return text;
   const spaced = text.replaceAll("_", " ");
   return spaced[0].toUpperCase() + spaced.slice(1);
 }
+
+const DONE = { create: "Recorded", read: "Looked at", update: "Changed", delete: "Withdrawn" };
+
+/** What was done: in the words of whoever did it, if they said some. */
+export const titleOf = ({ how, what }) => short(words(what.did || DONE[how] || how), 120);
 
 /** The end of a long text is left out; whoever needs all of it finds it in the evidence. */
 export function short(text, most = 80) {
@@ -65,7 +70,7 @@ const SHOWN_MAX = 200;
 export function dataView(data) {
   let left = SHOWN_MAX;
   const view = (value, depth) => {
-    if (typeof value !== "object" || value === null) return make("span.value", short(String(value), 2_000));
+    if (typeof value !== "object" || value === null) return make("span.value", short(String(value), 600));
     const pairs = Object.entries(value);
     if (pairs.length === 0) return make("span.value", Array.isArray(value) ? "(empty list)" : "(empty)");
     if (depth > 5) return make("span.value", short(JSON.stringify(value), 500));

@@ -1,11 +1,11 @@
 // The trace of a resource: what happened to it and to what it came from, or became; each event with
 // the verdict of this browser.
 
-import { askAgain, check, consult, each, keyOf, recordNow, unchecked } from "./check.js";
-import { badge, dataSaid, fields, openDrawer } from "./drawer.js";
+import { askAgain, check, consult, dataOf, each, keyOf, unchecked } from "./check.js";
+import { badge, fields, openDrawer } from "./drawer.js";
 import { VERDICTS } from "./judge.js";
 import { mapWithNames, placeOf } from "./map.js";
-import { at, button, dataView, made, make, moment, short, shortWho, words } from "./parts.js";
+import { at, button, dataView, made, make, moment, short, shortWho, titleOf } from "./parts.js";
 import { labelPath, nameOf, resourceOf, tracePath } from "./resource.js";
 import { Refused, ask, resume, signInForm, signedIn } from "./session.js";
 import { anchor, isCompared, trust } from "./trust.js";
@@ -18,7 +18,6 @@ const way = new URLSearchParams(location.search).get("direction") === "forward" 
 let trace = null;
 /** What is known of each event, by its key: the log, its number, the answer, the verdict, its card. */
 let stages = new Map();
-const records = new Map();
 
 async function start() {
   if (resource === null) {
@@ -151,16 +150,16 @@ function links(word, ids, chapters) {
   return make("p.links", make("span.word", word), ...shown, more > 0 ? ` and ${more} more` : null);
 }
 
-const DONE = { create: "Recorded", read: "Looked at", update: "Changed", delete: "Withdrawn" };
-
 function stageView(stage) {
   const { event } = stage.log;
   const about = (part) => event.what.about.filter((mention) => mention.part === part && mention.id !== stage.home);
   const ids = (part) => about(part).map(({ id }) => id);
-  stage.verdict = make("div.checked", make("span.badge.checking", "Checking\u2026"));
+  stage.verdict = make("span.verdict-row", make("span.badge.checking", "Checking\u2026"));
+  stage.why = make("div.whys");
   stage.details = make("div.kept");
   stage.evidence = button("Evidence", () => evidence(stage));
   stage.evidence.disabled = true;
+  const mine = event.what.about.find(({ id }) => id === stage.home)?.part;
   stage.evidence.setAttribute("aria-haspopup", "dialog");
   const others = event.what.about.filter(({ id, part }) => part === undefined && id !== stage.home);
   stage.card = make(
@@ -169,12 +168,13 @@ function stageView(stage) {
     make(
       "div.card",
       make("p.when", moment(event.when), make("span.how", event.how)),
-      make("h3", event.what.did ? short(words(event.what.did), 120) : DONE[event.how]),
+      make("h3", titleOf(event)),
       make("p.who", "By ", made("b", { title: event.who }, shortWho(event.who)), event.where ? ` at ${short(event.where, 80)}` : null),
       event.target ? make("p.target", `Aimed at ${short(event.target, 80)}`) : null,
-      links("From", ids("input")), links("Holds", ids("child")), links("In", ids("parent")),
-      links("Also made", ids("output")), links("Also about", others.map(({ id }) => id)),
-      stage.verdict, stage.details, make("div.row", stage.evidence),
+      links(mine === "input" ? "Together with" : "From", ids("input")),
+      links(mine === "child" ? "Together with" : "Holds", ids("child")), links("In", ids("parent")),
+      links(mine === "input" ? "Into" : "Also made", ids("output")), links("Also about", others.map(({ id }) => id)),
+      make("div.checked", stage.verdict, stage.evidence), stage.why, stage.details,
     ),
   );
   return stage.card;
@@ -220,26 +220,19 @@ async function checkOne(stage) {
   showVerdict(stage);
 }
 
-/** The kept data of an event. Only a record's newest is to be had: others have another hash. */
-async function dataOf({ record, what }) {
-  if (!records.has(record)) records.set(record, recordNow(record).catch(() => null));
-  const now = await records.get(record);
-  return now !== null && now.event.what.hash === what.hash ? now.data : undefined;
-}
-
 function showVerdict(stage) {
   const { result, data, log } = stage;
-  const { means } = VERDICTS[result.verdict];
-  stage.verdict.replaceChildren(
-    badge(result.verdict),
-    result.verdict === "valid" ? "" : make("p", means),
+  const isValid = result.verdict === "valid";
+  const scope = result.data === "matches" ? "event and data" : "event";
+  stage.verdict.replaceChildren(badge(result.verdict), isValid ? make("span.hint", scope) : "");
+  stage.why.replaceChildren(
+    isValid ? "" : make("p", VERDICTS[result.verdict].means),
     result.why ? make("p.why", result.why) : "",
     fields(result) ?? "",
-    dataSaid(result) && result.data !== "matches" ? make("p.hint", dataSaid(result)) : "",
   );
   for (const verdict of Object.keys(VERDICTS)) stage.card.classList.toggle(verdict, verdict === result.verdict);
   stage.evidence.disabled = false;
-  stage.evidence.setAttribute("aria-label", `Evidence of ${words(log.event.what.did || log.event.how)}, version ${log.event.version} of ${short(log.event.record)}`);
+  stage.evidence.setAttribute("aria-label", `Evidence: ${titleOf(log.event)}, version ${log.event.version} of ${short(log.event.record)}`);
   if (data !== undefined) {
     const open = stage.details.querySelector("details")?.open ?? false;
     const details = make("details", make("summary", "Details"), dataView(data));
@@ -261,11 +254,16 @@ function summary(all, done) {
   const events = (number) => (number === 1 ? "1 event" : `${number} events`);
   const parts = [];
   if (bad > 0) {
-    parts.push(make("p.stamp.not-valid", "NOT VALID"), make("p", `${events(bad)} of ${all.length} cannot be relied on: see below which. ${events(valid)} ${valid === 1 ? "is" : "are"} valid.`));
+    parts.push(make("p.stamp.not-valid", "NOT VALID"), make("p", `${events(bad)} of ${all.length} cannot be relied on: see below which. ${valid === 0 ? "None is" : valid === 1 ? "1 event is" : `${valid} events are`} valid.`));
   } else if (valid === all.length) {
     parts.push(make("p.stamp.valid", "VALID"), make("p", all.length === 1 ? "The one event is in the ledger exactly as it is shown here." : `All ${events(valid)} are in the ledger exactly as they are shown here.`));
   } else {
     parts.push(make("p.stamp.open", "INCOMPLETE"), make("p", `${events(valid)} of ${all.length} ${valid === 1 ? "is" : "are"} valid. The others are not proven, and not disproven: they are pending, not for you, or could not be checked.`));
+  }
+  const alone = all.filter(({ result }) => result.verdict === "valid" && result.data !== "matches").length;
+  if (alone > 0) {
+    const which = alone === valid ? "Their" : `For ${alone} of them, the`;
+    parts.push(make("p.hint", `${which} data is not shown to you here, so the event alone was checked.`));
   }
   if (anchor() !== null && !isCompared()) {
     parts.push(make("p.hint", "Checked in this browser with a certificate that this server gave. ", made("a", { href: "#trust-title" }, "What that means"), "."));
