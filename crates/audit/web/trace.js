@@ -235,7 +235,7 @@ function showVerdict(stage) {
   stage.evidence.setAttribute("aria-label", `Evidence: ${titleOf(log.event)}, version ${log.event.version} of ${short(log.event.record)}`);
   if (data !== undefined) {
     const open = stage.details.querySelector("details")?.open ?? false;
-    const details = make("details", make("summary", "Details"), dataView(data));
+    const details = make("details", make("summary", result.data === "matches" ? "Details" : "Details, as the service shows them, not checked"), dataView(data));
     details.open = open;
     stage.details.replaceChildren(details);
   }
