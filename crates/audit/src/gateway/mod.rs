@@ -5,6 +5,7 @@
 
 mod caller;
 mod json;
+mod pages;
 mod people;
 mod records;
 
@@ -29,6 +30,8 @@ pub struct Config {
     pub log_reads: bool,
     /// Whether visitors who did not sign in may trace and consult, as a consumer with a phone does.
     pub open_to_visitors: bool,
+    /// Where readers reach the pages: what labels lead to.
+    pub public_url: String,
     /// The ledger's service certificate, PEM: what browsers check receipts with.
     pub service_cert: String,
 }
@@ -104,6 +107,8 @@ impl Gateway {
             // The service itself.
             .route("/v1/identity", get(identity))
             .route("/health", get(health))
+            // What browsers show.
+            .merge(pages::routes(&self.config.public_url))
             .fallback(nothing)
             .method_not_allowed_fallback(not_so)
             .layer(axum::middleware::map_response(guarded))

@@ -24,6 +24,8 @@ pub(super) struct Config {
     pub(super) key: Option<PathBuf>,
     /// `postgres://USER@HOST/NAME`, or `sqlite:FILE`. Default: a SQLite file in the folder.
     pub(super) database: Option<String>,
+    /// Where readers reach the pages, `https://host`: what printed labels lead to. Default: the address.
+    pub(super) public_url: Option<String>,
     /// What tokens name as who gave them. Default: the address.
     pub(super) issuer: Option<String>,
     /// Whether reading a record is an event. Default: false.
@@ -62,6 +64,7 @@ impl Default for Config {
             certificate: None,
             key: None,
             database: None,
+            public_url: None,
             issuer: None,
             log_reads: false,
             log_logins: true,

@@ -1,6 +1,7 @@
 //! The three services in one process.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +66,10 @@ impl Services {
         let settings = gateway::Config {
             log_reads: config.log_reads,
             open_to_visitors: config.open_to_visitors,
+            public_url: config
+                .public_url
+                .clone()
+                .unwrap_or_else(|| address(config.listen)),
             service_cert: ledger.service_cert,
         };
         let routes = Gateway::new(settings, trail.clone(), users).routes();
@@ -109,6 +114,10 @@ impl Services {
     }
 }
 
+fn address(listen: SocketAddr) -> String {
+    format!("https://{listen}")
+}
+
 fn ledger_log(ledger: &Connection) -> Result<LedgerLog> {
     let client = Client::builder(&ledger.url)
         .service_cert(&ledger.service_cert)
@@ -120,7 +129,7 @@ fn ledger_log(ledger: &Connection) -> Result<LedgerLog> {
 
 async fn open_users(config: &Config, database: &Database, trail: &Trail) -> Result<Arc<Users>> {
     let issuer = config.issuer.clone();
-    let issuer = issuer.unwrap_or_else(|| format!("https://{}", config.listen));
+    let issuer = issuer.unwrap_or_else(|| address(config.listen));
     let keys = config.dir.join("token-keys");
     let settings = users::Config {
         consumers_register: config.consumers_register,
