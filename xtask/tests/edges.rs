@@ -33,6 +33,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "counterfoil-verify",
             "counterfoil-client",
             "counterfoil-connector",
+            "counterfoil-epcis",
         ],
     ),
     (

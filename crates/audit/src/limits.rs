@@ -156,3 +156,12 @@ pub const CHANGES_TOGETHER_MAX: i64 = 100;
 
 /// Operations in the dictionary of permissions. It is held in memory, and read whole.
 pub const PERMISSIONS_MAX: usize = 1_000;
+
+/// Events of one EPCIS document: a container's cases.
+pub const EVENTS_IN_A_DOCUMENT_MAX: usize = 2_000;
+
+/// Events of a document that are on their way to the ledger at once: a batch.
+pub const CAPTURES_TOGETHER: usize = 64;
+
+/// Events that a query without a narrow answer looks at before it gives a page, and says where to go on.
+pub const EPCIS_EVENTS_LOOKED_AT: usize = 10_000;

@@ -5,7 +5,11 @@ use sqlx::{Connection, Executor, Row};
 use super::{Database, DatabaseError, Kind};
 
 /// Each makes the database one version newer; the first makes version 1.
-const STEPS: &[&str] = &[include_str!("1.sql"), include_str!("2.sql")];
+const STEPS: &[&str] = &[
+    include_str!("1.sql"),
+    include_str!("2.sql"),
+    include_str!("3.sql"),
+];
 
 /// Any number, the same for all who migrate: one at a time.
 const LOCK: i64 = 0x636f_756e_7465_7266;

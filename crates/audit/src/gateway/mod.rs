@@ -4,6 +4,7 @@
 //! `trail` and in `users`.
 
 mod caller;
+mod epcis;
 mod json;
 mod pages;
 mod people;
@@ -67,6 +68,11 @@ impl Gateway {
             .route("/v1/consult", post(records::consult))
             .route("/v1/logs", get(records::logs))
             .route("/v1/traces", get(records::trace))
+            // Supply-chain events, as EPCIS 2.0 has them.
+            .route("/capture", post(epcis::capture))
+            .route("/capture/{job}", get(epcis::job))
+            .route("/events", get(epcis::events))
+            .route("/events/{event}", get(epcis::event))
             // Coming and going.
             .route("/v1/root/slot", post(people::reserve_root))
             .route("/v1/root", post(people::create_root))

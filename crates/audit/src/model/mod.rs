@@ -1,5 +1,6 @@
 //! The rules of auditing: what an event is, what it says about data, who may do what. Pure.
 
+pub mod capture;
 pub mod content;
 pub mod event;
 pub mod operation;

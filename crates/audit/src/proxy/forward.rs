@@ -224,7 +224,7 @@ fn data(headers: &HeaderMap, body: &Bytes) -> Result<Value, Problem> {
     Ok(json!({"contentType": essence, "sha256": Digest::of(body).to_string()}))
 }
 
-fn query(text: Option<&str>) -> Vec<(String, String)> {
+pub(crate) fn query(text: Option<&str>) -> Vec<(String, String)> {
     let pairs = text
         .unwrap_or_default()
         .split('&')

@@ -251,7 +251,7 @@ fn judge(
     })
 }
 
-fn log(row: &Row) -> Result<Log, Problem> {
+pub(super) fn log(row: &Row) -> Result<Log, Problem> {
     Ok(Log {
         event: Event::from_canonical(&row.event).map_err(damaged)?,
         address: row.address(),

@@ -1,6 +1,7 @@
 //! Stores events, and says later whether a record is still what it was.
 
 mod act;
+mod captures;
 mod consulting;
 mod ledger;
 pub mod log;
@@ -16,9 +17,11 @@ mod writer;
 use std::sync::Arc;
 
 pub use act::{Act, Address, Answering, Given, Recorder, Stored};
+pub use captures::CaptureJob;
 pub use consulting::{Consulted, Log, Page, Question};
 pub use ledger::LedgerLog;
 pub use query::{Cursor, Filter};
+pub(crate) use storing::now;
 pub use trace::{Direction, Link, Trace};
 
 use crate::database::Database;

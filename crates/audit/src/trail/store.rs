@@ -215,10 +215,28 @@ impl Store {
             .await
     }
 
+    /// The connections, for statements about other tables.
+    pub(crate) const fn pool(&self) -> &sqlx::AnyPool {
+        self.database.pool()
+    }
+
     /// A page of events, the newest first.
     pub(crate) async fn page(&self, filter: &Filter) -> Result<Vec<Row>> {
+        self.page_between(filter, None).await
+    }
+
+    /// The same, of records whose names are not before the first and before the second.
+    pub(crate) async fn page_between(
+        &self,
+        filter: &Filter,
+        names: Option<(&str, &str)>,
+    ) -> Result<Vec<Row>> {
         let mut select =
             QueryBuilder::<Any>::new(format!("SELECT {COLUMNS} FROM events e WHERE 1 = 1"));
+        if let Some((from, to)) = names {
+            select.push(" AND e.record >= ").push_bind(from.to_owned());
+            select.push(" AND e.record < ").push_bind(to.to_owned());
+        }
         if let Some(who) = &filter.who {
             select.push(" AND e.actor = ").push_bind(who.as_str());
         }

@@ -318,14 +318,14 @@ fn digest(act: &Act) -> String {
     Digest::of(asked.as_bytes()).to_string()
 }
 
-fn fresh() -> RecordId {
+pub(super) fn fresh() -> RecordId {
     let mut bytes = [0; 16];
     rand::fill(&mut bytes).expect("the system gives random numbers");
     RecordId::parse(hex::encode(bytes)).expect("hexadecimal digits are a name")
 }
 
 /// The time by this machine's clock.
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let millis = since.map_or(0, |since| since.as_millis());
     let millis = i64::try_from(millis).unwrap_or(0);

@@ -629,3 +629,52 @@ async fn a_resource_is_traced_through_what_it_became() {
     let (resources, ..) = trace("lot:2", Direction::Back).await;
     assert_eq!(resources, ["lot:2"]);
 }
+
+#[tokio::test]
+async fn a_document_is_captured_once_however_often_it_is_sent_and_a_correction_follows() {
+    const EVENT: &str = r#"{"type": "ObjectEvent", "action": "OBSERVE",
+        "@context": ["https://ref.gs1.org/standards/epcis/2.0.0/epcis-context.jsonld"],
+        "eventTime": "2026-10-01T10:00:00Z", "eventTimeZoneOffset": "+00:00",
+        "epcList": ["urn:epc:id:sgtin:9521234.054322.1"], "bizStep": "shipping"}"#;
+    let world = world().await;
+    let World { trail, log, .. } = &world;
+    let capture = async |json: &str, who: &str| {
+        let document = epcis::Document::parse(json.as_bytes()).unwrap();
+        let events = document.events().iter();
+        let events = events.map(|event| crate::model::capture::Captured::of(event, None).unwrap());
+        let (who, place) = (text(who), text("here"));
+        trail.capture(&who, &place, events.collect()).await.unwrap()
+    };
+    for _ in 0..2 {
+        let job = capture(EVENT, "ana").await;
+        assert!(job.success && !job.running, "{job:?}");
+        assert_eq!(trail.capture_job(&text("ana"), &job.id).await.unwrap(), job);
+        assert_eq!(
+            trail
+                .capture_job(&text("ben"), &job.id)
+                .await
+                .unwrap_err()
+                .kind,
+            "NotFound"
+        );
+    }
+    assert_eq!(log.count(), 1);
+    let wrong = r#""errorDeclaration": {"declarationTime": "2026-10-02T10:00:00Z"}, "bizStep""#;
+    let correction = EVENT.replace("\"bizStep\"", wrong);
+    // Only whoever said it says that it was wrong.
+    let job = capture(&correction, "ben").await;
+    assert_eq!(
+        (job.success, job.errors[0].kind.as_str()),
+        (false, "NotPermitted")
+    );
+    assert!(capture(&correction, "ana").await.success);
+    let page = trail.captured(None, 10).await.unwrap();
+    assert_eq!(page.len(), 2);
+    assert_eq!(
+        (
+            page[0].0.event.version,
+            page[0].1["errorDeclaration"].is_object()
+        ),
+        (2, true)
+    );
+}
