@@ -24,12 +24,16 @@ impl Users {
             Ok(stored) => self.make(intent, &stored).await,
             Err(problem) if problem.status == StatusCode::ACCEPTED.as_u16() => Err(problem),
             Err(problem) => {
-                let mut transaction = self.transaction().await?;
-                changes::withdraw(&mut transaction, intent).await?;
-                transaction.commit().await?;
+                self.take_back(intent).await?;
                 Err(problem)
             }
         }
+    }
+
+    async fn take_back(&self, intent: &Intent) -> Result<(), Problem> {
+        let mut transaction = self.transaction().await?;
+        changes::withdraw(&mut transaction, intent).await?;
+        Ok(transaction.commit().await?)
     }
 
     async fn make(&self, intent: &Intent, stored: &Stored) -> Result<(), Problem> {
@@ -70,6 +74,11 @@ impl Users {
                     self.make(intent, &stored).await?;
                     done += 1;
                 }
+                Err(problem) if is_final(&problem) => {
+                    let subject = intent.subject.record();
+                    tracing::error!(subject, %problem, "an abandoned change is refused, and taken back");
+                    self.take_back(intent).await?;
+                }
                 Err(problem) => {
                     let subject = intent.subject.record();
                     tracing::warn!(subject, %problem, "an abandoned change cannot be recorded yet");
@@ -101,6 +110,20 @@ impl Users {
         }
         Ok(kept)
     }
+}
+
+/// Whether the trail will never record it: then it must not stand in the way of other changes. Whoever is
+/// not let in, or comes too often, may come again.
+fn is_final(problem: &Problem) -> bool {
+    let finals = [
+        StatusCode::BAD_REQUEST,
+        StatusCode::CONFLICT,
+        StatusCode::PAYLOAD_TOO_LARGE,
+        StatusCode::UNPROCESSABLE_ENTITY,
+    ];
+    finals
+        .iter()
+        .any(|status| status.as_u16() == problem.status)
 }
 
 /// Whether a row is held until the transaction ends.

@@ -15,7 +15,7 @@ pub(super) fn chance<const BYTES: usize>() -> [u8; BYTES] {
 }
 
 /// A text that opens something: a password or a token. It is wiped when it is dropped, and never printed.
-#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct Secret(String);
 
 impl Secret {

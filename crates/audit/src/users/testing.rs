@@ -50,6 +50,7 @@ pub(super) enum Answer {
     Stored,
     Refused,
     Pending,
+    Impossible,
     /// As if the power went.
     Never,
 }
@@ -127,6 +128,7 @@ impl Recorder for Trail {
                     let status = http::StatusCode::ACCEPTED;
                     Err(Problem::new(status, "Pending", "it is on its way"))
                 }
+                Answer::Impossible => Err(Problem::input("no such event can be")),
                 Answer::Never => std::future::pending().await,
             }
         })

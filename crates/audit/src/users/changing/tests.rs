@@ -146,3 +146,48 @@ async fn two_changes_of_one_user_come_one_after_the_other() {
         assert_eq!(kind_of(refused), "ChangeUnderWay");
     }
 }
+
+#[tokio::test]
+async fn a_change_that_can_never_be_recorded_is_taken_back() {
+    let house = House::open().await;
+    let root = house.root().await;
+    house.trail.will(Answer::Pending);
+    let pending = house
+        .users
+        .create_user(&root, new(Kind::Administrator, "ana"))
+        .await;
+    assert_eq!(kind_of(pending), "Pending");
+    house.clock.forward(A_WHILE);
+    house.trail.will(Answer::Impossible);
+    assert_eq!(house.users.finish_pending().await.unwrap(), 0);
+    house.trail.will(Answer::Stored);
+    assert_eq!(house.users.finish_pending().await.unwrap(), 0);
+    house.create(&root, Kind::Administrator, "ana").await;
+}
+
+#[tokio::test]
+async fn what_runs_beside_finishes_what_was_abandoned_and_stops_when_told() {
+    let house = House::open().await;
+    let root = house.root().await;
+    house.trail.will(Answer::Pending);
+    let pending = house
+        .users
+        .create_user(&root, new(Kind::Administrator, "ana"))
+        .await;
+    assert_eq!(kind_of(pending), "Pending");
+    house.clock.forward(A_WHILE);
+    house.trail.will(Answer::Stored);
+    let stopping = tokio_util::sync::CancellationToken::new();
+    let (users, stop) = (Arc::clone(&house.users), stopping.clone());
+    let running = tokio::spawn(async move { users.keep_current(stop).await });
+    let done = async {
+        while house.users.login(login("ana"), &place()).await.is_err() {
+            tokio::task::yield_now().await;
+            house.clock.forward(Duration::from_secs(60 * 60));
+        }
+    };
+    let limit = Duration::from_secs(60);
+    tokio::time::timeout(limit, done).await.unwrap();
+    stopping.cancel();
+    running.await.unwrap();
+}
