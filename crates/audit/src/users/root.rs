@@ -147,14 +147,13 @@ impl Users {
             .await
     }
 
-    /// A root that is on its way counts too.
-    /// Whether there is a root.
+    /// Whether there is a root. One that is on its way counts too.
     ///
     /// # Errors
     /// The database does not answer.
     pub async fn has_root(&self) -> Result<bool, Problem> {
         let mut connection = self.connection().await?;
-        Ok(store::is_claimed(&mut connection, &Claim::Root).await?)
+        store::is_claimed(&mut connection, &Claim::Root).await
     }
 
     async fn check_no_root(&self, connection: &mut sqlx::AnyConnection) -> Result<(), Problem> {
