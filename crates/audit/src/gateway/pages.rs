@@ -196,7 +196,7 @@ fn is_digital_link(path: &str) -> bool {
     let is_gtin = |text: &str| text.len() == 14 && text.bytes().all(|b| b.is_ascii_digit());
     match &parts[..] {
         ["01", gtin, ..] if !is_gtin(gtin) => false,
-        [key, ..] => KEYS.contains(key) && parts.len() % 2 == 0 && parts.iter().all(stays),
+        [key, ..] => KEYS.contains(key) && parts.len().is_multiple_of(2) && parts.iter().all(stays),
         [] => false,
     }
 }

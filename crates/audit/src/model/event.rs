@@ -106,7 +106,8 @@ checked_text!(
 );
 
 checked_text!(
-    /// A short text about an event.
+    /// A short text about an event; an empty one says nothing.
+    #[derive(Default)]
     Text,
     EventError::Text,
     |text| text.len() <= TEXT_BYTES_MAX && !text.contains(char::is_control)
@@ -261,12 +262,6 @@ impl Event {
         } else {
             Err(EventError::Mentions)
         }
-    }
-}
-
-impl Default for Text {
-    fn default() -> Self {
-        Self(String::new())
     }
 }
 

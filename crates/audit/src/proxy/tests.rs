@@ -218,7 +218,7 @@ async fn a_server_that_is_gone_is_left_out() {
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", gone.local_addr().unwrap());
     drop(gone);
-    let (routes, _) = proxied(&[address.clone()]).await;
+    let (routes, _) = proxied(std::slice::from_ref(&address)).await;
     for _ in 0..4 {
         let (status, ..) = ask(&routes, Method::PUT, "/api/lots/7", json!({})).await;
         assert_eq!(status, StatusCode::OK);

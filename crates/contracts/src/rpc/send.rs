@@ -114,18 +114,31 @@ impl Rpc {
         let late = || {
             RpcError::server("the transaction was added to the pool but was not executed in time")
         };
-        let sent = timeout(patience, self.send(caller, raw)).await;
-        match sent.map_err(|_| late())?? {
-            Sent::Waits(_) => Err(late()),
-            Sent::There(_, hash) => {
-                let receipt = self.receipt(&self.sight(caller), hash)?;
-                receipt.ok_or_else(late)
+        let sent = timeout(patience, async {
+            match self.send(caller, raw).await? {
+                Sent::Waits(_) => Err(late()),
+                Sent::There(_, hash) => self.arrived(caller, hash).await,
+                Sent::Here(_, outcome) => {
+                    let block = crate::chain::block_hash(self.node.state(), outcome.block);
+                    let block = block.map_err(Invalid::from)?;
+                    self.seen_receipt(&self.sight(caller), &outcome, block)
+                }
             }
-            Sent::Here(_, outcome) => {
-                let block = crate::chain::block_hash(self.node.state(), outcome.block);
-                let block = block.map_err(Invalid::from)?;
-                self.seen_receipt(&self.sight(caller), &outcome, block)
+        });
+        sent.await.unwrap_or_else(|_| Err(late()))
+    }
+
+    /// The receipt of what the leader committed, once it is here. Where the leader was lost right after, that takes
+    /// until there is another.
+    async fn arrived(&self, caller: &Caller, hash: B256) -> Result<TransactionReceipt, RpcError> {
+        let mut committed = self.node.committed_changes();
+        loop {
+            committed.borrow_and_update();
+            if let Some(receipt) = self.receipt(&self.sight(caller), hash)? {
+                return Ok(receipt);
             }
+            // What is committed is shown a moment later.
+            let _ = timeout(Duration::from_millis(100), committed.changed()).await;
         }
     }
 
