@@ -152,6 +152,26 @@ await visit("/", {}, async (page) => {
   assert.equal(await page.evaluate(() => sessionStorage.length), 0);
 });
 
+await visit("/", { totp: true }, async (page) => {
+  await signIn(page);
+  await page.getByText("Enter the code that your authenticator shows").waitFor();
+  await page.keyboard.type("123456");
+  await page.keyboard.press("Enter");
+  await page.getByText("You are signed in as Ana Torres.").waitFor();
+});
+
+step("who leaves a page while the session is renewed stays signed in");
+await visit("/", {}, async (page, { server, world: here }) => {
+  await signIn(page);
+  await page.getByText("You are signed in").waitFor();
+  here.delay = 400;
+  await page.goto(`${server.url}/label?resource=x`);
+  await page.goto(`${server.url}/`);
+  await page.getByRole("link", { name: "Logs" }).click();
+  await page.getByText("Signed in as Ana Torres").waitFor();
+  await page.locator(".log").first().waitFor();
+});
+
 step("a visitor sees a trace, oldest first, and the verdicts of their own browser");
 await visit(traceOf(PALLET), {}, async (page) => {
   await settled(page);

@@ -140,6 +140,7 @@ assert.equal(await verdict(shown(item), { verdict: "valid", event: item.event })
 assert.equal(await verdict(shown(item), { verdict: "pending" }), "pending");
 assert.equal(await verdict(shown(item), { verdict: "not_permitted" }), "not_permitted");
 assert.equal(await verdict(shown(item), null), "unknown");
+assert.equal(await verdict(shown(item), { verdict: "valid", receipt: { type: "counterfoil.audit.chain-event/1" } }), "unchecked");
 assert.equal(await verdict(shown(item), { ...asked(other), verdict: "valid" }), "unproven");
 assert.equal(await verdict({ ...shown(item), transactionAddress: "2.9" }, asked(item)), "unproven");
 assert.equal(await verdict({ ...shown(item), contractAddress: "bitacora:x" }, asked(item)), "unproven");

@@ -13,9 +13,12 @@ const TYPES = { js: "text/javascript", css: "text/css", svg: "image/svg+xml", ht
 
 export const recorded = () => JSON.parse(readFileSync(new URL("testdata/recorded.json", WEB), "utf8"));
 
+let folder = null;
+
 /** All files of `/web/`, and the pages, in one folder, as they are served. */
 export function laidOut() {
-  const folder = mkdtempSync(join(tmpdir(), "pages-"));
+  if (folder !== null) return folder;
+  folder = mkdtempSync(join(tmpdir(), "pages-"));
   for (const name of readdirSync(WEB)) {
     if (name.includes(".")) cpSync(new URL(name, WEB), join(folder, name));
   }
@@ -132,21 +135,23 @@ function answer(world, method, url, body, authorization) {
     if (!known && !open) throw new Problem(401, "Unauthenticated", "sign in first");
   };
   const started = (number) => ({
-    accessToken: `access-${number}`, refreshToken: refresh(number), expiresIn: 600, user: world.user,
+    access_token: `access-${number}`, token_type: "Bearer", expires_in: 600, refresh_token: refresh(number),
+    session: "5e5510", user: world.user,
   });
   const path = url.pathname;
   if (path === "/v1/identity") return { serviceCertificate: world.serviceCertificate };
   if (path === "/v1/login" && method === "POST") {
     if (body.password !== "correct horse") throw new Problem(401, "Unauthenticated", "the email address or the password is wrong");
+    if (world.totp && !body.totp) throw new Problem(401, "TotpRequired", "send a code of the second factor too");
     world.sessions = 1;
     return started(1);
   }
   if (path === "/v1/renew") {
-    if (body.refreshToken !== refresh(world.sessions)) throw new Problem(401, "Unauthenticated", "the session has ended");
+    if (body.refresh_token !== refresh(world.sessions)) throw new Problem(401, "Unauthenticated", "the session has ended");
     world.sessions += 1;
     return started(world.sessions);
   }
-  if (path === "/v1/logout") return {};
+  if (path === "/v1/logout") return null;
   if (path === "/v1/consult") {
     if (!known && !world.open) return { verdict: "not_permitted" };
     return consult(world, body);
@@ -203,6 +208,7 @@ export async function serve(world) {
       if (!(error instanceof Problem)) throw error;
       [status, said] = [error.status, { type: error.type, status: error.status, detail: error.message }];
     }
+    if (said === null) return response.writeHead(204).end();
     response.writeHead(status, { "content-type": "application/json" });
     return response.end(JSON.stringify(said));
   });

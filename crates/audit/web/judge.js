@@ -6,6 +6,7 @@ import { altered, canonical, contentHash } from "./canonical.js";
 import { NotValid, verify } from "./verify.js";
 
 const EVENT = "counterfoil.audit.event/1";
+const CHAIN_EVENT = "counterfoil.audit.chain-event/1";
 
 /** What each verdict is called, and what it means and cannot mean. */
 export const VERDICTS = {
@@ -59,6 +60,10 @@ export async function judge({ log, answer, data, anchor }) {
   const found = (verdict, why, more = {}) => ({ verdict, why, steps, fields: [], ...more });
   if (answer?.verdict === "not_permitted") return found("not_permitted");
   if (!answer?.receipt) return found(answer?.verdict === "pending" ? "pending" : "unknown");
+  if (answer.receipt.type === CHAIN_EVENT) {
+    const why = "This event is in a contract of a chain, and this page checks receipts of a ledger\u2019s log alone. Download its proof, and check it with a program of your own.";
+    return found("unchecked", why);
+  }
   try {
     const entry = await provenEntry(answer.receipt, anchor, log, steps);
     const recorded = parsed(entry.contents);

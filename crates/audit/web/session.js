@@ -66,6 +66,7 @@ async function send(path, body) {
 }
 
 async function answered(answer) {
+  if (answer.status === 204) return null;
   const said = await answer.json().catch(() => null);
   if (answer.ok && said !== null) return said;
   if (answer.ok) throw new Error("The service answered with something that is no JSON.");
@@ -103,11 +104,11 @@ export async function resume() {
 /** Several requests may find the token expired at once; it is renewed once. */
 function renew() {
   renewing ??= (async () => {
-    const token = kept()?.refreshToken;
-    if (!token) return false;
+    const refresh = kept()?.refresh;
+    if (!refresh) return false;
     access = null;
     try {
-      start(await answered(await send("/v1/renew", { refreshToken: token })));
+      start(await answered(await send("/v1/renew", { refresh_token: refresh })));
       return true;
     } catch (error) {
       if (error instanceof Refused && error.status < 500 && error.status !== 429) forget();
@@ -118,6 +119,16 @@ function renew() {
   });
   return renewing;
 }
+
+// A renewal is good once: who leaves the page before its answer is kept has lost the session. So a link
+// waits for it.
+document.addEventListener("click", async (event) => {
+  const link = event.target.closest?.("a[href]");
+  if (renewing === null || !link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  await renewing;
+  location.assign(link.href);
+});
 
 async function signIn(email, password, totp) {
   access = null;
@@ -132,11 +143,11 @@ async function signOut() {
   location.assign("/");
 }
 
-function start({ accessToken, refreshToken, user: whom }) {
-  access = accessToken;
+function start({ access_token: token, refresh_token: refresh, user: whom }) {
+  access = token;
   user = whom ?? user;
   try {
-    sessionStorage.setItem(KEPT, JSON.stringify({ refreshToken, user }));
+    sessionStorage.setItem(KEPT, JSON.stringify({ refresh, user }));
   } catch {
     // A browser that keeps nothing: one signs in again on the next page.
   }
@@ -195,8 +206,10 @@ export function signInForm(then) {
       showSession();
       await then();
     } catch (error) {
-      problem.textContent = error.message;
+      const isFirst = error.kind === "TotpRequired" && totp.value === "";
+      problem.textContent = isFirst ? "Enter the code that your authenticator shows, too." : error.message;
       problem.hidden = false;
+      if (isFirst) totp.focus();
     } finally {
       send.disabled = false;
     }

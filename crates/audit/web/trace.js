@@ -22,7 +22,7 @@ let stages = new Map();
 async function start() {
   if (resource === null) {
     at("title").textContent = "Nothing is named";
-    return say("This address names no resource.", made("a", { href: "/" }, "Look one up"));
+    return say("This address names no resource. ", made("a", { href: "/" }, "Look one up"));
   }
   const { title, exactly } = nameOf(resource);
   document.title = `${short(title, 60)} \u2013 Counterfoil`;
@@ -35,8 +35,7 @@ async function start() {
     if (direction === way) at(id).setAttribute("aria-current", "page");
   }
   at("ways").hidden = false;
-  await resume();
-  await trust(checkAll);
+  await Promise.all([resume(), trust(checkAll)]);
   await load();
 }
 
@@ -65,7 +64,7 @@ function failed(error) {
         await load();
       })
     : button("Try again", load);
-  say(make("p.problem", signIn ? "Traces are not open to visitors here. Sign in to see this one." : error.message), next);
+  say(signIn ? make("p", "Traces are not open to visitors here. Sign in to see this one.") : make("p.problem", error.message), next);
 }
 
 // The events, by what they happened to.
@@ -220,6 +219,8 @@ async function checkOne(stage) {
   showVerdict(stage);
 }
 
+const DETAILS = { matches: "Details", differs: "Details, which are not the recorded ones" };
+
 function showVerdict(stage) {
   const { result, data, log } = stage;
   const isValid = result.verdict === "valid";
@@ -235,7 +236,7 @@ function showVerdict(stage) {
   stage.evidence.setAttribute("aria-label", `Evidence: ${titleOf(log.event)}, version ${log.event.version} of ${short(log.event.record)}`);
   if (data !== undefined) {
     const open = stage.details.querySelector("details")?.open ?? false;
-    const details = make("details", make("summary", result.data === "matches" ? "Details" : "Details, as the service shows them, not checked"), dataView(data));
+    const details = make("details", make("summary", DETAILS[result.data] ?? "Details, not checked"), dataView(data));
     details.open = open;
     stage.details.replaceChildren(details);
   }
