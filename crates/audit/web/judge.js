@@ -130,7 +130,7 @@ async function judgeData(recorded, salt, data, steps) {
   }
   steps.push({ rule: "The data that is shown has another hash.", shown: hash, failed: true });
   const why = "The kept data is not the recorded data. The ledger has only its hash, so which parts differ is not known.";
-  return { verdict: "altered", data: "differs", why, fields: ["data"] };
+  return { verdict: "altered", data: "differs", why };
 }
 
 function parsed(contents) {

@@ -246,6 +246,21 @@ function evidence({ log, answer, result, data }) {
   openDrawer({ log, answer, result, data });
 }
 
+const OPEN = {
+  pending: "still on the way to the ledger",
+  not_permitted: "not for you to check",
+  unchecked: "not checked",
+};
+
+/** How many events are open, and why. */
+function open(all) {
+  const said = Object.entries(OPEN).map(([verdict, why]) => {
+    const count = all.filter(({ result }) => result.verdict === verdict).length;
+    return count > 0 && `${count} ${count === 1 ? "is" : "are"} ${why}`;
+  });
+  return `${said.filter(Boolean).join(", ")}.`;
+}
+
 const BAD = ["altered", "unproven", "unknown"];
 
 function summary(all, done) {
@@ -259,7 +274,7 @@ function summary(all, done) {
   } else if (valid === all.length) {
     parts.push(make("p.stamp.valid", "VALID"), make("p", all.length === 1 ? "The one event is in the ledger exactly as it is shown here." : `All ${events(valid)} are in the ledger exactly as they are shown here.`));
   } else {
-    parts.push(make("p.stamp.open", "INCOMPLETE"), make("p", `${events(valid)} of ${all.length} ${valid === 1 ? "is" : "are"} valid. The others are not proven, and not disproven: they are pending, not for you, or could not be checked.`));
+    parts.push(make("p.stamp.open", "INCOMPLETE"), make("p", `${events(valid)} of ${all.length} ${valid === 1 ? "is" : "are"} valid. ${open(all)} What is open is neither proven nor disproven.`));
   }
   const alone = all.filter(({ result }) => result.verdict === "valid" && result.data !== "matches").length;
   if (alone > 0) {
