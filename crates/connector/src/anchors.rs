@@ -4,23 +4,19 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 
-use crate::bundle::{
-    Anchored, Bundle, Proof, Roots, Salted, TYPE, Trust, VERSION, event, is_anchoring,
-};
+use crate::bundle::{Anchored, Bundle, Salted, TYPE, VERSION, event, is_anchoring};
 use crate::call::Call;
 use crate::durable;
 use crate::error::AnchorError;
-use crate::header::preimage;
 use crate::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
 use crate::merkle::{Tree, leaf};
-use crate::network::{Evidence, Network, Receipt};
+use crate::network::{Network, Receipt};
 use crate::outbox::{Outbox, Ticket};
-use crate::trie;
+use crate::proof::{Proof, Trust};
 
 /// Records under one root.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -255,12 +251,7 @@ impl Anchors {
             block_hash: receipt.block_hash,
             log_index: self.place(receipt, root).ok_or_else(missing)?,
         };
-        let proof = match network.profile().evidence {
-            Evidence::Header => by_header(network, receipt).await?,
-            Evidence::Ledger => Proof::Ledger {
-                receipt: network.ledger_receipt(receipt.transaction_hash).await?,
-            },
-        };
+        let proof = Proof::of(network, receipt).await?;
         Ok((anchor, proof))
     }
 }
@@ -280,50 +271,6 @@ fn anchored_at_selector() -> [u8; 4] {
 fn selector(signature: &str) -> [u8; 4] {
     let digest = alloy_primitives::keccak256(signature);
     [digest[0], digest[1], digest[2], digest[3]]
-}
-
-/// The proof from the block's header, built from all transactions and receipts of the block.
-async fn by_header(network: &Network, receipt: &Receipt) -> Result<Proof, AnchorError> {
-    let place = receipt.block();
-    let fault = |why: &str| AnchorError::Block {
-        number: place.number,
-        why: why.to_owned(),
-    };
-    let gone = || fault("the node does not have it any more");
-    let block = network.block(place.hash).await?.ok_or_else(gone)?;
-    let receipts = network.receipts(place.number).await?.ok_or_else(gone)?;
-    let header = preimage(&block.header.inner, place.hash)
-        .ok_or_else(|| fault("its hash is not made as Ethereum or a known consortium makes it"))?;
-    let roots = Roots::of(&header).ok_or_else(|| fault("its header cannot be read"))?;
-    let transactions = block
-        .transactions
-        .into_transactions()
-        .map(|transaction| transaction.into_inner().encoded_2718());
-    let transactions: Vec<_> = transactions.collect();
-    let receipts = receipts
-        .into_iter()
-        .map(|receipt| receipt.into_primitives_receipt().inner.encoded_2718());
-    let receipts: Vec<_> = receipts.collect();
-    let index: u64 = receipt.transaction_index.to();
-    let at = usize::try_from(index).unwrap_or(usize::MAX);
-    let outside = || fault("the transaction is not in it");
-    let (transactions_root, transaction_nodes) =
-        trie::prove(&transactions, at).ok_or_else(outside)?;
-    let (receipts_root, receipt_nodes) = trie::prove(&receipts, at).ok_or_else(outside)?;
-    if transactions_root != roots.transactions {
-        return Err(fault("its transactions are not those of its header"));
-    }
-    if receipts_root != roots.receipts {
-        return Err(fault("its receipts are not those of its header"));
-    }
-    Ok(Proof::Header {
-        header: header.into(),
-        transaction_index: index,
-        transaction: transactions[at].clone().into(),
-        transaction_nodes,
-        receipt: receipts[at].clone().into(),
-        receipt_nodes,
-    })
 }
 
 #[cfg(test)]

@@ -4,20 +4,13 @@
 //! thing to trust: a block's hash, from any node or explorer; or, on a ledger of ours, the service
 //! certificate. Nothing in the document is believed that does not follow from these.
 
-use alloy_consensus::transaction::Transaction;
-use alloy_consensus::{ReceiptEnvelope, TxEnvelope};
-use alloy_eips::eip2718::Decodable2718;
-use alloy_primitives::{Address, B256, BlockHash, Bytes, Log, TxHash, keccak256};
-use alloy_rlp::Decodable;
+use alloy_primitives::{Address, B256, BlockHash, Log, TxHash, keccak256};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use verify::ethereum::EthereumLog;
-use verify::{Claim, ReceiptDocument, Verifier};
 
 use crate::error::BundleError;
-use crate::limits::{BUNDLE_BYTES_MAX, HEADER_BYTES_MAX, PATH_STEPS_MAX, TRIE_NODES_MAX};
+use crate::limits::{BUNDLE_BYTES_MAX, PATH_STEPS_MAX};
 use crate::merkle::{Path, leaf};
-use crate::trie;
+pub use crate::proof::{Proof, Trust};
 
 /// What the document calls itself.
 pub const TYPE: &str = "counterfoil.anchored-record";
@@ -73,46 +66,6 @@ pub struct Anchored {
     pub log_index: u64,
 }
 
-/// How to see that the event is in the chain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    tag = "kind",
-    rename_all = "kebab-case",
-    rename_all_fields = "camelCase",
-    deny_unknown_fields
-)]
-pub enum Proof {
-    /// The block's header covers the transaction and its receipt.
-    Header {
-        /// The bytes whose Keccak-256 digest is the block's hash.
-        header: Bytes,
-        /// The place of the transaction and its receipt in the block.
-        transaction_index: u64,
-        /// The transaction, as it is in the block.
-        transaction: Bytes,
-        /// From the header's transactions root to the transaction.
-        transaction_nodes: Vec<Bytes>,
-        /// The receipt, as it is in the block.
-        receipt: Bytes,
-        /// From the header's receipts root to the receipt.
-        receipt_nodes: Vec<Bytes>,
-    },
-    /// The ledger's receipt claims the transaction and its result.
-    Ledger {
-        /// The receipt, as `counterfoil_getReceipt` gives it.
-        receipt: Value,
-    },
-}
-
-/// What the one who checks believes.
-#[derive(Debug, Clone, Copy)]
-pub enum Trust<'a> {
-    /// The block with this hash is final. Its number and all else follow.
-    Block(BlockHash),
-    /// This ledger's receipts.
-    Service(&'a Verifier),
-}
-
 /// The first topic of the contract's event.
 pub(crate) fn event() -> B256 {
     keccak256("Anchored(bytes32,address)")
@@ -162,101 +115,23 @@ impl Bundle {
         if self.path.root(leaf) != Some(self.root) {
             return broken("the path does not lead from the record to the root");
         }
-        match (&self.proof, trust) {
-            (
-                Proof::Header {
-                    header,
-                    transaction_index: index,
-                    transaction,
-                    transaction_nodes,
-                    receipt,
-                    receipt_nodes,
-                },
-                Trust::Block(trusted),
-            ) => {
-                let roots = self.header(header, trusted)?;
-                let deep = [transaction_nodes, receipt_nodes]
-                    .iter()
-                    .any(|nodes| nodes.len() > TRIE_NODES_MAX);
-                if deep {
-                    return broken("the block's trees are not so high");
-                }
-                if !trie::proves(roots.transactions, *index, transaction, transaction_nodes) {
-                    return broken("the transaction is not in the block");
-                }
-                if !trie::proves(roots.receipts, *index, receipt, receipt_nodes) {
-                    return broken("the receipt is not in the block");
-                }
-                self.transaction(transaction)?;
-                self.receipt(receipt)
-            }
-            (Proof::Ledger { receipt }, Trust::Service(verifier)) => self.ledger(receipt, verifier),
-            (Proof::Header { .. }, _) => Err(BundleError::OtherTrust("a trusted block's hash")),
-            (Proof::Ledger { .. }, _) => Err(BundleError::OtherTrust("the service's certificate")),
-        }
-    }
-
-    fn header(&self, header: &Bytes, trusted: BlockHash) -> Result<Roots, BundleError> {
-        let stated = self.anchor.block_hash;
-        if stated != trusted {
-            return Err(BundleError::Untrusted { stated, trusted });
-        }
-        if header.len() > HEADER_BYTES_MAX || keccak256(header) != trusted {
-            return Err(BundleError::Broken("the header is not the block's"));
-        }
-        let roots = Roots::of(header).ok_or(BundleError::Broken("the header cannot be read"))?;
-        if roots.number != self.anchor.block_number {
-            return Err(BundleError::Broken("the block has another number"));
-        }
-        Ok(roots)
-    }
-
-    fn transaction(&self, transaction: &Bytes) -> Result<(), BundleError> {
-        let broken = |what| Err(BundleError::Broken(what));
-        if keccak256(transaction) != self.anchor.transaction_hash {
-            return broken("the transaction has another hash");
-        }
-        let Ok(read) = TxEnvelope::decode_2718_exact(transaction) else {
-            return broken("the transaction cannot be read");
-        };
-        if read.chain_id() != Some(self.anchor.chain_id) {
-            return broken("the transaction was signed for another chain");
-        }
-        Ok(())
-    }
-
-    fn receipt(&self, receipt: &Bytes) -> Result<(), BundleError> {
-        let Ok(receipt) = ReceiptEnvelope::<Log>::decode_2718_exact(receipt) else {
-            return Err(BundleError::Broken("the receipt cannot be read"));
-        };
-        self.logged(receipt.status(), receipt.logs())
-    }
-
-    fn ledger(&self, receipt: &Value, verifier: &Verifier) -> Result<(), BundleError> {
-        let broken = |what| Err(BundleError::Broken(what));
-        let json = serde_json::to_vec(receipt).expect("JSON is JSON");
-        let document = ReceiptDocument::from_json(&json)?;
-        let verified = verifier.verify_document(&document)?;
-        if verified.root.0 != self.anchor.block_hash.0 {
+        let shown = self.proof.shows(trust)?;
+        let anchor = &self.anchor;
+        if shown.block_hash != anchor.block_hash {
             return broken("the receipt is of another block");
         }
-        let claims = document.claims.as_deref().unwrap_or_default();
-        let [Claim::EthereumTransaction(claimed)] = claims else {
-            return broken("the receipt is not of a contract's transaction");
-        };
-        if claimed.transaction_hash.0 != self.anchor.transaction_hash.0 {
+        if shown.hash != anchor.transaction_hash {
             return broken("the receipt is of another transaction");
         }
-        let log = |log: &EthereumLog| {
-            let topics = log.topics.iter().map(|topic| B256::from(topic.0));
-            Log::new_unchecked(
-                log.address.0.into(),
-                topics.collect(),
-                log.data.clone().into(),
-            )
-        };
-        let logs: Vec<Log> = claimed.logs.iter().map(log).collect();
-        self.logged(claimed.succeeded, &logs)
+        if let Some(place) = &shown.header {
+            if place.number != anchor.block_number {
+                return broken("the block has another number");
+            }
+            if place.chain_id != Some(anchor.chain_id) {
+                return broken("the transaction was signed for another chain");
+            }
+        }
+        self.logged(shown.succeeded, &shown.logs)
     }
 
     /// Whether the contract said that it has the root.
@@ -277,53 +152,20 @@ pub(crate) fn is_anchoring(log: &Log, contract: Address, root: B256) -> bool {
     log.address == contract && log.topics().starts_with(&[event(), root])
 }
 
-/// What of a header is looked at.
-pub(crate) struct Roots {
-    pub(crate) transactions: B256,
-    pub(crate) receipts: B256,
-    pub(crate) number: u64,
-}
-
-impl Roots {
-    /// Reads them from a header's RLP, whatever newer fields stand at its end.
-    pub(crate) fn of(header: &[u8]) -> Option<Self> {
-        let mut rest = header;
-        let list = alloy_rlp::Header::decode(&mut rest).ok()?;
-        if !list.list || list.payload_length != rest.len() {
-            return None;
-        }
-        for _ in ["parent", "ommers", "beneficiary", "state"] {
-            skip(&mut rest)?;
-        }
-        let transactions = B256::decode(&mut rest).ok()?;
-        let receipts = B256::decode(&mut rest).ok()?;
-        for _ in ["bloom", "difficulty"] {
-            skip(&mut rest)?;
-        }
-        let number = u64::decode(&mut rest).ok()?;
-        Some(Self {
-            transactions,
-            receipts,
-            number,
-        })
-    }
-}
-
-fn skip(rest: &mut &[u8]) -> Option<()> {
-    let item = alloy_rlp::Header::decode(rest).ok()?;
-    *rest = rest.get(item.payload_length..)?;
-    Some(())
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
-    use alloy_consensus::{Header, Receipt, SignableTransaction, TxLegacy};
+    use alloy_consensus::{
+        Header, Receipt, ReceiptEnvelope, SignableTransaction, TxEnvelope, TxLegacy,
+    };
     use alloy_eips::eip2718::Encodable2718;
-    use alloy_primitives::{LogData, Signature, TxKind};
+    use alloy_primitives::{Bytes, LogData, Signature, TxKind};
     use proptest::prelude::*;
+    use serde_json::Value;
 
     use super::*;
     use crate::merkle::Tree;
+    use crate::proof::Roots;
+    use crate::trie;
 
     const CHAIN: u64 = 4711;
 

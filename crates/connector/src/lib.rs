@@ -11,7 +11,7 @@
 //! - [`outbox`]: sends, sends again, and says what became of it. `journal`: its file.
 //! - [`merkle`]: many records under one root, as RFC 9162 builds it.
 //! - [`anchors`]: takes digests of records, anchors their root, hands out proofs.
-//! - [`bundle`]: the proof, checked offline. `trie` and `header`: what a
+//! - [`bundle`]: the proof of a record, and [`proof`] of a transaction, checked offline. `trie` and `header`: what a
 //!   block's hash covers.
 
 pub mod anchors;
@@ -28,18 +28,20 @@ pub mod limits;
 pub mod merkle;
 pub mod network;
 pub mod outbox;
+pub mod proof;
 mod rpc;
 pub mod signer;
 pub mod status;
 mod trie;
 
 pub use anchors::{Anchors, Batch};
-pub use bundle::{Bundle, Trust};
+pub use bundle::Bundle;
 pub use call::Call;
 pub use collector::{Batching, Collector};
 pub use error::{AnchorError, BundleError, NetworkError, OutboxError};
 pub use fees::{Fees, Market, Replace};
 pub use network::{Evidence, Finality, Gas, Network, Profile, Receipt};
 pub use outbox::{Outbox, Ticket};
+pub use proof::{Proof, Shown, Trust};
 pub use signer::{FileKey, Signer, SignerError};
 pub use status::{Place, Settled, Status};
