@@ -132,7 +132,7 @@ pub(crate) fn repriced(
 /// Whether a node refuses because it has the transaction, or something with its number: what became
 /// of it is found by its hash.
 pub(crate) fn is_known(message: &str) -> bool {
-    const KNOWN: [&str; 8] = [
+    const KNOWN: [&str; 10] = [
         "already known",
         "already imported",
         "known transaction",
@@ -141,6 +141,9 @@ pub(crate) fn is_known(message: &str) -> bool {
         "nonce too low",
         "nonce is too low",
         "nonce has already been used",
+        // EIP-7966, of what is not in a block in time.
+        "added to the mempool",
+        "added to the pool",
     ];
     let message = message.to_lowercase();
     KNOWN.iter().any(|words| message.contains(words))

@@ -18,11 +18,21 @@ use crate::status::{Outcome, Status};
 impl Shared {
     /// One look at the network.
     pub(crate) async fn look(&self, nonce: u64) -> Result<Status, OutboxError> {
-        let entry = self.state.lock().await.entry(nonce)?.clone();
+        let (entry, kept) = {
+            let state = self.state.lock().await;
+            let kept = state.receipts.get(&nonce).cloned();
+            (state.entry(nonce)?.clone(), kept)
+        };
         if let Some(outcome) = entry.outcome {
             return Ok(outcome.status());
         }
-        match self.mined(&entry).await? {
+        // Where a block may be replaced, what came with the sending may be old.
+        let kept = kept.filter(|_| self.network.profile().finality == Finality::Immediate);
+        let receipt = match kept {
+            Some(receipt) => Some(receipt),
+            None => self.mined(&entry).await?,
+        };
+        match receipt {
             Some(receipt) => self.found(nonce, &entry, receipt).await,
             None => self.missing(nonce, &entry).await,
         }

@@ -1,7 +1,8 @@
 //! The outbox's file: what was signed, and how it ended.
 //!
 //! ```text
-//! outbox      a line for each record, appended and synced before anybody relies on it
+//! outbox      a line for each record, appended and synced before anybody relies on it; how a transaction
+//!             ended is synced with the next one, because the chain says it again
 //! line        16 hex digits of the SHA-256 of what follows the space, a space, JSON, a line feed
 //! first line  which chain and which key the file belongs to
 //! ```
@@ -157,11 +158,24 @@ impl Journal {
     /// Appends a record and makes it survive power loss. After a failure nothing is appended any
     /// more.
     pub(crate) async fn append(&mut self, record: &Record) -> Result<(), OutboxError> {
+        self.put(record, true).await
+    }
+
+    /// Appends a record that can be found out again: power loss may take it, as long as no later one was
+    /// appended.
+    pub(crate) async fn note(&mut self, record: &Record) -> Result<(), OutboxError> {
+        self.put(record, false).await
+    }
+
+    async fn put(&mut self, record: &Record, sync: bool) -> Result<(), OutboxError> {
         if std::mem::replace(&mut self.broken, true) {
             return Err(OutboxError::Stopped);
         }
         let (line, file) = (line(record), Arc::clone(&self.file));
-        let write = move || (&*file).write_all(&line).and_then(|()| file.sync_data());
+        let write = move || {
+            (&*file).write_all(&line)?;
+            if sync { file.sync_data() } else { Ok(()) }
+        };
         let written = tokio::task::spawn_blocking(write).await;
         written
             .map_err(std::io::Error::other)
@@ -236,10 +250,11 @@ fn read(path: &Path, bytes: &[u8]) -> Result<(Vec<Record>, usize), OutboxError> 
     let mut good = 0;
     let mut lines = bytes.split_inclusive(|&byte| byte == b'\n').peekable();
     while let Some(line) = lines.next() {
-        // Only the last line can be torn: without its end, or with pages that were never written,
-        // which read as zeros, as JSON never does.
-        let torn = lines.peek().is_none() && (!line.ends_with(b"\n") || line.contains(&0));
-        if torn {
+        // Only what was not synced can be torn: the last line, and notes before it. It is without its
+        // end, or has pages that were never written, which read as zeros, as JSON never does.
+        let is_last = lines.peek().is_none();
+        let unwritten = line.contains(&0) && lines.clone().all(is_lost_without_harm);
+        if unwritten || (is_last && !line.ends_with(b"\n")) {
             break;
         }
         let record = parse(line).map_err(|why| OutboxError::Corrupt {
@@ -251,6 +266,11 @@ fn read(path: &Path, bytes: &[u8]) -> Result<(Vec<Record>, usize), OutboxError> 
         good += line.len();
     }
     Ok((records, good))
+}
+
+/// Whether a line behind a torn one may go with it: the last one, or how a transaction ended.
+fn is_lost_without_harm(line: &[u8]) -> bool {
+    line.contains(&0) || !line.ends_with(b"\n") || matches!(parse(line), Ok(Record::Settled(_)))
 }
 
 fn parse(line: &[u8]) -> Result<Record, String> {
@@ -369,6 +389,16 @@ mod tests {
         let mut zeros = whole.clone();
         zeros[last + 10..whole.len() - 1].fill(0);
         fs::write(&path, &zeros).unwrap();
+        assert_eq!(records_in(dir.path()).unwrap(), [signed(0)]);
+        // Notes before it were not synced either, and one of them did not reach the disk.
+        let (mut journal, _) = Journal::open(dir.path(), &owner()).unwrap();
+        let before = fs::read(&path).unwrap().len();
+        journal.note(&settled(0)).await.unwrap();
+        let mut unsynced = fs::read(&path).unwrap();
+        unsynced[before + 10..before + 20].fill(0);
+        unsynced.extend(line(&settled(0)));
+        drop(journal);
+        fs::write(&path, &unsynced).unwrap();
         assert_eq!(records_in(dir.path()).unwrap(), [signed(0)]);
         // Appending goes on behind the cut.
         let (mut journal, _) = Journal::open(dir.path(), &owner()).unwrap();

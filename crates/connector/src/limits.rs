@@ -9,6 +9,9 @@ pub const ANSWER_BYTES_MAX: usize = 32 << 20;
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A node that says nothing for so long says nothing any more.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a node may take to put a transaction into a block while it is waited for, in milliseconds: less
+/// than the answer may take, so that the node is the one that says so.
+pub const SENDING_PATIENCE_MS: u64 = 5_000;
 /// What is kept of a node's own words, in characters: they go into errors and logs.
 pub const MESSAGE_CHARS_MAX: usize = 300;
 

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::error::{NetworkError, OutboxError};
 use crate::fees::{Fees, Market, Price};
+use crate::limits::SENDING_PATIENCE_MS;
 use crate::rpc::Rpc;
 use crate::status::Place;
 
@@ -34,6 +35,16 @@ pub enum Evidence {
     Ledger,
 }
 
+/// How a transaction is handed to a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sending {
+    /// `eth_sendRawTransaction`: the node answers when it has it, and is asked later what became of it.
+    Told,
+    /// `eth_sendRawTransactionSync` (EIP-7966): the node answers with the receipt. For networks where a
+    /// transaction is in a block in less time than a question takes.
+    Awaited,
+}
+
 /// How much gas a call may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gas {
@@ -54,6 +65,10 @@ pub struct Profile {
     pub trust: Option<String>,
     /// A bearer token to be let in.
     pub bearer: Option<String>,
+    /// A client certificate to be let in: its private key and its chain, PEM, in one text.
+    pub identity: Option<String>,
+    /// How transactions are handed over.
+    pub sending: Sending,
     /// What transactions offer.
     pub fees: Fees,
     /// When a block is final.
@@ -89,6 +104,8 @@ impl Profile {
             chain_id,
             trust: None,
             bearer: None,
+            identity: None,
+            sending: Sending::Told,
             fees: Fees::Free,
             finality: Finality::Immediate,
             evidence: Evidence::Header,
@@ -106,6 +123,7 @@ impl Profile {
     pub fn counterfoil(url: impl Into<String>, chain_id: u64) -> Self {
         Self {
             evidence: Evidence::Ledger,
+            sending: Sending::Awaited,
             poll: Duration::from_millis(20),
             resend_after: Duration::from_secs(2),
             ..Self::consortium(url, chain_id)
@@ -199,6 +217,7 @@ impl Network {
             &profile.url,
             profile.trust.as_deref(),
             profile.bearer.as_deref(),
+            profile.identity.as_deref(),
         )?;
         let found: U64 = rpc.ask("eth_chainId", json!([])).await?;
         if found.to::<u64>() != profile.chain_id {
@@ -344,8 +363,18 @@ impl Network {
         }
     }
 
-    pub(crate) async fn send_raw(&self, raw: &Bytes) -> Result<TxHash, NetworkError> {
-        self.ask("eth_sendRawTransaction", json!([raw])).await
+    /// Hands a transaction over. The receipt comes back where the profile has it awaited.
+    pub(crate) async fn send_raw(&self, raw: &Bytes) -> Result<Option<Receipt>, NetworkError> {
+        match self.profile().sending {
+            Sending::Told => {
+                let _: TxHash = self.ask("eth_sendRawTransaction", json!([raw])).await?;
+                Ok(None)
+            }
+            Sending::Awaited => {
+                let params = json!([raw, SENDING_PATIENCE_MS]);
+                self.ask("eth_sendRawTransactionSync", params).await
+            }
+        }
     }
 
     /// Runs a call again as it was in a block, to learn why it failed.

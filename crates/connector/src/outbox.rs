@@ -20,7 +20,7 @@ use crate::error::{NetworkError, OutboxError};
 use crate::fees::Price;
 use crate::journal::{Ended, Journal, Owner, Record, Signed};
 use crate::limits::{DATA_BYTES_MAX, REFERENCE_BYTES_MAX, UNSETTLED_MAX};
-use crate::network::Network;
+use crate::network::{Network, Receipt};
 use crate::signer::Signer;
 use crate::status::{Outcome, Place, Settled, Status};
 
@@ -56,6 +56,8 @@ pub(crate) struct State {
     /// Those of the entries that are not final.
     pub(crate) open: BTreeSet<u64>,
     pub(crate) references: HashMap<String, u64>,
+    /// What a node answered with when it was handed a transaction, until somebody settles it.
+    pub(crate) receipts: BTreeMap<u64, Receipt>,
     pub(crate) next: u64,
 }
 
@@ -152,6 +154,7 @@ impl Outbox {
             entries,
             open,
             references,
+            receipts: BTreeMap::new(),
             next,
         };
         let shared = Arc::new(Shared {
@@ -227,7 +230,7 @@ impl Outbox {
         let (begun, patience, poll) = (Instant::now(), profile.patience, profile.poll);
         loop {
             let last = match self.status(ticket).await {
-                Ok(Status::Final { hash, block }) => match self.network().receipt(hash).await {
+                Ok(Status::Final { hash, block }) => match self.receipt(ticket, hash).await {
                     Ok(Some(receipt)) if receipt.block() == block => {
                         return Ok(Settled { receipt, block });
                     }
@@ -254,6 +257,21 @@ impl Outbox {
                 });
             }
             tokio::time::sleep(poll).await;
+        }
+    }
+
+    /// The receipt of a transaction, as it came when it was sent, or by asking.
+    async fn receipt(&self, ticket: Ticket, hash: TxHash) -> Result<Option<Receipt>, NetworkError> {
+        let kept = self
+            .shared
+            .state
+            .lock()
+            .await
+            .receipts
+            .remove(&ticket.nonce);
+        match kept {
+            Some(receipt) if receipt.transaction_hash == hash => Ok(Some(receipt)),
+            _ => self.network().receipt(hash).await,
         }
     }
 
@@ -304,6 +322,14 @@ impl State {
         entry.ok_or(OutboxError::NoSuchTicket(nonce))
     }
 
+    /// Keeps a receipt for whoever settles the transaction.
+    fn keep(&mut self, nonce: u64, receipt: Receipt) {
+        if self.receipts.len() >= UNSETTLED_MAX {
+            self.receipts.pop_first();
+        }
+        self.receipts.insert(nonce, receipt);
+    }
+
     /// Records how a transaction ended.
     pub(crate) async fn end(
         &mut self,
@@ -320,7 +346,8 @@ impl State {
             reference: entry.reference.clone(),
             outcome: outcome.clone(),
         });
-        self.journal.append(&record).await?;
+        // A crash that takes this line with it costs a question: the chain says the same again.
+        self.journal.note(&record).await?;
         let status = outcome.status();
         if let Some(entry) = self.entries.get_mut(&nonce) {
             entry.outcome = Some(outcome);
@@ -391,9 +418,12 @@ impl Shared {
             return;
         };
         match answer {
-            Ok(_) => {
+            Ok(receipt) => {
                 entry.accepted = true;
                 entry.refusal = None;
+                if let Some(receipt) = receipt.filter(|receipt| receipt.transaction_hash == hash) {
+                    state.keep(nonce, receipt);
+                }
             }
             Err(NetworkError::Refused { message, .. }) if is_known(&message) => {
                 entry.accepted = true;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use bytes::BytesMut;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use reqwest::{Certificate, Url};
+use reqwest::{Certificate, Identity, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -42,6 +42,7 @@ impl Rpc {
         url: &str,
         trust: Option<&str>,
         bearer: Option<&str>,
+        identity: Option<&str>,
     ) -> Result<Self, NetworkError> {
         let setup = |why: String| Err(NetworkError::Setup(why));
         let Ok(url) = Url::parse(url) else {
@@ -78,6 +79,14 @@ impl Rpc {
             };
             value.set_sensitive(true);
             builder = builder.default_headers(HeaderMap::from_iter([(AUTHORIZATION, value)]));
+        }
+        if let Some(pem) = identity {
+            let Ok(identity) = Identity::from_pem(pem.as_bytes()) else {
+                return setup(
+                    "the client certificate and its key cannot be read as PEM".to_owned(),
+                );
+            };
+            builder = builder.identity(identity);
         }
         match builder.build() {
             Ok(http) => Ok(Self { http, url }),
@@ -187,20 +196,27 @@ mod tests {
             ("ftp://127.0.0.1", false),
             ("node.example", false),
         ] {
-            assert_eq!(Rpc::new(url, None, None).is_ok(), good, "{url}");
+            assert_eq!(Rpc::new(url, None, None, None).is_ok(), good, "{url}");
         }
     }
 
     #[test]
     fn an_address_is_shown_without_the_keys_in_it() {
-        let rpc = Rpc::new("https://u:p@node.example:1/v3/s3cret?k=s3cret", None, None).unwrap();
+        let rpc = Rpc::new(
+            "https://u:p@node.example:1/v3/s3cret?k=s3cret",
+            None,
+            None,
+            None,
+        )
+        .unwrap();
         assert_eq!(rpc.shown(), "https://node.example:1");
     }
 
     #[test]
     fn certificates_and_tokens_that_cannot_be_used_are_refused() {
-        assert!(Rpc::new("https://h", Some("not PEM"), None).is_err());
-        assert!(Rpc::new("https://h", None, Some("a\nb")).is_err());
+        assert!(Rpc::new("https://h", Some("not PEM"), None, None).is_err());
+        assert!(Rpc::new("https://h", None, Some("a\nb"), None).is_err());
+        assert!(Rpc::new("https://h", None, None, Some("not PEM")).is_err());
     }
 
     /// A node that answers one request with these bytes.
@@ -213,7 +229,7 @@ mod tests {
             let _ = socket.read(&mut asked).await;
             let _ = socket.write_all(&answer).await;
         });
-        Rpc::new(&url, None, None).unwrap()
+        Rpc::new(&url, None, None, None).unwrap()
     }
 
     fn http(status: &str, body: &str) -> Vec<u8> {
@@ -266,7 +282,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
-        let rpc = Rpc::new(&url, None, None).unwrap();
+        let rpc = Rpc::new(&url, None, None, None).unwrap();
         let answer = rpc.ask::<Value>("eth_chainId", json!([])).await;
         assert!(matches!(answer, Err(NetworkError::Unreachable { .. })));
     }

@@ -1,4 +1,4 @@
-//! Who signs: a key in a file, or whatever else implements [`Signer`].
+//! Who signs: a key in memory or in a file, or whatever else implements [`Signer`].
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -51,11 +51,53 @@ pub enum SignerError {
     Refused(String),
 }
 
-/// A key in memory, from a file of 64 hex digits that only its owner may read.
-pub struct FileKey {
+/// A key in memory, which is erased when this is dropped.
+pub struct HeldKey {
     key: SecretKey,
     address: Address,
 }
+
+impl HeldKey {
+    /// The key of these bytes; `None` for the few that are no key: zero, and what is above the curve's
+    /// order.
+    pub fn from_bytes(bytes: &[u8; 32]) -> Option<Self> {
+        let key = SecretKey::from_byte_array(*bytes).ok()?;
+        let public = key.public_key(SECP256K1).serialize_uncompressed();
+        let address = Address::from_raw_public_key(&public[1..]);
+        Some(Self { key, address })
+    }
+}
+
+impl Drop for HeldKey {
+    fn drop(&mut self) {
+        self.key.non_secure_erase();
+    }
+}
+
+/// Says whose it is, and nothing of the secret.
+impl std::fmt::Debug for HeldKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the key of {}", self.address)
+    }
+}
+
+impl Signer for HeldKey {
+    fn address(&self) -> Address {
+        self.address
+    }
+
+    fn sign(&self, digest: B256) -> BoxFuture<'_, Result<Signature, SignerError>> {
+        let message = Message::from_digest(digest.0);
+        let signature = SECP256K1.sign_ecdsa_recoverable(message, &self.key);
+        let (recovery, bytes) = signature.serialize_compact();
+        let signature = Signature::from_bytes_and_parity(&bytes, i32::from(recovery) == 1);
+        async move { Ok(signature) }.boxed()
+    }
+}
+
+/// A key from a file of 64 hex digits that only its owner may read.
+#[derive(Debug)]
+pub struct FileKey(HeldKey);
 
 impl FileKey {
     /// Reads a key.
@@ -91,37 +133,17 @@ impl FileKey {
         let digits = text.strip_prefix("0x").unwrap_or(text);
         let mut bytes = Zeroizing::new([0; 32]);
         alloy_primitives::hex::decode_to_slice(digits, bytes.as_mut()).ok()?;
-        let key = SecretKey::from_byte_array(*bytes).ok()?;
-        let public = key.public_key(SECP256K1).serialize_uncompressed();
-        let address = Address::from_raw_public_key(&public[1..]);
-        Some(Self { key, address })
-    }
-}
-
-impl Drop for FileKey {
-    fn drop(&mut self) {
-        self.key.non_secure_erase();
-    }
-}
-
-/// Says whose it is, and nothing of the secret.
-impl std::fmt::Debug for FileKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the key of {}", self.address)
+        HeldKey::from_bytes(&bytes).map(Self)
     }
 }
 
 impl Signer for FileKey {
     fn address(&self) -> Address {
-        self.address
+        self.0.address()
     }
 
     fn sign(&self, digest: B256) -> BoxFuture<'_, Result<Signature, SignerError>> {
-        let message = Message::from_digest(digest.0);
-        let signature = SECP256K1.sign_ecdsa_recoverable(message, &self.key);
-        let (recovery, bytes) = signature.serialize_compact();
-        let signature = Signature::from_bytes_and_parity(&bytes, i32::from(recovery) == 1);
-        async move { Ok(signature) }.boxed()
+        self.0.sign(digest)
     }
 }
 
