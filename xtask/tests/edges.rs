@@ -51,7 +51,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("xtask", &[]),
-    ("e2e", &["counterfoil-verify", "counterfoil-connector"]),
+    (
+        "e2e",
+        &["counterfoil-verify", "counterfoil-connector", "audit"],
+    ),
 ];
 
 /// Crates that compute and do nothing else, and what would give them a clock, a thread, a disk or

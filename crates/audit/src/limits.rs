@@ -43,6 +43,20 @@ pub const WRITES_TOGETHER_MAX: usize = 256;
 /// a lost leader is replaced in two seconds.
 pub const COMMIT_PATIENCE: Duration = Duration::from_secs(15);
 
+/// Outboxes that are open at once. Each holds two files, and a process has 1,024 unless somebody raises it.
+/// So many events are on their way to a chain at the same time.
+pub const OUTBOXES_OPEN_MAX: usize = 200;
+
+/// Accounts that are remembered with their contracts, 200 bytes each.
+pub const ACCOUNTS_KNOWN_MAX: usize = 10_000;
+
+/// Participants of a tree. Whose contract one is, is found by trying, which takes a second for so many.
+pub const PARTICIPANTS_MAX: u64 = 1 << 20;
+
+/// Gas of an event where gas costs nothing: the longest takes 663,000, and asking how much it is would take
+/// as long as sending it.
+pub const EVENT_GAS: u64 = 1_500_000;
+
 /// Events of one trace: a season of one lot has some dozens.
 pub const TRACE_EVENTS_MAX: usize = 1_000;
 

@@ -6,9 +6,10 @@ use super::{Database, DatabaseError, Kind};
 
 /// Each makes the database one version newer; the first makes version 1.
 const STEPS: &[&str] = &[
-    include_str!("1.sql"),
-    include_str!("2.sql"),
-    include_str!("3.sql"),
+    include_str!("1.sql"), // Events.
+    include_str!("2.sql"), // Users.
+    include_str!("3.sql"), // Documents that were captured.
+    include_str!("4.sql"), // Accounts on a chain.
 ];
 
 /// Any number, the same for all who migrate: one at a time.

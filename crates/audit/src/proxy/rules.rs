@@ -239,6 +239,7 @@ impl Fit<'_> {
             keep: config.keep,
             once: None,
             adopt: true,
+            enrol: None,
         })
     }
 }

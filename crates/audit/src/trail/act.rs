@@ -5,6 +5,7 @@ use std::pin::Pin;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use verify::ethereum::Hex;
 
 use crate::Problem;
 use crate::model::{ContentHash, Event, Mention, Operation, RecordId, Salt, Text};
@@ -43,6 +44,52 @@ pub struct Act {
     /// Whether the record may begin with this, whatever was done: it is older than the audit of it.
     #[serde(default)]
     pub adopt: bool,
+    /// Whom it brings into the tree of participants, if anybody. A ledger takes such an event like any
+    /// other; on a chain it is the transaction that makes the participant's contract.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enrol: Option<Enrolment>,
+}
+
+/// Somebody who comes into the tree of participants.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Enrolment {
+    /// The new participant's id.
+    pub participant: Text,
+    /// What it is in the tree.
+    pub kind: Kind,
+    /// What a user is outside: producer, carrier, ...; 1 to 31 bytes. Others have none.
+    #[serde(default)]
+    pub role: String,
+    /// Under whom; none: under whoever acts. The root is under nobody.
+    #[serde(default)]
+    pub parent: Option<Text>,
+    /// The account of a participant that keeps its key itself; none: this service makes a key and keeps it.
+    #[serde(default)]
+    pub key: Option<Hex<20>>,
+}
+
+/// What a participant is in the tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// The first one, under which all are.
+    Root,
+    /// Brings others in.
+    Administrator,
+    /// Does what is audited (the paper's TUser).
+    TUser,
+}
+
+impl Kind {
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::Administrator => "administrator",
+            Self::TUser => "tuser",
+        }
+    }
 }
 
 /// A record's content as somebody gives it.

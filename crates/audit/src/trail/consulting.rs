@@ -174,11 +174,12 @@ impl Trail {
             .as_deref()
             .and_then(|text| serde_json::from_str(text).ok());
         if let Some(receipt) = receipt {
-            match self.log.proven(address, &receipt) {
+            match self.log.proven(address, &receipt).await {
                 Ok(event) if event.to_canonical() == row.event => {
                     return Ok(Some((event, receipt)));
                 }
                 Ok(_) => tracing::error!(?address, "an event in the database is not the ledger's"),
+                Err(error @ LogError::InDoubt(_)) => return Err(unreachable(error)),
                 Err(error) => {
                     tracing::error!(?address, %error, "a receipt in the database was changed")
                 }

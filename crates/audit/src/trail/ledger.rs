@@ -5,7 +5,7 @@ use futures_util::TryStreamExt;
 use serde_json::Value;
 use verify::{Cert, Claim, Digest, ReceiptDocument, TxId, Verifier};
 
-use super::act::Address;
+use super::act::{Address, Enrolment};
 use super::log::{Asking, EventLog, LogError, Recorded};
 use crate::model::{Event, Text};
 
@@ -27,14 +27,47 @@ impl LedgerLog {
             verifier: Verifier::new(service_cert),
         }
     }
+
+    fn checked(&self, address: &Address, receipt: &Value) -> Result<Event, LogError> {
+        let proof = |error: &dyn std::fmt::Display| LogError::Proof(error.to_string());
+        let text = receipt.to_string();
+        let document = ReceiptDocument::from_json(text.as_bytes()).map_err(|e| proof(&e))?;
+        let verified = self.verifier.verify_document(&document);
+        let verified = verified.map_err(|e| proof(&e))?;
+        let Some(
+            [
+                Claim::LedgerEntry {
+                    collection_id,
+                    contents,
+                    ..
+                },
+            ],
+        ) = document.claims.as_deref()
+        else {
+            return Err(proof(&"the receipt shows no entry"));
+        };
+        let place = self::address(verified.tx_id, collection_id);
+        if place != *address {
+            return Err(proof(&format_args!(
+                "it is about {}",
+                place.transaction_address
+            )));
+        }
+        Event::from_canonical(contents).map_err(|e| proof(&e))
+    }
 }
 
 impl EventLog for LedgerLog {
-    fn log_of(&self, who: &Text) -> String {
-        format!("{COLLECTION}{who}")
+    fn log_of<'a>(&'a self, who: &'a Text, _: Option<&'a Enrolment>) -> Asking<'a, String> {
+        Box::pin(async move { Ok(format!("{COLLECTION}{who}")) })
     }
 
-    fn record<'a>(&'a self, log: &'a str, event: &'a Event) -> Asking<'a, Recorded> {
+    fn record<'a>(
+        &'a self,
+        log: &'a str,
+        event: &'a Event,
+        _: Option<&'a Enrolment>,
+    ) -> Asking<'a, Recorded> {
         Box::pin(async move {
             let contents = event.to_canonical();
             let key = Digest::of(contents.as_bytes()).to_string();
@@ -53,6 +86,7 @@ impl EventLog for LedgerLog {
         log: &'a str,
         after: Option<&'a str>,
         event: &'a Event,
+        _: Option<&'a Enrolment>,
     ) -> Asking<'a, Option<Recorded>> {
         Box::pin(async move {
             let contents = event.to_canonical();
@@ -87,39 +121,15 @@ impl EventLog for LedgerLog {
                 Err(error) => return Err(in_words(error)),
             };
             // A transaction that is about something else has no event at this address.
-            match self.proven(address, &receipt) {
+            match self.checked(address, &receipt) {
                 Ok(event) => Ok(Some((event, receipt))),
                 Err(_) => Ok(None),
             }
         })
     }
 
-    fn proven(&self, address: &Address, receipt: &Value) -> Result<Event, LogError> {
-        let proof = |error: &dyn std::fmt::Display| LogError::Proof(error.to_string());
-        let text = receipt.to_string();
-        let document = ReceiptDocument::from_json(text.as_bytes()).map_err(|e| proof(&e))?;
-        let verified = self.verifier.verify_document(&document);
-        let verified = verified.map_err(|e| proof(&e))?;
-        let Some(
-            [
-                Claim::LedgerEntry {
-                    collection_id,
-                    contents,
-                    ..
-                },
-            ],
-        ) = document.claims.as_deref()
-        else {
-            return Err(proof(&"the receipt shows no entry"));
-        };
-        let place = self::address(verified.tx_id, collection_id);
-        if place != *address {
-            return Err(proof(&format_args!(
-                "it is about {}",
-                place.transaction_address
-            )));
-        }
-        Event::from_canonical(contents).map_err(|e| proof(&e))
+    fn proven<'a>(&'a self, address: &'a Address, receipt: &'a Value) -> Asking<'a, Event> {
+        Box::pin(async move { self.checked(address, receipt) })
     }
 }
 

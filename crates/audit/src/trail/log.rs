@@ -5,7 +5,8 @@ use std::pin::Pin;
 
 use serde_json::Value;
 
-use super::act::Address;
+use super::act::{Address, Enrolment};
+use crate::Problem;
 use crate::model::{Event, Text};
 
 /// An answer of a log, under way.
@@ -24,6 +25,9 @@ pub enum LogError {
     /// It shows something that does not hold. Nobody should rely on it.
     #[error("the log's proof does not hold: {0}")]
     Proof(String),
+    /// Whoever asks is to blame, and is told what is said here; the event is not in the log.
+    #[error("{0}")]
+    Told(Problem),
 }
 
 /// An event that is committed.
@@ -37,12 +41,18 @@ pub struct Recorded {
 
 /// An append-only log with receipts.
 pub trait EventLog: Send + Sync {
-    /// The log that a participant's events go to (the paper's Bitacora).
-    fn log_of(&self, who: &Text) -> String;
+    /// The log that a participant's event goes to (the paper's Bitacora), before it is sent; where the event
+    /// opens a log, what is known of its name.
+    fn log_of<'a>(&'a self, who: &'a Text, enrol: Option<&'a Enrolment>) -> Asking<'a, String>;
 
     /// Records an event in its participant's log and waits until it is committed. Sent again with the same
     /// bytes within some seconds, it is recorded once; who comes later looks with [`EventLog::find`].
-    fn record<'a>(&'a self, log: &'a str, event: &'a Event) -> Asking<'a, Recorded>;
+    fn record<'a>(
+        &'a self,
+        log: &'a str,
+        event: &'a Event,
+        enrol: Option<&'a Enrolment>,
+    ) -> Asking<'a, Recorded>;
 
     /// Looks for an event in a log, behind the transaction `after`.
     fn find<'a>(
@@ -50,14 +60,16 @@ pub trait EventLog: Send + Sync {
         log: &'a str,
         after: Option<&'a str>,
         event: &'a Event,
+        enrol: Option<&'a Enrolment>,
     ) -> Asking<'a, Option<Recorded>>;
 
     /// The event at an address, with its receipt; `None` if there is none.
     fn fetch<'a>(&'a self, address: &'a Address) -> Asking<'a, Option<(Event, Value)>>;
 
-    /// The event that a receipt proves to be at an address, by the log's trust anchor alone.
+    /// The event that a receipt proves to be at an address, by the log's trust anchor alone. Nobody is asked
+    /// where that is a certificate; a chain that has none is asked for a block's hash.
     ///
     /// # Errors
     /// [`LogError::Proof`]: it proves no event, or another place.
-    fn proven(&self, address: &Address, receipt: &Value) -> Result<Event, LogError>;
+    fn proven<'a>(&'a self, address: &'a Address, receipt: &'a Value) -> Asking<'a, Event>;
 }

@@ -2,6 +2,7 @@
 
 mod act;
 mod captures;
+pub mod chain;
 mod consulting;
 mod ledger;
 pub mod log;
@@ -16,8 +17,9 @@ mod writer;
 
 use std::sync::Arc;
 
-pub use act::{Act, Address, Answering, Given, Recorder, Stored};
+pub use act::{Act, Address, Answering, Enrolment, Given, Kind, Recorder, Stored};
 pub use captures::CaptureJob;
+pub use chain::ChainLog;
 pub use consulting::{Consulted, Log, Page, Question};
 pub use ledger::LedgerLog;
 pub use query::{Cursor, Filter};

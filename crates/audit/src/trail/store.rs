@@ -29,6 +29,8 @@ pub(crate) struct Row {
     pub(crate) request: Option<String>,
     /// What was asked for under that name.
     pub(crate) request_hash: Option<String>,
+    /// Whom it brings into the tree of participants, JSON.
+    pub(crate) enrol: Option<String>,
 }
 
 impl Row {
@@ -46,11 +48,12 @@ impl Row {
 pub(crate) struct Committed {
     pub(crate) record: RecordId,
     pub(crate) version: u64,
+    pub(crate) log: String,
     pub(crate) tx: String,
     pub(crate) receipt: String,
 }
 
-const COLUMNS: &str = "event, salt, payload, log, tx, receipt, request, request_hash";
+const COLUMNS: &str = "event, salt, payload, log, tx, receipt, request, request_hash, enrol";
 
 /// The statements about events.
 #[derive(Debug, Clone)]
@@ -78,7 +81,7 @@ impl Store {
         let mut transaction = self.database.begin().await?;
         let mut insert = QueryBuilder::<Any>::new(
             "INSERT INTO events (record, version, at, actor, operation, hash, event, salt, payload, \
-             log, request, request_hash) ",
+             log, request, request_hash, enrol) ",
         );
         insert.push_values(rows, |mut values, (event, row)| {
             values
@@ -93,7 +96,8 @@ impl Store {
                 .push_bind(row.payload.as_deref())
                 .push_bind(row.log.as_str())
                 .push_bind(row.request.as_deref())
-                .push_bind(row.request_hash.as_deref());
+                .push_bind(row.request_hash.as_deref())
+                .push_bind(row.enrol.as_deref());
         });
         insert.push(" ON CONFLICT DO NOTHING RETURNING record, version");
         let taken = insert.build().fetch_all(&mut *transaction).await?;
@@ -135,11 +139,12 @@ impl Store {
         let mut transaction = self.database.begin().await?;
         for one in committed {
             let update = sqlx::query(
-                "UPDATE events SET tx = $1, receipt = $2 WHERE record = $3 AND version = $4",
+                "UPDATE events SET tx = $1, receipt = $2, log = $3 WHERE record = $4 AND version = $5",
             );
             let update = update
                 .bind(one.tx.as_str())
                 .bind(one.receipt.as_str())
+                .bind(one.log.as_str())
                 .bind(one.record.as_str())
                 .bind(whole(one.version));
             update.execute(&mut *transaction).await?;
@@ -323,6 +328,7 @@ fn read(row: &AnyRow) -> Result<Row> {
         receipt: row.try_get(5)?,
         request: row.try_get(6)?,
         request_hash: row.try_get(7)?,
+        enrol: row.try_get(8)?,
     })
 }
 

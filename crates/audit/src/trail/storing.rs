@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use verify::Digest;
 
 use super::Trail;
-use super::act::{Act, Given, Stored};
+use super::act::{Act, Enrolment, Given, Stored};
 use super::log::{LogError, Recorded};
 use super::store::{Committed, Row};
 use crate::Problem;
@@ -151,15 +151,19 @@ impl Trail {
         event
             .check()
             .map_err(|error| Problem::input(error.to_string()).at("/about"))?;
+        let log = self.log.log_of(&act.who, act.enrol.as_ref()).await;
+        let log = log.map_err(refused)?;
+        let enrol = act.enrol.as_ref().map(serde_json::to_string);
         let row = Row {
             event: event.to_canonical(),
             salt: bound.salt.map(|salt| salt.to_string()).unwrap_or_default(),
             payload: bound.payload,
-            log: self.log.log_of(&act.who),
+            log,
             tx: None,
             receipt: None,
             request_hash: request.is_some().then(|| digest(act)),
             request,
+            enrol: enrol.transpose().map_err(damaged)?,
         };
         Ok((event, row))
     }
@@ -181,8 +185,13 @@ impl Trail {
     /// Sends an event until the ledger has it or refuses it.
     async fn send(&self, event: Event, row: Row, mut again: bool) -> Result<Stored, Problem> {
         let mut wait = AGAIN;
+        let enrol = row.enrol.as_deref().map(serde_json::from_str);
+        let enrol: Option<Enrolment> = enrol.transpose().map_err(damaged)?;
         let recorded = loop {
-            match self.send_once(&event, &row.log, again).await {
+            match self
+                .send_once(&event, &row.log, enrol.as_ref(), again)
+                .await
+            {
                 Ok(recorded) => break recorded,
                 Err(LogError::InDoubt(why)) => {
                     tracing::warn!(why, record = %event.record, "an event is sent again");
@@ -191,17 +200,15 @@ impl Trail {
                     wait = (2 * wait).min(AGAIN_MAX);
                 }
                 Err(error) => {
-                    tracing::error!(%error, record = %event.record, "the ledger takes no event");
                     self.store.take_back(&event.record, event.version).await?;
-                    let detail =
-                        "the ledger refuses what this service sends; its operator has to look";
-                    return Err(Problem::unavailable("LedgerRefuses", detail));
+                    return Err(refused(error));
                 }
             }
         };
         let committed = Committed {
             record: event.record.clone(),
             version: event.version,
+            log: recorded.address.contract_address.clone(),
             tx: recorded.address.transaction_address.clone(),
             receipt: recorded.receipt.to_string(),
         };
@@ -215,15 +222,21 @@ impl Trail {
         })
     }
 
-    async fn send_once(&self, event: &Event, log: &str, again: bool) -> Result<Recorded, LogError> {
+    async fn send_once(
+        &self,
+        event: &Event,
+        log: &str,
+        enrol: Option<&Enrolment>,
+        again: bool,
+    ) -> Result<Recorded, LogError> {
         if again {
             let after = self.store.newest_of_log(log).await;
             let after = after.map_err(|error| LogError::InDoubt(error.to_string()))?;
-            if let Some(found) = self.log.find(log, after.as_deref(), event).await? {
+            if let Some(found) = self.log.find(log, after.as_deref(), event, enrol).await? {
                 return Ok(found);
             }
         }
-        self.log.record(log, event).await
+        self.log.record(log, event, enrol).await
     }
 
     /// What became of a request that was sent before.
@@ -243,6 +256,25 @@ impl Trail {
             address,
             receipt: serde_json::from_str(receipt).map_err(damaged)?,
         })
+    }
+}
+
+/// What the caller is told when a log does not take an event.
+fn refused(error: LogError) -> Problem {
+    match error {
+        LogError::Told(problem) => problem,
+        LogError::InDoubt(why) => {
+            tracing::warn!(why, "the ledger was asked in vain");
+            Problem::unavailable(
+                "LedgerUnavailable",
+                "the ledger does not answer now: nothing was recorded, try again",
+            )
+        }
+        error => {
+            tracing::error!(%error, "the ledger takes no event");
+            let detail = "the ledger refuses what this service sends; its operator has to look";
+            Problem::unavailable("LedgerRefuses", detail)
+        }
     }
 }
 

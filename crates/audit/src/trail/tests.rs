@@ -48,11 +48,16 @@ impl Log {
 }
 
 impl EventLog for Log {
-    fn log_of(&self, who: &Text) -> String {
-        format!("of:{who}")
+    fn log_of<'a>(&'a self, who: &'a Text, _: Option<&'a Enrolment>) -> Asking<'a, String> {
+        Box::pin(async move { Ok(format!("of:{who}")) })
     }
 
-    fn record<'a>(&'a self, log: &'a str, event: &'a Event) -> Asking<'a, Recorded> {
+    fn record<'a>(
+        &'a self,
+        log: &'a str,
+        event: &'a Event,
+        _: Option<&'a Enrolment>,
+    ) -> Asking<'a, Recorded> {
         Box::pin(async move {
             let lost = || LogError::InDoubt("no answer".to_owned());
             if one_of(&self.refuses) {
@@ -83,6 +88,7 @@ impl EventLog for Log {
         log: &'a str,
         after: Option<&'a str>,
         event: &'a Event,
+        _: Option<&'a Enrolment>,
     ) -> Asking<'a, Option<Recorded>> {
         Box::pin(async move {
             let after: usize = after.map_or(0, |after| after[2..].parse().unwrap());
@@ -105,12 +111,18 @@ impl EventLog for Log {
                 return Ok(None);
             }
             let there = self.at(place);
-            let event = self.proven(address, &there.receipt);
+            let event = self.proven(address, &there.receipt).await;
             Ok(event.ok().map(|event| (event, there.receipt)))
         })
     }
 
-    fn proven(&self, address: &Address, receipt: &Value) -> Result<Event, LogError> {
+    fn proven<'a>(&'a self, address: &'a Address, receipt: &'a Value) -> Asking<'a, Event> {
+        Box::pin(async move { self.checked(address, receipt) })
+    }
+}
+
+impl Log {
+    fn checked(&self, address: &Address, receipt: &Value) -> Result<Event, LogError> {
         let wrong = || LogError::Proof("it is not mine".to_owned());
         let place = receipt["place"].as_u64().ok_or_else(wrong)?;
         let there = self.at(usize::try_from(place).unwrap());
@@ -172,6 +184,7 @@ fn act(how: Operation, record: Option<&str>, content: Given) -> Act {
         keep: true,
         once: None,
         adopt: false,
+        enrol: None,
     }
 }
 

@@ -315,6 +315,7 @@ impl Users {
             keep: true,
             once: None,
             adopt: false,
+            enrol: None,
         };
         self.recorder.record(act).await?;
         let mut connection = self.connection().await?;
@@ -357,6 +358,7 @@ impl Users {
             keep: true,
             once: None,
             adopt: false,
+            enrol: None,
         };
         self.recorder.record(act).await.map(drop)
     }

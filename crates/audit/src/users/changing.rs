@@ -12,7 +12,7 @@ use super::{Caller, Users};
 use crate::Problem;
 use crate::limits::CHANGE_ABANDONED;
 use crate::model::{Mention, Operation, Part, RecordId, ResourceId, Text};
-use crate::trail::{Act, Given, Stored};
+use crate::trail::{self, Act, Enrolment, Given, Stored};
 
 impl Users {
     /// Records a reserved change, and makes it. Refused, it is as if it had never been asked for.
@@ -149,7 +149,14 @@ pub(super) fn of_user(
         _ => Operation::Update,
     };
     let after = facts(&changes::after(user, &change));
-    let act = act(&subject, how, who, place, did, after, version);
+    let enrol = match change {
+        Change::Create => enrolment(user),
+        _ => None,
+    };
+    let act = Act {
+        enrol,
+        ..act(&subject, how, who, place, did, after, version)
+    };
     Intent {
         subject,
         version,
@@ -157,6 +164,29 @@ pub(super) fn of_user(
         change,
         claimed: Vec::new(),
     }
+}
+
+/// How somebody comes into the tree of a log that has one. Consumers stand outside: nobody brings them in.
+fn enrolment(user: &User) -> Option<Enrolment> {
+    let kind = match user.kind {
+        Kind::Root => trail::Kind::Root,
+        Kind::Administrator => trail::Kind::Administrator,
+        Kind::TUser => trail::Kind::TUser,
+        Kind::Consumer => return None,
+    };
+    let key = user.key.as_ref().map(|key| {
+        serde_json::from_value(json!(key.as_str())).expect("a key is an address of 40 digits")
+    });
+    Some(Enrolment {
+        participant: Text::fitting(user.id.as_str()),
+        kind,
+        role: user.kind.word().to_owned(),
+        parent: user
+            .parent
+            .as_ref()
+            .map(|parent| Text::fitting(parent.as_str())),
+        key,
+    })
 }
 
 /// What the ledger is told of a change: what is public, and no secret.
@@ -181,6 +211,7 @@ pub(super) fn act(
         keep: true,
         once: Some(format!("{record}-{version}")),
         adopt: false,
+        enrol: None,
         record: Some(record_id(record)),
     }
 }

@@ -1,0 +1,269 @@
+//! Events as records of the verifiability contracts (`contracts-sol`), on a ledger of ours or on any other
+//! chain.
+//!
+//! Every participant has an account and a contract with a Bitacora; what one does is a transaction of that
+//! account. The chain has the SHA-256 digest of an event's canonical JSON, its operation, where it came
+//! from, what it was aimed at, and as *what* the record, its version and what was done. The event's own
+//! text is in the receipt that is handed out ([`document`]).
+//!
+//! The event that brings somebody into the tree is the transaction that makes their contract, sent by the
+//! account of the one whom they come under. The contracts refuse whoever may not.
+
+mod abi;
+mod accounts;
+mod document;
+mod error;
+mod keys;
+mod outboxes;
+mod recording;
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use alloy_primitives::{Address, TxHash};
+use connector::{Evidence, HeldKey, Network, OutboxError, Profile, SignerError, Trust};
+use serde_json::Value;
+use tokio::sync::Mutex;
+use verify::ethereum::Hex;
+use verify::{Cert, Verifier};
+
+use super::act::{self, Enrolment};
+use super::log::{Asking, EventLog, LogError, Recorded};
+use super::store::Store;
+use crate::Problem;
+use crate::database::Database;
+use crate::model::{Event, Text};
+use accounts::{Account, Accounts, Contract};
+use document::Document;
+pub use error::ChainError;
+pub use keys::MasterKey;
+use outboxes::{Borrowed, Outboxes};
+
+/// How a chain is reached, and what of it is kept here.
+#[derive(Debug)]
+pub struct ChainSettings {
+    /// The network.
+    pub profile: Profile,
+    /// The certificate that receipts are checked with, on a ledger of ours.
+    pub service_cert: Option<Cert>,
+    /// The folder of the outboxes, for one process.
+    pub folder: PathBuf,
+    /// The key under which the keys of participants are kept.
+    pub master: MasterKey,
+    /// The root of the tree, where one knows it: whoever changes the database then does not change that.
+    /// None: as the database has it, and until it has one, events are none.
+    pub root: Option<Hex<20>>,
+}
+
+/// The contracts on a chain.
+///
+/// The text of an event is not on the chain. So [`EventLog::fetch`] has the events alone that the database
+/// has too, and proves those anew; where the database lost one, its owner still has it in the receipt.
+#[derive(Debug)]
+pub struct ChainLog {
+    network: Network,
+    /// On a ledger of ours.
+    verifier: Option<Verifier>,
+    accounts: Accounts,
+    outboxes: Outboxes,
+    master: MasterKey,
+    root: OnceLock<Address>,
+    store: Store,
+    /// Whoever makes a key for somebody: one at a time, so that nobody gets two.
+    enrolling: Mutex<()>,
+}
+
+impl ChainLog {
+    /// Connects to the chain, and takes the folder of the outboxes.
+    ///
+    /// # Errors
+    /// See [`ChainError`].
+    pub async fn open(settings: ChainSettings, database: Database) -> Result<Self, ChainError> {
+        let ChainSettings {
+            profile,
+            service_cert,
+            folder,
+            master,
+            root,
+        } = settings;
+        if profile.evidence == Evidence::Ledger && service_cert.is_none() {
+            return Err(ChainError::NoCertificate);
+        }
+        let accounts = Accounts::new(database.clone(), profile.chain_id);
+        let kept = accounts.root().await.map_err(ChainError::Database)?;
+        let kept = kept
+            .and_then(|root| root.contract)
+            .map(|contract| contract.address);
+        let named = root.map(|root| Address::from(root.0));
+        if let (Some(named), Some(kept)) = (named, kept)
+            && named != kept
+        {
+            return Err(ChainError::OtherRoot { named, kept });
+        }
+        let network = Network::connect(profile).await?;
+        Ok(Self {
+            outboxes: Outboxes::new(&folder, network.clone())?,
+            network,
+            verifier: service_cert.map(Verifier::new),
+            accounts,
+            master,
+            root: named.or(kept).map_or_else(OnceLock::new, OnceLock::from),
+            store: Store::new(database),
+            enrolling: Mutex::new(()),
+        })
+    }
+
+    /// The root of the tree, once there is one.
+    pub fn root(&self) -> Option<Hex<20>> {
+        self.root.get().map(|root| Hex(root.0.0))
+    }
+
+    /// A participant's account on the chain, once it has one.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn account(&self, who: &Text) -> Result<Option<Hex<20>>, Problem> {
+        let member = self.accounts.member(who).await?;
+        Ok(member.map(|member| Hex(member.account.0.0)))
+    }
+
+    /// A participant of the tree, with its contract.
+    async fn member(&self, who: &Text) -> Result<(Arc<Account>, Contract), LogError> {
+        let member = self.accounts.member(who).await.map_err(unknown)?;
+        let contract = member.and_then(|member| member.contract.map(|contract| (member, contract)));
+        contract.ok_or_else(|| {
+            let detail = format!(
+                "{who} has no contract on the chain: an administrator has to bring them into the tree first"
+            );
+            LogError::Told(Problem::conflict("NotEnrolled", detail))
+        })
+    }
+
+    /// The outbox of an account whose key is kept here.
+    async fn outbox(&self, account: &Account) -> Result<Borrowed, LogError> {
+        let Some(sealed) = &account.sealed else {
+            return Err(LogError::Told(Problem::conflict(
+                "OwnKey",
+                "this participant keeps its key itself, so this service cannot sign for it: the participant \
+                 has to send the transaction",
+            )));
+        };
+        let key = || -> Result<HeldKey, OutboxError> {
+            let key = self.master.open(account.account, sealed);
+            let other =
+                || SignerError::Refused("it was sealed under another master key".to_owned());
+            Ok(key.ok_or_else(other)?)
+        };
+        let borrowed = self.outboxes.of(account.account, key).await;
+        borrowed.map_err(error::of_outbox)
+    }
+
+    async fn checked(
+        &self,
+        address: &act::Address,
+        document: &Document,
+    ) -> Result<Event, LogError> {
+        let proof = LogError::Proof;
+        let Some(root) = self.root.get() else {
+            return Err(proof("no tree is known here".to_owned()));
+        };
+        let trust = match (&self.verifier, document.proof.block()) {
+            (Some(verifier), _) => Trust::Service(verifier),
+            (None, Some((hash, number))) => {
+                let now = self
+                    .network
+                    .block_hash(number)
+                    .await
+                    .map_err(error::of_network)?;
+                if now != Some(hash) {
+                    return Err(proof("the chain does not have the block".to_owned()));
+                }
+                Trust::Block(hash)
+            }
+            (None, None) => return Err(proof("it is no proof of this network".to_owned())),
+        };
+        let chain = self.network.profile().chain_id;
+        document.event(address, *root, chain, trust).map_err(proof)
+    }
+
+    /// The event at an address whose text the database has, proven anew.
+    async fn looked_up(&self, address: &act::Address) -> Result<Option<(Event, Value)>, LogError> {
+        let row = self.store.at(address).await.map_err(unknown)?;
+        let account = self.accounts.by_contract(&address.contract_address).await;
+        let contract = account
+            .map_err(unknown)?
+            .and_then(|account| account.contract);
+        let hash = address.transaction_address.parse::<TxHash>().ok();
+        let (Some(row), Some(contract), Some(hash)) = (row, contract, hash) else {
+            return Ok(None);
+        };
+        let receipt = self
+            .network
+            .receipt(hash)
+            .await
+            .map_err(error::of_network)?;
+        let Some(receipt) = receipt else {
+            return Ok(None);
+        };
+        let proof = self.proof(&receipt).await?;
+        let Some(&root) = self.root.get() else {
+            return Ok(None);
+        };
+        // Whoever changed one of the two texts has perhaps left the other.
+        let kept = row
+            .receipt
+            .as_deref()
+            .and_then(|text| serde_json::from_str(text).ok());
+        let kept = kept
+            .as_ref()
+            .and_then(|kept: &Value| kept.get("event")?.as_str());
+        for text in [Some(&row.event[..]), kept].into_iter().flatten() {
+            let document = Document::new(text, root, contract.place, proof.clone());
+            if let Ok(event) = self.checked(address, &document).await {
+                return Ok(Some((event, document.to_json())));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl EventLog for ChainLog {
+    fn log_of<'a>(&'a self, who: &'a Text, enrol: Option<&'a Enrolment>) -> Asking<'a, String> {
+        Box::pin(self.log_before(who, enrol))
+    }
+
+    fn record<'a>(
+        &'a self,
+        _: &'a str,
+        event: &'a Event,
+        enrol: Option<&'a Enrolment>,
+    ) -> Asking<'a, Recorded> {
+        Box::pin(self.send(event, enrol))
+    }
+
+    fn find<'a>(
+        &'a self,
+        _: &'a str,
+        _: Option<&'a str>,
+        event: &'a Event,
+        enrol: Option<&'a Enrolment>,
+    ) -> Asking<'a, Option<Recorded>> {
+        Box::pin(self.sent(event, enrol))
+    }
+
+    fn fetch<'a>(&'a self, address: &'a act::Address) -> Asking<'a, Option<(Event, Value)>> {
+        Box::pin(self.looked_up(address))
+    }
+
+    fn proven<'a>(&'a self, address: &'a act::Address, receipt: &'a Value) -> Asking<'a, Event> {
+        Box::pin(async move {
+            let document = Document::read(receipt).map_err(LogError::Proof)?;
+            self.checked(address, &document).await
+        })
+    }
+}
+
+/// The database does not answer, so nothing is known of the event.
+fn unknown(error: sqlx::Error) -> LogError {
+    LogError::InDoubt(document::in_words(&error))
+}

@@ -1,0 +1,113 @@
+//! The outboxes of many accounts, of which some are open.
+//!
+//! Each account has a folder of its own, named by its address, below one that belongs to one process.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use alloy_primitives::Address;
+use connector::{HeldKey, Network, Outbox, OutboxError};
+use lru::LruCache;
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
+
+use super::accounts::written;
+use crate::limits::OUTBOXES_OPEN_MAX;
+
+type Slot = Arc<OnceCell<Outbox>>;
+
+/// The folder, and what is open of it.
+#[derive(Debug)]
+pub(super) struct Outboxes {
+    folder: PathBuf,
+    network: Network,
+    open: Mutex<LruCache<Address, Slot>>,
+    uses: Arc<Semaphore>,
+    _lock: File,
+}
+
+/// An outbox, open as long as this is there.
+pub(super) struct Borrowed {
+    pub(super) outbox: Outbox,
+    _slot: Slot,
+    _use: OwnedSemaphorePermit,
+}
+
+impl Outboxes {
+    /// Takes the folder for this process. It is made if it is not there.
+    pub(super) fn new(folder: &Path, network: Network) -> Result<Self, OutboxError> {
+        let fault = |what| {
+            move |source| OutboxError::Io {
+                what,
+                path: folder.to_owned(),
+                source,
+            }
+        };
+        std::fs::create_dir_all(folder).map_err(fault("make the folder"))?;
+        let lock = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(folder.join("lock"))
+            .map_err(fault("open the lock in"))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(OutboxError::Locked {
+                    dir: folder.to_owned(),
+                });
+            }
+            Err(TryLockError::Error(error)) => return Err(fault("lock")(error)),
+        }
+        Ok(Self {
+            folder: folder.to_owned(),
+            network,
+            open: Mutex::new(LruCache::unbounded()),
+            uses: Arc::new(Semaphore::new(OUTBOXES_OPEN_MAX)),
+            _lock: lock,
+        })
+    }
+
+    /// The outbox of an account, opened with its key if it is not open. Waits while too many are in use.
+    pub(super) async fn of(
+        &self,
+        account: Address,
+        key: impl FnOnce() -> Result<HeldKey, OutboxError>,
+    ) -> Result<Borrowed, OutboxError> {
+        let permit = Arc::clone(&self.uses).acquire_owned().await;
+        let permit = permit.expect("the semaphore is never closed");
+        let slot = self.slot(account);
+        let open = || async {
+            let dir = self.folder.join(written(account));
+            Outbox::open(&dir, self.network.clone(), key()?).await
+        };
+        let outbox = slot.get_or_try_init(open).await?.clone();
+        Ok(Borrowed {
+            outbox,
+            _slot: slot,
+            _use: permit,
+        })
+    }
+
+    /// A place for an outbox; who was not used for the longest time gives way.
+    fn slot(&self, account: Address) -> Slot {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = open.get(&account) {
+            return Arc::clone(slot);
+        }
+        while open.len() >= OUTBOXES_OPEN_MAX {
+            // A use is a permit, and this one has no slot yet: so one of the slots is not in use.
+            let idle = open
+                .iter()
+                .rev()
+                .find(|(_, slot)| Arc::strong_count(slot) == 1);
+            let Some(idle) = idle.map(|(account, _)| *account) else {
+                break;
+            };
+            open.pop(&idle);
+        }
+        let slot = Slot::default();
+        open.put(account, Arc::clone(&slot));
+        slot
+    }
+}

@@ -1,0 +1,251 @@
+//! From an event to a final transaction, and from that to its receipt.
+
+use alloy_primitives::Address;
+use connector::proof::Proof;
+use connector::{Call, Fees, Receipt};
+
+use super::accounts::{Account, Contract, written};
+use super::document::{Document, ROOT_PLACE, place_of, written_hash};
+use super::{ChainLog, abi, error, unknown};
+use crate::Problem;
+use crate::limits::EVENT_GAS;
+use crate::model::{Event, Operation, Text};
+use crate::trail::act::{self, Enrolment, Kind};
+use crate::trail::log::{LogError, Recorded};
+
+impl ChainLog {
+    /// The contract whose log an event will be in, before it is sent.
+    pub(super) async fn log_before(
+        &self,
+        who: &Text,
+        enrol: Option<&Enrolment>,
+    ) -> Result<String, LogError> {
+        if let Some(enrol) = enrol {
+            self.may_come(enrol).await?;
+            if enrol.kind == Kind::Root {
+                // Its contract is made by the transaction; nothing was sent by its account before.
+                let account = self.candidate(enrol).await?;
+                return Ok(written(account.account.create(0)));
+            }
+        }
+        let (_, contract) = self.member(sender(who, enrol)).await?;
+        Ok(written(contract.address))
+    }
+
+    /// Sends an event, and waits until it is final.
+    pub(super) async fn send(
+        &self,
+        event: &Event,
+        enrol: Option<&Enrolment>,
+    ) -> Result<Recorded, LogError> {
+        let text = event.to_canonical();
+        let account = self.sending(event, enrol).await?;
+        let call = self.call(event, &text, enrol).await?;
+        let borrowed = self.outbox(&account).await?;
+        let ticket = borrowed.outbox.send(call.named(name(&text))).await;
+        let ticket = ticket.map_err(error::of_outbox)?;
+        let settled = borrowed.outbox.settle(ticket).await;
+        let settled = settled.map_err(error::of_outbox)?;
+        self.recorded(text, &settled.receipt).await
+    }
+
+    /// Looks for an event that was sent.
+    pub(super) async fn sent(
+        &self,
+        event: &Event,
+        enrol: Option<&Enrolment>,
+    ) -> Result<Option<Recorded>, LogError> {
+        let text = event.to_canonical();
+        let account = self.sending(event, enrol).await?;
+        let borrowed = self.outbox(&account).await?;
+        let Some(ticket) = borrowed.outbox.ticket(&name(&text)).await else {
+            return Ok(None);
+        };
+        let settled = borrowed.outbox.settle(ticket).await;
+        let settled = settled.map_err(error::of_outbox)?;
+        self.recorded(text, &settled.receipt).await.map(Some)
+    }
+
+    /// How to see what a transaction did.
+    pub(super) async fn proof(&self, receipt: &Receipt) -> Result<Proof, LogError> {
+        Proof::of(&self.network, receipt)
+            .await
+            .map_err(error::of_proof)
+    }
+
+    /// The account that sends an event: that of the one whom somebody comes under, or of whoever acts.
+    async fn sending(&self, event: &Event, enrol: Option<&Enrolment>) -> Result<Account, LogError> {
+        if let Some(root) = enrol.filter(|enrol| enrol.kind == Kind::Root) {
+            // What a crash left: the chain has the contract, and the database has it or not.
+            return match self
+                .accounts
+                .member(&root.participant)
+                .await
+                .map_err(unknown)?
+            {
+                Some(member) => Ok((*member).clone()),
+                None => self.candidate(root).await,
+            };
+        }
+        let (account, _) = self.member(sender(&event.who, enrol)).await?;
+        Ok((*account).clone())
+    }
+
+    async fn call(
+        &self,
+        event: &Event,
+        text: &str,
+        enrol: Option<&Enrolment>,
+    ) -> Result<Call, LogError> {
+        let (words, hash) = (abi::Words::of(event), abi::content_hash(text));
+        let Some(enrol) = enrol else {
+            let (_, contract) = self.member(&event.who).await?;
+            let mut call = Call::of(contract.address, abi::add_event(&words, hash));
+            if matches!(self.network.profile().fees, Fees::Free) {
+                call.gas = Some(EVENT_GAS);
+            }
+            return Ok(call);
+        };
+        if event.how != Operation::Create {
+            return Err(LogError::Told(Problem::input(
+                "who comes into the tree is a record that is created",
+            )));
+        }
+        if enrol.kind == Kind::Root {
+            return Ok(Call::deploying(abi::root(&words, hash)));
+        }
+        let (_, under) = self.member(sender(&event.who, Some(enrol))).await?;
+        let key = match self
+            .accounts
+            .member(&enrol.participant)
+            .await
+            .map_err(unknown)?
+        {
+            Some(member) => member.account,
+            None => self.candidate(enrol).await?.account,
+        };
+        let input = match enrol.kind {
+            Kind::TUser => abi::add_user(key, &enrol.role, &words, hash),
+            _ => abi::add_administrator(key, &words, hash),
+        };
+        Ok(Call::of(under.address, input))
+    }
+
+    /// Whether somebody may come into the tree, as far as is known here.
+    async fn may_come(&self, enrol: &Enrolment) -> Result<(), LogError> {
+        let told = |detail: String| Err(LogError::Told(Problem::conflict("Exists", detail)));
+        let who = &enrol.participant;
+        if self.accounts.member(who).await.map_err(unknown)?.is_some() {
+            return told(format!("{who} has a contract on the chain already"));
+        }
+        if enrol.kind != Kind::Root {
+            return Ok(());
+        }
+        if enrol.key.is_some() {
+            let detail = "the root's key signs the making of the tree: this service has to keep it";
+            return Err(LogError::Told(Problem::input(detail).at("/enrol/key")));
+        }
+        if self.root.get().is_some() {
+            return told("there is a tree already, and it has one root".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The account of somebody who is not in the tree yet: the one that was named, or one that is made here.
+    async fn candidate(&self, enrol: &Enrolment) -> Result<Account, LogError> {
+        let who = &enrol.participant;
+        let _one_at_a_time = self.enrolling.lock().await;
+        let (account, sealed) = match enrol.key {
+            Some(key) => (Address::from(key.0), None),
+            None => {
+                if let Some(made) = self.accounts.candidate(who).await.map_err(unknown)? {
+                    return Ok(made);
+                }
+                let (key, sealed) = self.master.fresh();
+                (connector::Signer::address(&key), Some(sealed))
+            }
+        };
+        let kept = self
+            .accounts
+            .keep(who, enrol.kind, account, sealed.as_deref())
+            .await;
+        if !kept.map_err(unknown)? {
+            return Err(LogError::Told(Problem::conflict(
+                "KeyTaken",
+                "this account belongs to another participant",
+            )));
+        }
+        Ok(Account {
+            account,
+            sealed,
+            contract: None,
+        })
+    }
+
+    /// What a final transaction means for the tree, and its receipt.
+    async fn recorded(&self, text: String, receipt: &Receipt) -> Result<Recorded, LogError> {
+        let Some(contract) = receipt.to.or(receipt.contract_address) else {
+            return Err(LogError::Proof("the transaction called nobody".to_owned()));
+        };
+        let root = match receipt.contract_address {
+            Some(made) => *self.root.get_or_init(|| made),
+            None => self.known_root()?,
+        };
+        for log in &receipt.logs {
+            if let Some((account, participant)) = abi::registered(&log.inner, root) {
+                self.enrolled(root, account, participant).await?;
+            }
+        }
+        let address = act::Address {
+            transaction_address: written_hash(receipt.transaction_hash),
+            contract_address: written(contract),
+        };
+        let account = self.accounts.by_contract(&address.contract_address).await;
+        let known = account
+            .map_err(unknown)?
+            .and_then(|account| account.contract);
+        let place = known.map_or(ROOT_PLACE, |contract| contract.place);
+        let document = Document::new(&text, root, place, self.proof(receipt).await?);
+        self.checked(&address, &document).await?;
+        Ok(Recorded {
+            address,
+            receipt: document.to_json(),
+        })
+    }
+
+    async fn enrolled(
+        &self,
+        root: Address,
+        account: Address,
+        participant: Address,
+    ) -> Result<(), LogError> {
+        let last = self.accounts.last_place().await.map_err(unknown)?;
+        let place = place_of(root, participant, last);
+        let place = place.ok_or_else(|| {
+            LogError::Proof("the root did not make the participant's contract".to_owned())
+        })?;
+        let contract = Contract {
+            address: participant,
+            place,
+        };
+        self.accounts
+            .enrolled(account, contract)
+            .await
+            .map_err(unknown)
+    }
+
+    fn known_root(&self) -> Result<Address, LogError> {
+        let root = self.root.get().copied();
+        root.ok_or_else(|| LogError::Refused("no tree is known here".to_owned()))
+    }
+}
+
+/// Whose account sends.
+fn sender<'a>(who: &'a Text, enrol: Option<&'a Enrolment>) -> &'a Text {
+    enrol.and_then(|enrol| enrol.parent.as_ref()).unwrap_or(who)
+}
+
+/// The name of an event in its outbox: sent again, it is the same transaction.
+fn name(text: &str) -> String {
+    hex::encode(abi::content_hash(text))
+}

@@ -1,0 +1,416 @@
+//! Auditing through the verifiability contracts, on a ledger of ours over TLS and on a chain of others.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy_primitives::U256;
+use anyhow::{Context, Result, bail, ensure};
+use audit::Problem;
+use audit::database::Database;
+use audit::model::{Mention, Operation, Part, RecordId, ResourceId, Text, Verdict};
+use audit::trail::chain::{ChainSettings, MasterKey};
+use audit::trail::log::EventLog;
+use audit::trail::{Act, ChainLog, Enrolment, Given, Kind, Question, Stored, Trail};
+use connector::{Fees, Profile};
+use e2e::{Anvil, Ledger, rpc};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use verify::Cert;
+use verify::ethereum::Hex;
+
+/// A ledger of ours, reached over TLS with a token.
+async fn ours() -> Result<(Ledger, Profile, Cert)> {
+    let ledger = Ledger::start_with(&["--rpc", "127.0.0.1:0"])?;
+    let ready = ledger.ready();
+    let plain = ready.rpc_url.clone().context("no address")?;
+    let id: U256 = serde_json::from_value(rpc(&plain, "eth_chainId", json!([])).await?)?;
+    let pem = std::fs::read_to_string(&ready.service_cert)?;
+    let profile = Profile {
+        trust: Some(pem.clone()),
+        bearer: Some(ready.token.clone()),
+        ..Profile::counterfoil(format!("{}/rpc", ready.url), id.to())
+    };
+    let cert = Cert::from_pem(&pem)?;
+    Ok((ledger, profile, cert))
+}
+
+/// A service, and what it keeps.
+struct World {
+    trail: Trail,
+    log: Arc<ChainLog>,
+    database: Database,
+}
+
+async fn world(dir: &Path, profile: &Profile, cert: Option<&Cert>) -> Result<World> {
+    let database = Database::open(&format!("sqlite:{}", dir.join("audit.db").display())).await?;
+    let settings = ChainSettings {
+        profile: profile.clone(),
+        service_cert: cert.cloned(),
+        folder: dir.join("outboxes"),
+        master: MasterKey::new(&[7; 32]),
+        root: None,
+    };
+    let log = Arc::new(ChainLog::open(settings, database.clone()).await?);
+    let trail = Trail::new(database.clone(), Arc::clone(&log) as Arc<dyn EventLog>);
+    Ok(World {
+        trail,
+        log,
+        database,
+    })
+}
+
+fn text(text: &str) -> Text {
+    Text::parse(text).expect("it is short")
+}
+
+fn act(who: &str, how: Operation, record: &str, content: Given) -> Act {
+    Act {
+        who: text(who),
+        how,
+        record: Some(RecordId::parse(record).expect("it is a name")),
+        about: vec![Mention {
+            id: ResourceId::parse("lot:7").expect("it is a name"),
+            part: Part::About,
+        }],
+        did: text("harvest"),
+        place: text("203.0.113.7"),
+        target: text("field 3"),
+        content,
+        keep: true,
+        once: None,
+        enrol: None,
+    }
+}
+
+fn create(who: &str, record: &str) -> Act {
+    act(
+        who,
+        Operation::Create,
+        record,
+        Given::Data(json!({"by": who, "kg": 20})),
+    )
+}
+
+fn enrolling(by: &str, who: &str, kind: Kind) -> Act {
+    let role = match kind {
+        Kind::TUser => "producer",
+        _ => "",
+    };
+    let enrol = Enrolment {
+        participant: text(who),
+        kind,
+        role: role.to_owned(),
+        parent: (kind != Kind::Root).then(|| text(by)),
+        key: None,
+    };
+    Act {
+        enrol: Some(enrol),
+        ..create(by, &format!("participant:{who}"))
+    }
+}
+
+/// A root, an administrator, and two users.
+async fn tree(trail: &Trail) -> Result<Vec<Stored>> {
+    let mut all = Vec::new();
+    for (by, who, kind) in [
+        ("root", "root", Kind::Root),
+        ("root", "ada", Kind::Administrator),
+        ("ada", "ana", Kind::TUser),
+        ("ada", "ben", Kind::TUser),
+    ] {
+        let stored = trail.store(enrolling(by, who, kind)).await;
+        all.push(stored.with_context(|| format!("enrolling {who}"))?);
+    }
+    Ok(all)
+}
+
+async fn refused(trail: &Trail, act: Act) -> Result<Problem> {
+    match trail.store(act).await {
+        Ok(stored) => bail!("it was stored: {stored:?}"),
+        Err(problem) => Ok(problem),
+    }
+}
+
+async fn is_valid(trail: &Trail, stored: &Stored) -> Result<()> {
+    let asked = Question {
+        record: Some(stored.event.record.clone()),
+        version: Some(stored.event.version),
+        ..Question::default()
+    };
+    let consulted = trail.consult(asked).await?;
+    ensure!(consulted.verdict == Verdict::Valid, "{consulted:?}");
+    ensure!(consulted.event.as_ref() == Some(&stored.event));
+    ensure!(consulted.address.as_ref() == Some(&stored.address));
+    Ok(())
+}
+
+/// Stores what all of a tree do, and is told `valid` of each.
+async fn all_act(world: &World) -> Result<Vec<Stored>> {
+    let World { trail, .. } = world;
+    let mut all = tree(trail).await?;
+    for who in ["root", "ada", "ana", "ben"] {
+        let record = format!("lot:{who}");
+        all.push(trail.store(create(who, &record)).await?);
+        let update = Given::Data(json!({"kg": 25}));
+        all.push(
+            trail
+                .store(act(who, Operation::Update, &record, update))
+                .await?,
+        );
+        all.push(
+            trail
+                .store(act(who, Operation::Read, &record, Given::Same))
+                .await?,
+        );
+        all.push(
+            trail
+                .store(act(who, Operation::Delete, &record, Given::Same))
+                .await?,
+        );
+    }
+    for stored in &all {
+        is_valid(trail, stored)
+            .await
+            .with_context(|| format!("{:?}", stored.event))?;
+    }
+    Ok(all)
+}
+
+#[tokio::test]
+async fn what_a_tree_does_is_stored_consulted_and_proven_without_the_node() -> Result<()> {
+    let (mut ledger, profile, cert) = ours().await?;
+    let dir = TempDir::new()?;
+    let world = world(dir.path(), &profile, Some(&cert)).await?;
+    let all = all_act(&world).await?;
+    // Each participant has a contract of its own.
+    let contract = |stored: &Stored| stored.address.contract_address.clone();
+    let mut contracts: Vec<String> = all.iter().map(contract).collect();
+    contracts.sort();
+    contracts.dedup();
+    ensure!(contracts.len() == 4, "{contracts:?}");
+    let altered = Question {
+        record: Some(RecordId::parse("lot:ana")?),
+        version: Some(1),
+        data: Some(json!({"by": "ana", "kg": 21})),
+        ..Question::default()
+    };
+    let altered = world.trail.consult(altered).await?.verdict;
+    ensure!(
+        matches!(&altered, Verdict::Altered { fields } if fields == &["/kg"]),
+        "{altered:?}"
+    );
+    ledger.kill()?;
+    for stored in &all {
+        let event = world.log.proven(&stored.address, &stored.receipt).await?;
+        ensure!(event == stored.event);
+    }
+    is_valid(&world.trail, &all[9]).await
+}
+
+#[tokio::test]
+async fn a_proof_that_was_changed_anywhere_is_refused() -> Result<()> {
+    let (_ledger, profile, cert) = ours().await?;
+    let dir = TempDir::new()?;
+    let world = world(dir.path(), &profile, Some(&cert)).await?;
+    let enrolled = tree(&world.trail).await?;
+    let stored = world.trail.store(create("ana", "lot:1")).await?;
+    for genuine in [&enrolled[0], &enrolled[2], &stored] {
+        let mut places = Vec::new();
+        leaves_of(&genuine.receipt, String::new(), &mut places);
+        ensure!(places.len() > 20, "{places:?}");
+        for place in places {
+            let mut changed = genuine.receipt.clone();
+            let value = changed.pointer_mut(&place).context("a place")?;
+            *value = other(value);
+            let proven = world.log.proven(&genuine.address, &changed).await;
+            ensure!(proven.is_err(), "{place} was changed");
+        }
+        for address in [&enrolled[1].address, &enrolled[3].address] {
+            ensure!(world.log.proven(address, &genuine.receipt).await.is_err());
+        }
+        let mut more = genuine.receipt.clone();
+        more["more"] = json!(1);
+        ensure!(world.log.proven(&genuine.address, &more).await.is_err());
+    }
+    // A document that is true in itself, and whose text is another: the chain does not have its hash.
+    let mut swapped = stored.receipt.clone();
+    swapped["event"] = enrolled[2].receipt["event"].clone();
+    ensure!(world.log.proven(&stored.address, &swapped).await.is_err());
+    // Whoever changes the database is found out, and what the chain confirms is shown.
+    for statement in [
+        "UPDATE events SET receipt = replace(receipt, 'harvest', 'burning')",
+        "UPDATE events SET receipt = '{}'",
+    ] {
+        sqlx::query(statement)
+            .execute(world.database.pool())
+            .await?;
+        is_valid(&world.trail, &stored).await?;
+    }
+    let forged = "UPDATE events SET event = replace(event, 'harvest', 'burning')";
+    sqlx::query(forged).execute(world.database.pool()).await?;
+    let asked = Question {
+        record: Some(stored.event.record),
+        ..Question::default()
+    };
+    let verdict = world.trail.consult(asked).await?.verdict;
+    ensure!(verdict == Verdict::Unknown, "{verdict:?}");
+    Ok(())
+}
+
+fn leaves_of(value: &Value, at: String, places: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                leaves_of(value, format!("{at}/{name}"), places);
+            }
+        }
+        Value::Array(items) => {
+            for (place, value) in items.iter().enumerate() {
+                leaves_of(value, format!("{at}/{place}"), places);
+            }
+        }
+        _ => places.push(at),
+    }
+}
+
+fn other(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => json!(number.as_u64().unwrap_or_default() + 2),
+        Value::Bool(value) => json!(!value),
+        Value::Null => json!("0x00"),
+        Value::String(text) => {
+            let middle = text.len() / 2;
+            let digit = if text[middle..].starts_with('0') {
+                "1"
+            } else {
+                "0"
+            };
+            json!(format!("{}{digit}{}", &text[..middle], &text[middle + 1..]))
+        }
+        other => json!([other]),
+    }
+}
+
+#[tokio::test]
+async fn whoever_may_not_is_refused_by_the_contracts() -> Result<()> {
+    let (_ledger, profile, cert) = ours().await?;
+    let dir = TempDir::new()?;
+    let World { trail, log, .. } = world(dir.path(), &profile, Some(&cert)).await?;
+    // Without a tree nobody has a log.
+    ensure!(refused(&trail, create("ana", "lot:1")).await?.kind == "NotEnrolled");
+    tree(&trail).await?;
+    for (by, kind) in [
+        ("root", Kind::TUser),
+        ("ana", Kind::TUser),
+        ("ana", Kind::Administrator),
+    ] {
+        let problem = refused(&trail, enrolling(by, "eve", kind)).await?;
+        ensure!(problem.kind == "NotPermitted", "{by}: {problem:?}");
+    }
+    for (act, kind) in [
+        (create("eve", "lot:1"), "NotEnrolled"),
+        (enrolling("eve", "mal", Kind::TUser), "NotEnrolled"),
+        (enrolling("ada", "ana", Kind::TUser), "Exists"),
+        (enrolling("zoe", "zoe", Kind::Root), "Exists"),
+    ] {
+        let problem = refused(&trail, act).await?;
+        ensure!(problem.kind == kind, "{problem:?}");
+    }
+    // What was refused left nothing behind: the same person comes in where one may bring them.
+    trail.store(enrolling("ada", "eve", Kind::TUser)).await?;
+    trail.store(create("eve", "lot:1")).await?;
+    // Who keeps its key itself has a contract, and nobody signs for it here.
+    let mut own = enrolling("ada", "own", Kind::TUser);
+    let enrol = own.enrol.as_mut().context("it enrols")?;
+    enrol.key = Some(Hex([0xab; 20]));
+    trail.store(own).await?;
+    ensure!(log.account(&text("own")).await? == Some(Hex([0xab; 20])));
+    ensure!(refused(&trail, create("own", "lot:2")).await?.kind == "OwnKey");
+    // A key has one place in a tree.
+    let mut twice = enrolling("ada", "two", Kind::TUser);
+    let enrol = twice.enrol.as_mut().context("it enrols")?;
+    enrol.key = log.account(&text("eve")).await?;
+    ensure!(refused(&trail, twice).await?.kind == "KeyTaken");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_crash_between_sending_and_answer_records_once() -> Result<()> {
+    let (ledger, profile, cert) = ours().await?;
+    let dir = TempDir::new()?;
+    let before = world(dir.path(), &profile, Some(&cert)).await?;
+    let mut all = tree(&before.trail).await?;
+    all.push(before.trail.store(create("ana", "lot:1")).await?);
+    let root = before.log.root();
+    // The chain has it all, and the database was told of nothing.
+    for statement in [
+        "UPDATE events SET tx = NULL, receipt = NULL",
+        "UPDATE accounts SET contract = NULL, place = NULL",
+    ] {
+        sqlx::query(statement)
+            .execute(before.database.pool())
+            .await?;
+    }
+    let World {
+        trail,
+        log,
+        database,
+    } = before;
+    drop((trail, log));
+    database.close().await;
+    let after = world(dir.path(), &profile, Some(&cert)).await?;
+    ensure!(after.trail.resume().await? == all.len());
+    for stored in &all {
+        let asked = Question {
+            record: Some(stored.event.record.clone()),
+            ..Question::default()
+        };
+        tokio::time::timeout(Duration::from_secs(60), async {
+            while after.trail.consult(asked.clone()).await?.verdict == Verdict::Pending {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            anyhow::Ok(())
+        })
+        .await??;
+        is_valid(&after.trail, stored).await?;
+    }
+    ensure!(after.log.root() == root);
+    let ana = after
+        .log
+        .account(&text("ana"))
+        .await?
+        .context("an account")?;
+    let plain = ledger.ready().rpc_url.clone().context("no address")?;
+    let count = rpc(&plain, "eth_getTransactionCount", json!([ana, "latest"])).await?;
+    ensure!(count == json!("0x1"), "{count}");
+    // One process holds the outboxes.
+    ensure!(world(dir.path(), &profile, Some(&cert)).await.is_err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_chain_of_others_has_the_same_tree_and_is_asked_for_its_blocks() -> Result<()> {
+    let anvil = Anvil::start(&["--base-fee", "0", "--gas-price", "0"])?;
+    let profile = Profile {
+        fees: Fees::Free,
+        poll: Duration::from_millis(20),
+        ..Profile::consortium(anvil.url(), Anvil::CHAIN)
+    };
+    let dir = TempDir::new()?;
+    let world = world(dir.path(), &profile, None).await?;
+    let all = all_act(&world).await?;
+    let last = all.last().context("an event")?;
+    let mut changed = last.receipt.clone();
+    changed["proof"]["header"] = other(&changed["proof"]["header"]);
+    ensure!(world.log.proven(&last.address, &changed).await.is_err());
+    drop(anvil);
+    ensure!(
+        world
+            .log
+            .proven(&last.address, &last.receipt)
+            .await
+            .is_err()
+    );
+    Ok(())
+}
