@@ -27,10 +27,11 @@ export async function verify(json, servicePem, steps = () => {}) {
   const parts = field(receipt, "leafComponents", "leaf_components");
   const claimsDigest = hex(field(parts, "claimsDigest", "claims_digest"));
   const evidence = string(field(parts, "commitEvidence", "commit_evidence"));
-  const claims = optional(document, "applicationClaims", "application_claims");
+  let claims = optional(document, "applicationClaims", "application_claims");
   if (claims !== undefined && claims !== null) {
     const shown = await digestOfClaims(claims);
     must(same(shown, claimsDigest), "The contents are not those that were recorded.");
+    claims = claims.map(covered);
     const contents = claims.length === 0 ? "no claims" : claims.map(told).join(", ");
     steps({ rule: "The contents are those that were recorded.", shown: contents });
   }
@@ -108,25 +109,34 @@ async function digestOfClaims(claims) {
   return sha256(join(count, ...(await Promise.all(all.map(digestOfClaim)))));
 }
 
+/** Of a claim only what its kind says and its digest covers: whatever stands beside that proves nothing. */
+function covered(claim) {
+  const kind = field(claim, "kind");
+  if (kind === "LedgerEntry") return { kind, ledgerEntry: field(claim, "ledgerEntry", "ledger_entry") };
+  if (kind === "EthereumTransaction") {
+    return { kind, ethereumTransaction: field(claim, "ethereumTransaction") };
+  }
+  return { kind, digest: field(claim, "digest") };
+}
+
 async function digestOfClaim(claim) {
-  const entry = optional(claim, "ledgerEntry", "ledger_entry");
-  if (field(claim, "kind") === "LedgerEntry" && entry) {
-    must(entry.protocol === "LedgerEntryV1", "The claim has a protocol that is not known here.");
-    const secret = base64(field(entry, "secretKey", "secret_key"));
+  const { ledgerEntry, ethereumTransaction, digest } = covered(claim);
+  if (ledgerEntry) {
+    must(ledgerEntry.protocol === "LedgerEntryV1", "The claim has a protocol that is not known here.");
+    const secret = base64(field(ledgerEntry, "secretKey", "secret_key"));
     const key = await crypto.subtle.importKey(
       "raw", secret, { name: "HMAC", hash: "SHA-256" }, false, ["sign"],
     );
     const mac = async (value) =>
       new Uint8Array(await crypto.subtle.sign("HMAC", key, text.encode(string(value))));
-    const collection = await mac(field(entry, "collectionId", "collection_id"));
-    const value = await sha256(join(collection, await mac(field(entry, "contents"))));
+    const collection = await mac(field(ledgerEntry, "collectionId", "collection_id"));
+    const value = await sha256(join(collection, await mac(field(ledgerEntry, "contents"))));
     return sha256(join(text.encode("LedgerEntryV1"), value));
   }
-  if (field(claim, "kind") === "EthereumTransaction") {
-    const encoded = rlpOfTransaction(field(claim, "ethereumTransaction"));
+  if (ethereumTransaction) {
+    const encoded = rlpOfTransaction(ethereumTransaction);
     return sha256(join(text.encode("EthereumTransactionV1"), await sha256(encoded)));
   }
-  const digest = field(claim, "digest");
   return sha256(join(text.encode(string(field(digest, "protocol"))), hex(field(digest, "value"))));
 }
 
@@ -187,11 +197,9 @@ function rlpLength(kind, length) {
   return new Uint8Array([kind + 55 + bytes.length, ...bytes]);
 }
 
-function told(claim) {
-  const entry = optional(claim, "ledgerEntry", "ledger_entry");
-  if (entry) return entry.contents;
-  const call = optional(claim, "ethereumTransaction");
-  if (!call) return `a digest by ${claim.digest.protocol}`;
+function told({ ledgerEntry, ethereumTransaction: call, digest }) {
+  if (ledgerEntry) return ledgerEntry.contents;
+  if (!call) return `a digest by ${digest.protocol}`;
   const whom = call.to ?? `making ${call.contractAddress ?? "no contract"}`;
   return `${call.from} \u2192 ${whom}: ${call.succeeded ? "succeeded" : "failed"}, gas ${call.gasUsed}`;
 }

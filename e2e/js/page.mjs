@@ -1,6 +1,7 @@
 // The page's own check of receipts, as a browser runs it: it takes true receipts, and of all that
 // can be made of one by changing a character, none.
 import assert from "node:assert/strict";
+import { createHash, createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { Agent, request } from "node:https";
 
@@ -106,6 +107,22 @@ for (let round = 0; round < ROUNDS; round += 1) {
   refused += 1;
 }
 assert(refused > ROUNDS * 0.8, `${refused}`);
+
+step("contents beside a claim of another kind are never shown as proven");
+const disguised = JSON.parse(receipts[0]);
+const [{ ledgerEntry }] = disguised.applicationClaims;
+const mac = (value) =>
+  createHmac("sha256", Buffer.from(ledgerEntry.secretKey, "base64")).update(value).digest();
+const pair = [mac(ledgerEntry.collectionId), mac(ledgerEntry.contents)];
+const value = createHash("sha256").update(Buffer.concat(pair)).digest("hex");
+const digest = { protocol: "LedgerEntryV1", value };
+for (const name of ["ledgerEntry", "ledger_entry"]) {
+  const forged = { kind: "ClaimDigest", digest, [name]: { ...ledgerEntry, contents: "lot 8" } };
+  const told = [];
+  const text = JSON.stringify({ ...disguised, applicationClaims: [forged] });
+  const proven = await verify(text, service, ({ shown }) => told.push(shown));
+  assert(!JSON.stringify([told, proven]).includes("lot 8"), JSON.stringify([told, proven]));
+}
 
 step("what is no receipt is refused with a word");
 for (const text of ["", "null", "[]", "7", "{}", '{"receipt":null}', '{"receipt":{"cert":7}}']) {
