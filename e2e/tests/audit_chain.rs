@@ -219,6 +219,8 @@ async fn a_proof_that_was_changed_anywhere_is_refused() -> Result<()> {
         let mut places = Vec::new();
         leaves_of(&genuine.receipt, String::new(), &mut places);
         ensure!(places.len() > 20, "{places:?}");
+        // Whether a service has its receipt ready is between the two of them: it proves nothing.
+        places.retain(|place| place != "/proof/receipt/state");
         for place in places {
             let mut changed = genuine.receipt.clone();
             let value = changed.pointer_mut(&place).context("a place")?;
