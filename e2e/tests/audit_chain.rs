@@ -79,6 +79,7 @@ fn act(who: &str, how: Operation, record: &str, content: Given) -> Act {
         content,
         keep: true,
         once: None,
+        adopt: false,
         enrol: None,
     }
 }
