@@ -87,6 +87,7 @@ impl Trail {
             keep: true,
             once: None,
             adopt: false,
+            enrol: None,
         };
         let known = |problem: &Problem| problem.kind == "Exists";
         match self.store(act(Operation::Create)).await {
