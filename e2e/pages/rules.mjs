@@ -171,8 +171,11 @@ const digest = { protocol: "LedgerEntryV1", value: inner };
 for (const forgery of [
   { kind: "ClaimDigest", digest, ledgerEntry: { ...entry, contents } },
   { kind: "LedgerEntry", digest, ledgerEntry: null, ledger_entry: { ...entry, contents } },
-  { kind: "LedgerEntry", ledger_entry: { ...entry }, ledgerEntry: undefined },
 ]) {
   const answer = forged((receipt) => { receipt.applicationClaims = [forgery]; });
   assert.equal(await verdict(lying, answer), "unproven");
 }
+// The other spelling of the entry that was recorded is that entry, and not what is shown.
+const spelled = { kind: "LedgerEntry", ledger_entry: { ...entry } };
+const answer = forged((receipt) => { receipt.applicationClaims = [spelled]; });
+assert.equal(await verdict(lying, answer), "altered");

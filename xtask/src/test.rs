@@ -101,6 +101,9 @@ fn e2e() -> Result<Tally> {
     system("A software security module", &["softhsm2"], || {
         works(Command::new("softhsm2-util").arg("--version"))
     })?;
+    system("A browser", &["chromium"], || {
+        works(Command::new("chromium").arg("--version"))
+    })?;
     let cache = cache::folder()?.into_os_string();
     let binary = build("release")?.into();
     nextest(

@@ -48,6 +48,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "api",
             "contracts",
             "counterfoil-client",
+            "counterfoil-connector",
         ],
     ),
     ("xtask", &[]),

@@ -99,8 +99,7 @@ export async function compare({ event, salt, kept, held }) {
 /**
  * The one entry that a receipt proves.
  *
- * Only the spelling of our own ledger is taken: what the verifier did not hash must not be shown as
- * proven, and it passes over fields beside those of the claim's kind.
+ * The verifier gives back of a claim only what its digest covers.
  */
 async function provenEntry(receipt, anchor, log, steps) {
   const proven = await verify(JSON.stringify(receipt), anchor, (step) => steps.push(step));

@@ -26,6 +26,9 @@ pub(super) struct Config {
     pub(super) database: Option<String>,
     /// Where readers reach the pages, `https://host`: what printed labels lead to. Default: the address.
     pub(super) public_url: Option<String>,
+    /// Where events go: into the ledger as entries, or through the verifiability contracts on its chain.
+    /// Fixed once there are events. Default: `ledger`.
+    pub(super) connector: Connector,
     /// What tokens name as who gave them. Default: the address.
     pub(super) issuer: Option<String>,
     /// Whether reading a record is an event. Default: false.
@@ -38,6 +41,17 @@ pub(super) struct Config {
     pub(super) consumers_register: bool,
     /// A system to stand in front of. Default: none.
     pub(super) proxy: Option<Proxy>,
+}
+
+/// Where events go.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Connector {
+    /// Each is an entry of the ledger.
+    #[default]
+    Ledger,
+    /// Each is a record of its participant's contract.
+    Contracts,
 }
 
 /// `[proxy]`
@@ -65,6 +79,7 @@ impl Default for Config {
             key: None,
             database: None,
             public_url: None,
+            connector: Connector::default(),
             issuer: None,
             log_reads: false,
             log_logins: true,

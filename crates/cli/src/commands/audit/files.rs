@@ -6,8 +6,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use audit::users::MasterKey;
 use aws_lc_rs::rand;
+use zeroize::Zeroizing;
 
 use super::config::Config;
 use crate::report::Failure;
@@ -38,20 +38,20 @@ pub(super) fn identity(config: &Config) -> Result<(PathBuf, PathBuf)> {
 }
 
 /// The key that seals what the database must not tell.
-pub(super) fn master_key(dir: &Path) -> Result<MasterKey> {
+pub(super) fn master_key(dir: &Path) -> Result<Zeroizing<[u8; 32]>> {
     let path = dir.join("master.key");
     if !path.exists() {
         let mut bytes = [0; 32];
         rand::fill(&mut bytes).context("drawing a key")?;
         write_secret(&path, hex::encode(bytes).as_bytes())?;
     }
-    let text = fs::read_to_string(&path).map_err(Failure::reading(&path))?;
-    let mut bytes = [0; 32];
-    hex::decode_to_slice(text.trim(), &mut bytes).map_err(|error| {
+    let text = Zeroizing::new(fs::read_to_string(&path).map_err(Failure::reading(&path))?);
+    let mut bytes = Zeroizing::new([0; 32]);
+    hex::decode_to_slice(text.trim(), bytes.as_mut()).map_err(|error| {
         let what = format!("{} has no 64 hexadecimal digits", path.display());
         Failure::unreadable(what).because(error)
     })?;
-    Ok(MasterKey::new(bytes))
+    Ok(bytes)
 }
 
 /// Writes a file that nobody else may read: whole, or not at all.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,13 +12,16 @@ use audit::gateway::{self, Gateway};
 use audit::model::Text;
 use audit::proxy::{Proxy, Rules, Upstreams};
 use audit::serve::{Identity, Served, serve};
-use audit::trail::{LedgerLog, Recorder, Trail};
-use audit::users::{self, SystemClock, Users};
-use client::Client;
+use audit::trail::chain::{ChainSettings, MasterKey as ChainKey};
+use audit::trail::log::EventLog;
+use audit::trail::{ChainLog, LedgerLog, Recorder, Trail};
+use audit::users::{self, MasterKey, SystemClock, Users};
+use client::{Client, Credential};
+use connector::Profile;
 use tokio_util::sync::CancellationToken;
 use verify::Cert;
 
-use super::config::Config;
+use super::config::{Config, Connector};
 use super::files;
 use crate::connection::Connection;
 use crate::report::Failure;
@@ -49,7 +52,10 @@ impl Services {
                 Database::open(&format!("sqlite:{}", config.dir.join("audit.db").display())).await?
             }
         };
-        let log = Arc::new(ledger_log(&ledger)?);
+        let log: Arc<dyn EventLog> = match config.connector {
+            Connector::Ledger => Arc::new(ledger_log(&ledger)?),
+            Connector::Contracts => Arc::new(chain_log(&config.dir, &ledger, &database).await?),
+        };
         let trail = Trail::new(database.clone(), log);
         let resumed = trail.resume().await?;
         if resumed > 0 {
@@ -119,12 +125,50 @@ fn address(listen: SocketAddr) -> String {
 }
 
 fn ledger_log(ledger: &Connection) -> Result<LedgerLog> {
+    Ok(LedgerLog::new(client_of(ledger)?, anchor(ledger)?))
+}
+
+fn client_of(ledger: &Connection) -> Result<Client> {
     let client = Client::builder(&ledger.url)
         .service_cert(&ledger.service_cert)
-        .credential(ledger.credential.clone())
-        .build()?;
-    let cert = Cert::from_pem(&ledger.service_cert).context("the ledger's service certificate")?;
-    Ok(LedgerLog::new(client, cert))
+        .credential(ledger.credential.clone());
+    Ok(client.build()?)
+}
+
+fn anchor(ledger: &Connection) -> Result<Cert> {
+    Cert::from_pem(&ledger.service_cert).context("the ledger's service certificate")
+}
+
+/// The contracts on the ledger's own chain, reached as the ledger is.
+async fn chain_log(dir: &Path, ledger: &Connection, database: &Database) -> Result<ChainLog> {
+    let id = client_of(ledger)?
+        .rpc("eth_chainId", serde_json::json!([]))
+        .await?;
+    let digits = id
+        .as_str()
+        .and_then(|id| id.strip_prefix("0x"))
+        .context("the chain has no id")?;
+    let id = u64::from_str_radix(digits, 16).context("the chain's id is no number")?;
+    let rpc = format!("{}{}", ledger.url.trim_end_matches('/'), crate::chain::PATH);
+    let (bearer, identity) = match &ledger.credential {
+        Credential::None => (None, None),
+        Credential::Bearer(token) => (Some(token.clone()), None),
+        Credential::Certificate(pem) => (None, Some(pem.clone())),
+    };
+    let profile = Profile {
+        trust: Some(ledger.service_cert.clone()),
+        bearer,
+        identity,
+        ..Profile::counterfoil(rpc, id)
+    };
+    let settings = ChainSettings {
+        profile,
+        service_cert: Some(anchor(ledger)?),
+        folder: dir.join("outboxes"),
+        master: ChainKey::new(&*files::master_key(dir)?),
+        root: None,
+    };
+    Ok(ChainLog::open(settings, database.clone()).await?)
 }
 
 async fn open_users(config: &Config, database: &Database, trail: &Trail) -> Result<Arc<Users>> {
@@ -136,7 +180,7 @@ async fn open_users(config: &Config, database: &Database, trail: &Trail) -> Resu
         record_logins: config.log_logins,
         ..users::Config::new(issuer, keys)
     };
-    let master = files::master_key(&config.dir)?;
+    let master = MasterKey::new(*files::master_key(&config.dir)?);
     let recorder = Arc::new(trail.clone()) as Arc<dyn Recorder>;
     let clock = Arc::new(SystemClock);
     let users = Users::open(database.clone(), recorder, settings, master, clock).await?;

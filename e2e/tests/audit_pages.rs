@@ -1,0 +1,14 @@
+//! The pages of the audit services, in a browser that nobody of us wrote.
+
+use anyhow::Result;
+use e2e::{Client, Ledger};
+
+#[test]
+fn the_pages_compute_what_the_services_do_and_take_nothing_forged() -> Result<()> {
+    Client::NodeWith("pages").run("rules.mjs", &[], &Ledger::start()?)
+}
+
+#[test]
+fn the_pages_work_in_a_browser_whatever_they_are_told() -> Result<()> {
+    Client::NodeWith("pages").run("browser.mjs", &[], &Ledger::start()?)
+}
