@@ -28,6 +28,7 @@ fn the_list_of_commands_is_the_one_that_is_documented() {
 fn every_command_has_an_example() {
     for command in [
         "up",
+        "audit all",
         "demo",
         "entry write",
         "entry read",
