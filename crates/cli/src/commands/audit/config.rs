@@ -29,7 +29,7 @@ pub(super) struct Config {
     /// Where events go: into the ledger as entries, or through the verifiability contracts on its chain.
     /// Fixed once there are events. Default: `ledger`.
     pub(super) connector: Connector,
-    /// What tokens name as who gave them. Default: the address.
+    /// What tokens name as who gave them, the same at each start. Default: `counterfoil-audit`.
     pub(super) issuer: Option<String>,
     /// Whether reading a record is an event. Default: false.
     pub(super) log_reads: bool,

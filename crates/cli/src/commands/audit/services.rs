@@ -172,8 +172,7 @@ async fn chain_log(dir: &Path, ledger: &Connection, database: &Database) -> Resu
 }
 
 async fn open_users(config: &Config, database: &Database, trail: &Trail) -> Result<Arc<Users>> {
-    let issuer = config.issuer.clone();
-    let issuer = issuer.unwrap_or_else(|| address(config.listen));
+    let issuer = config.issuer.as_deref().unwrap_or("counterfoil-audit");
     let keys = config.dir.join("token-keys");
     let settings = users::Config {
         consumers_register: config.consumers_register,
