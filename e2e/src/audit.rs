@@ -44,27 +44,19 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Starts them in `folder`, on a ledger, with a configuration file of this text.
+    /// Starts them in `folder`, on a ledger.
     ///
     /// # Errors
     /// When they do not say that they are ready.
-    pub fn start(folder: &Path, ledger: &Ready, config: Option<&str>) -> Result<Self> {
+    pub fn start(folder: &Path, ledger: &Ready) -> Result<Self> {
         fs::create_dir_all(folder)?;
-        let config = match config {
-            Some(text) => {
-                let path = folder.join("audit.toml");
-                fs::write(&path, text)?;
-                Some(path)
-            }
-            None => None,
-        };
-        let (process, ready) = spawn(folder, ledger, config.as_deref(), "127.0.0.1:0")?;
+        let (process, ready) = spawn(folder, ledger, None, "127.0.0.1:0")?;
         // The same place again after a restart, for clients that know it.
         let listen = ready.url.trim_start_matches("https://").to_owned();
         Ok(Self {
             process,
             folder: folder.to_owned(),
-            config,
+            config: None,
             listen,
             ready,
         })
@@ -82,6 +74,17 @@ impl Audit {
     pub fn kill(&mut self) -> Result<()> {
         self.process.kill()?;
         self.process.wait()?;
+        Ok(())
+    }
+
+    /// What they are configured with at their next start.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn configure(&mut self, text: &str) -> Result<()> {
+        let path = self.folder.join("audit.toml");
+        fs::write(&path, text)?;
+        self.config = Some(path);
         Ok(())
     }
 

@@ -25,7 +25,7 @@ async fn consulted(person: &Person, question: Value) -> Result<Value> {
 async fn a_record_is_stored_consulted_and_proven_without_the_services() -> Result<()> {
     let ledger = Ledger::start()?;
     let folder = ledger.scratch()?;
-    let audit = Audit::start(&folder.join("audit"), ledger.ready(), None)?;
+    let audit = Audit::start(&folder.join("audit"), ledger.ready())?;
     let (root, _, people) = audit.people(2).await?;
     let (ana, ben) = (&people[0], &people[1]);
 
@@ -102,7 +102,7 @@ fn hex(text: &str) -> Result<Vec<u8>> {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_who_race_for_root_one_is() -> Result<()> {
     let ledger = Ledger::start()?;
-    let audit = Audit::start(&ledger.scratch()?.join("audit"), ledger.ready(), None)?;
+    let audit = Audit::start(&ledger.scratch()?.join("audit"), ledger.ready())?;
     let visitor = audit.visitor()?;
     let races = (0..64).map(|number| {
         let visitor = visitor.clone();
@@ -171,7 +171,7 @@ async fn collections(http: &Http) -> Result<BTreeMap<String, Vec<Value>>> {
 async fn what_was_acknowledged_has_its_event_once_whatever_is_killed() -> Result<()> {
     const WRITERS: usize = 4;
     let mut ledger = Ledger::start_with(&["--listen", "127.0.0.1:18943"])?;
-    let mut audit = Audit::start(&ledger.scratch()?.join("audit"), ledger.ready(), None)?;
+    let mut audit = Audit::start(&ledger.scratch()?.join("audit"), ledger.ready())?;
     let (_, _, people) = audit.people(WRITERS).await?;
     let over = Arc::new(AtomicBool::new(false));
     let writers = people.iter().cloned().enumerate().map(|(number, person)| {

@@ -45,7 +45,7 @@ pub(crate) fn install() -> Result<()> {
             python_environment(&python, name, &requirements)?;
         }
     }
-    for name in ["js", "hardhat", "foundry", "evm", "pages"] {
+    for name in ["js", "hardhat", "foundry", "evm", "pages", "apps"] {
         node_packages(&clients.join(name), name)?;
     }
     node_packages(&cache::root().join("contracts-sol"), "sol")

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use verify::Digest;
 
 use super::Proxy;
-use super::rules::{Exchange, Fit, segments};
+use super::rules::{Exchange, segments};
 use crate::Problem;
 use crate::limits::DATA_BYTES_MAX;
 use crate::model::{Text, strict};
@@ -80,6 +80,7 @@ pub(super) async fn forward(
         response,
     };
     // What can be refused is refused before the system does it.
+    fit.check(&exchange(request.clone(), Value::Null))?;
     let act = match fit.rule.needs_response() {
         true => None,
         false => Some(fit.act(&proxy.who, &place, exchange(request.clone(), Value::Null))?),
@@ -96,14 +97,10 @@ pub(super) async fn forward(
         Some(act) => recorded(&proxy, Ok(act), passed(answer)?).await,
         None => {
             let (answer, response) = with_data(answer).await?;
-            let act = act_of(&fit, &proxy.who, &place, exchange(request, response));
+            let act = fit.act(&proxy.who, &place, exchange(request, response));
             recorded(&proxy, act, answer).await
         }
     }
-}
-
-fn act_of(fit: &Fit<'_>, who: &Text, place: &Text, exchange: Exchange<'_>) -> Result<Act, Problem> {
-    fit.act(who, place, exchange)
 }
 
 /// The answer, once the event is stored.

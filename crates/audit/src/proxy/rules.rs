@@ -157,10 +157,7 @@ impl Rule {
             })
         });
         let operations = operations.collect::<Result<_, _>>()?;
-        let about = config.about.iter().map(|about| match about {
-            AboutConfig::Name(id) | AboutConfig::Part { id, .. } => id,
-        });
-        for template in about.chain([&config.record, &config.did, &config.target]) {
+        for template in config.templates() {
             let mut parts = template.path_parts().into_iter();
             if let Some(part) = parts.find(|part| !path.has(part)) {
                 return Err(RuleError::Part {
@@ -176,21 +173,47 @@ impl Rule {
         })
     }
 
-    /// Whether the event needs the request's body.
+    /// Whether the event needs the answer's body.
     pub(super) fn needs_response(&self) -> bool {
-        let config = &self.config;
-        let mut about = config.about.iter().map(|about| match about {
+        self.config.data == DataConfig::Response
+            || self.config.templates().any(Template::needs_response)
+    }
+}
+
+impl RuleConfig {
+    fn templates(&self) -> impl Iterator<Item = &Template> {
+        let about = self.about.iter().map(|about| match about {
             AboutConfig::Name(id) | AboutConfig::Part { id, .. } => id,
         });
-        config.data == DataConfig::Response
-            || about.any(Template::needs_response)
-            || [&config.record, &config.did, &config.target]
-                .iter()
-                .any(|template| template.needs_response())
+        about.chain([&self.record, &self.did, &self.target])
     }
 }
 
 impl Fit<'_> {
+    /// What can be said of a request before its answer: that all is there which does not come with it.
+    ///
+    /// # Errors
+    /// The rule asks for something that is not there.
+    pub(super) fn check(&self, exchange: &Exchange<'_>) -> Result<(), Problem> {
+        let mut now = self
+            .rule
+            .config
+            .templates()
+            .filter(|template| !template.needs_response());
+        now.try_for_each(|template| self.fill(template, exchange).map(drop))
+    }
+
+    fn fill(&self, template: &Template, exchange: &Exchange<'_>) -> Result<String, Problem> {
+        let filling = Filling {
+            path: &self.parts,
+            query: exchange.query,
+            headers: exchange.headers,
+            request: &exchange.request,
+            response: &exchange.response,
+        };
+        template.fill(filling).map_err(|place| missing(&place))
+    }
+
     /// The act that an exchange was, by this participant from this place.
     ///
     /// # Errors
@@ -202,14 +225,7 @@ impl Fit<'_> {
         exchange: Exchange<'_>,
     ) -> Result<Act, Problem> {
         let config = &self.rule.config;
-        let filling = Filling {
-            path: &self.parts,
-            query: exchange.query,
-            headers: exchange.headers,
-            request: &exchange.request,
-            response: &exchange.response,
-        };
-        let fill = |template: &Template| template.fill(filling).map_err(|place| missing(&place));
+        let fill = |template: &Template| self.fill(template, &exchange);
         let record = encoded(&fill(&config.record)?)?;
         let about = config.about.iter().map(|about| {
             let (id, part) = match about {

@@ -92,7 +92,9 @@ async fn system() -> String {
 const RULES: &str = r#"[
     {"methods": ["POST"], "path": "/api/lots", "record": "lot-{response:/id}", "about": ["lot:{response:/id}"]},
     {"methods": ["PUT", "DELETE"], "path": "/api/lots/{lot}", "record": "lot-{lot}", "about": ["lot:{lot}"]},
-    {"methods": ["PUT"], "path": "/api/farms/{farm}", "record": "{request:/name}", "about": ["farm:{farm}"]}
+    {"methods": ["PUT"], "path": "/api/farms/{farm}", "record": "{request:/name}", "about": ["farm:{farm}"]},
+    {"methods": ["PATCH"], "path": "/api/farms/{farm}", "record": "{request:/name}", "about": ["farm:{farm}"],
+     "data": "response"}
 ]"#;
 
 async fn proxied(more: &[String]) -> (Router, Arc<Notes>) {
@@ -190,9 +192,11 @@ async fn what_no_rule_fits_and_what_the_system_refuses_is_no_event() {
 #[tokio::test]
 async fn an_event_that_cannot_be_is_refused_before_the_system_acts() {
     let (routes, notes) = proxied(&[]).await;
-    let (status, _, said) = ask(&routes, Method::PUT, "/api/farms/1", json!({"nom": "x"})).await;
-    assert_eq!(status, StatusCode::BAD_REQUEST, "{said}");
-    assert!(said["detail"].as_str().unwrap().contains("{request:/name}"));
+    for method in [Method::PUT, Method::PATCH] {
+        let (status, _, said) = ask(&routes, method, "/api/farms/1", json!({"nom": "x"})).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{said}");
+        assert!(said["detail"].as_str().unwrap().contains("{request:/name}"));
+    }
     assert!(notes.acts.lock().unwrap().is_empty());
 }
 
