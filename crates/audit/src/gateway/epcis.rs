@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, Query as Pairs, State};
 use axum::response::{IntoResponse, Response};
 use epcis::document::Document;
 use epcis::{EventHash, Namespaces, Query};
@@ -84,10 +84,9 @@ pub(super) async fn job(
 pub(super) async fn events(
     State(gateway): State<Arc<Gateway>>,
     known: Known,
-    RawQuery(query): RawQuery,
+    Pairs(pairs): Pairs<Vec<(String, String)>>,
 ) -> Result<Response, Problem> {
     known.require("readData").await?;
-    let pairs = crate::proxy::query(query.as_deref());
     let query = Query::parse(
         pairs
             .iter()

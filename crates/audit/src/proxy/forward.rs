@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{ConnectInfo, Query, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -72,7 +72,8 @@ pub(super) async fn forward(
     let body = whole(body).await?;
     let request = data(&parts.headers, &body)?;
     let place = Text::fitting(&peer.ip().to_string());
-    let query: Vec<(String, String)> = query(parts.uri.query());
+    let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
+    let Query(query) = query.map_err(|error| Problem::input(error.to_string()))?;
     let exchange = |request, response| Exchange {
         query: &query,
         headers: &parts.headers,
@@ -219,25 +220,6 @@ fn data(headers: &HeaderMap, body: &Bytes) -> Result<Value, Problem> {
             .map_err(|error| Problem::input(format!("this is no JSON: {error}")));
     }
     Ok(json!({"contentType": essence, "sha256": Digest::of(body).to_string()}))
-}
-
-pub(crate) fn query(text: Option<&str>) -> Vec<(String, String)> {
-    let pairs = text
-        .unwrap_or_default()
-        .split('&')
-        .filter(|pair| !pair.is_empty());
-    let decoded = |text: &str| {
-        let text = text.replace('+', " ");
-        percent_encoding::percent_decode_str(&text)
-            .decode_utf8_lossy()
-            .into_owned()
-    };
-    pairs
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decoded(name), decoded(value))
-        })
-        .collect()
 }
 
 fn unreachable(error: reqwest::Error) -> Problem {

@@ -15,7 +15,6 @@ use std::sync::Arc;
 
 use axum::Router;
 
-pub(crate) use forward::query;
 pub use rules::{RuleConfig, RuleError, Rules};
 pub use template::TemplateError;
 pub use upstreams::{UpstreamError, Upstreams};
