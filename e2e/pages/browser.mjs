@@ -146,7 +146,7 @@ await visit("/", {}, async (page) => {
   await picture(page, "front-signed-in");
   await page.getByRole("link", { name: "See the logs" }).click();
   await page.locator(".log").first().waitFor();
-  await page.getByText("Signed in as Ana Torres").waitFor();
+  await page.getByText("Signed in as Ana Torres", { exact: true }).waitFor();
   await page.getByRole("button", { name: "Sign out" }).click();
   await page.getByLabel("Email address").waitFor();
   assert.equal(await page.evaluate(() => sessionStorage.length), 0);
@@ -168,7 +168,7 @@ await visit("/", {}, async (page, { server, world: here }) => {
   await page.goto(`${server.url}/label?resource=x`);
   await page.goto(`${server.url}/`);
   await page.getByRole("link", { name: "Logs" }).click();
-  await page.getByText("Signed in as Ana Torres").waitFor();
+  await page.getByText("Signed in as Ana Torres", { exact: true }).waitFor();
   await page.locator(".log").first().waitFor();
 });
 
