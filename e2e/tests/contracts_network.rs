@@ -1,6 +1,7 @@
 //! Contracts in a network of three, over TLS: at every node, for those who may, seen by those who should.
 
 use std::fs;
+use std::time::Duration;
 
 use alloy_primitives::eip191_hash_message;
 use anyhow::{Context, Result, ensure};
@@ -90,6 +91,21 @@ async fn a_contract_is_called_at_every_node_and_no_call_is_lost_with_the_leader(
     )
     .await?;
     sent(&nodes[(leader + 2) % 3], &ten).await?;
+    // What waits goes with a leader that is lost: it has to be there before that.
+    let arrived = async {
+        while ask(
+            &nodes[follower],
+            "eth_getTransactionReceipt",
+            json!([eleven.hash]),
+        )
+        .await?
+        .is_null()
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(Duration::from_secs(30), arrived).await??;
 
     network.nodes[leader].kill()?;
     let others = [(leader + 1) % 3, (leader + 2) % 3];
