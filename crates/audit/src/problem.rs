@@ -21,6 +21,9 @@ pub struct Problem {
     pub pointer: Option<String>,
 }
 
+/// The word for what is on its way.
+const PENDING: &str = "Pending";
+
 impl Problem {
     /// A problem of this kind.
     pub fn new(status: StatusCode, kind: &str, detail: impl Into<String>) -> Self {
@@ -65,6 +68,16 @@ impl Problem {
     /// Something that this service needs is not there now.
     pub fn unavailable(kind: &str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail)
+    }
+
+    /// Neither done nor refused: the event is kept, and will be recorded.
+    pub fn pending(detail: impl Into<String>) -> Self {
+        Self::unavailable(PENDING, detail)
+    }
+
+    /// Whether it is neither done nor refused: whoever waits for it must not take anything back.
+    pub fn is_pending(&self) -> bool {
+        self.kind == PENDING
     }
 
     /// Our own fault. What it is stands in the log, under the name that the caller gets.

@@ -117,7 +117,7 @@ async fn recorded(
     match stored {
         Ok(stored) => name(answer.headers_mut(), &stored),
         // It is kept, and will be in the ledger.
-        Err(problem) if problem.kind == "Pending" => {
+        Err(problem) if problem.is_pending() => {
             let pending = HeaderValue::from_static("pending");
             answer.headers_mut().insert("counterfoil-audit", pending);
         }

@@ -30,7 +30,7 @@ impl Recorder for Notes {
             }
             self.acts.lock().unwrap().push(act.clone());
             if self.pending.load(Ordering::SeqCst) {
-                return Err(Problem::unavailable("Pending", "later"));
+                return Err(Problem::pending("later"));
             }
             let event = Event {
                 record: act.record.unwrap(),

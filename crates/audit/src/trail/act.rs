@@ -137,7 +137,7 @@ pub trait Recorder: Send + Sync {
     /// Records an act: when this answers, the event is committed, and durable.
     ///
     /// # Errors
-    /// It was refused and nothing is recorded; or (`Pending`, status 202) it will be, and the same `once`
+    /// It was refused and nothing is recorded; or ([`Problem::is_pending`]) it will be, and the same `once`
     /// asks for it.
     fn record(&self, act: Act) -> Answering<'_, Stored>;
 }

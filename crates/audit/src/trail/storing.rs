@@ -66,11 +66,8 @@ impl Trail {
         let recording = tokio::spawn(async move { trail.send(event, row, false).await });
         match timeout(COMMIT_PATIENCE, recording).await {
             Ok(Ok(stored)) => stored,
-            Ok(Err(_)) => Err(Problem::unavailable(
-                "Stopping",
-                "this service is stopping; ask again",
-            )),
-            Err(_) => Err(pending()),
+            // This service is stopping, or the ledger is slow: in both cases the event goes on.
+            Ok(Err(_)) | Err(_) => Err(pending()),
         }
     }
 
@@ -213,7 +210,10 @@ impl Trail {
             receipt: recorded.receipt.to_string(),
         };
         // The event is in the ledger. Where the database does not take it, the next start finds it there.
-        self.writer.commit(committed).await?;
+        self.writer.commit(committed).await.map_err(|problem| {
+            tracing::warn!(%problem, record = %event.record, "a committed event is not noted yet");
+            pending()
+        })?;
         Ok(Stored {
             salt: row.salt.parse().ok(),
             event,
@@ -365,8 +365,7 @@ pub(crate) fn now() -> Timestamp {
 }
 
 fn pending() -> Problem {
-    Problem::unavailable(
-        "Pending",
+    Problem::pending(
         "the ledger does not answer now. The event is kept and will be recorded: ask again with the same \
          Idempotency-Key, or for the record",
     )

@@ -18,11 +18,11 @@ impl Users {
     /// Records a reserved change, and makes it. Refused, it is as if it had never been asked for.
     ///
     /// # Errors
-    /// The trail refused it; or it is pending (202), and will be finished later.
+    /// The trail refused it; or it is pending, and will be finished later.
     pub(super) async fn carry_out(&self, intent: &Intent) -> Result<(), Problem> {
         match self.recorder.record(intent.act.clone()).await {
             Ok(stored) => self.make(intent, &stored).await,
-            Err(problem) if problem.status == StatusCode::ACCEPTED.as_u16() => Err(problem),
+            Err(problem) if problem.is_pending() => Err(problem),
             Err(problem) => {
                 self.take_back(intent).await?;
                 Err(problem)

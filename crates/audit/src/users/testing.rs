@@ -124,10 +124,7 @@ impl Recorder for Trail {
             match answer {
                 Answer::Stored => Ok(self.store(act)),
                 Answer::Refused => Err(Problem::unavailable("LedgerUnavailable", "no leader")),
-                Answer::Pending => {
-                    let status = http::StatusCode::ACCEPTED;
-                    Err(Problem::new(status, "Pending", "it is on its way"))
-                }
+                Answer::Pending => Err(Problem::pending("it is on its way")),
                 Answer::Impossible => Err(Problem::input("no such event can be")),
                 Answer::Never => std::future::pending().await,
             }
