@@ -74,17 +74,18 @@ pub(super) async fn forward(
     let place = Text::fitting(&peer.ip().to_string());
     let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
     let Query(query) = query.map_err(|error| Problem::input(error.to_string()))?;
-    let exchange = |request, response| Exchange {
+    let exchange = Exchange {
         query: &query,
         headers: &parts.headers,
         request,
-        response,
+        response: Value::Null,
     };
     // What can be refused is refused before the system does it.
-    fit.check(&exchange(request.clone(), Value::Null))?;
-    let act = match fit.rule.needs_response() {
-        true => None,
-        false => Some(fit.act(&proxy.who, &place, exchange(request.clone(), Value::Null))?),
+    let act = if fit.rule.needs_response() {
+        fit.check(&exchange)?;
+        Err(exchange)
+    } else {
+        Ok(fit.act(&proxy.who, &place, exchange)?)
     };
     let answer = proxy
         .upstreams
@@ -95,10 +96,14 @@ pub(super) async fn forward(
         return passed(answer);
     }
     match act {
-        Some(act) => recorded(&proxy, Ok(act), passed(answer)?).await,
-        None => {
+        Ok(act) => recorded(&proxy, Ok(act), passed(answer)?).await,
+        Err(exchange) => {
             let (answer, response) = with_data(answer).await?;
-            let act = fit.act(&proxy.who, &place, exchange(request, response));
+            let exchange = Exchange {
+                response,
+                ..exchange
+            };
+            let act = fit.act(&proxy.who, &place, exchange);
             recorded(&proxy, act, answer).await
         }
     }

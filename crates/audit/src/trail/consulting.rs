@@ -12,7 +12,7 @@ use super::store::Row;
 use super::storing::damaged;
 use crate::Problem;
 use crate::model::content::altered;
-use crate::model::{Content, ContentHash, Event, RecordId, Salt, Verdict};
+use crate::model::{Content, ContentHash, Event, Operation, RecordId, Salt, Verdict};
 
 /// Data, or its hash, and where it was recorded.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -116,7 +116,7 @@ impl Trail {
         let Some((event, receipt)) = self.proven(&row, &address).await? else {
             return Ok(Consulted::only(Verdict::Unknown));
         };
-        let payload = self.store.kept(&event.record, event.version).await?;
+        let payload = self.kept(&row, &event).await?;
         let kept = Kept {
             salt: row.salt.parse().ok(),
             payload,
@@ -146,10 +146,19 @@ impl Trail {
         let row = self.store.newest(record).await?;
         let row = row.ok_or_else(|| Problem::not_found(format!("there is no record {record}")))?;
         let shown = log(&row)?;
-        // What a reading or a deletion left is what was there before.
-        let kept = self.store.kept(record, shown.event.version).await?;
+        let kept = self.kept(&row, &shown.event).await?;
         let data = kept.map(|kept| serde_json::from_str(&kept).map_err(damaged));
         Ok((shown, data.transpose()?))
+    }
+
+    /// The data as of an event, if it is kept. What a reading or a deletion left is what was there before.
+    async fn kept(&self, row: &Row, event: &Event) -> Result<Option<String>, Problem> {
+        match event.how {
+            Operation::Create | Operation::Update => Ok(row.payload.clone()),
+            Operation::Read | Operation::Delete => {
+                Ok(self.store.kept(&event.record, event.version).await?)
+            }
+        }
     }
 
     async fn asked(&self, question: &Question) -> Result<Option<Row>, Problem> {
