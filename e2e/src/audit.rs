@@ -28,6 +28,8 @@ pub struct Services {
     pub url: String,
     /// The certificate that it shows.
     pub certificate: PathBuf,
+    /// Their process.
+    pub pid: u32,
     /// Where the proxy is, if there is one.
     #[serde(default)]
     pub proxy_url: Option<String>,
@@ -49,14 +51,29 @@ impl Audit {
     /// # Errors
     /// When they do not say that they are ready.
     pub fn start(folder: &Path, ledger: &Ready) -> Result<Self> {
+        Self::begin(folder, ledger, None)
+    }
+
+    /// Starts them in `folder`, on a ledger, with this configuration.
+    ///
+    /// # Errors
+    /// When they do not say that they are ready.
+    pub fn start_with(folder: &Path, ledger: &Ready, config: &str) -> Result<Self> {
         fs::create_dir_all(folder)?;
-        let (process, ready) = spawn(folder, ledger, None, "127.0.0.1:0")?;
+        let path = folder.join("audit.toml");
+        fs::write(&path, config)?;
+        Self::begin(folder, ledger, Some(path))
+    }
+
+    fn begin(folder: &Path, ledger: &Ready, config: Option<PathBuf>) -> Result<Self> {
+        fs::create_dir_all(folder)?;
+        let (process, ready) = spawn(folder, ledger, config.as_deref(), "127.0.0.1:0")?;
         // The same place again after a restart, for clients that know it.
         let listen = ready.url.trim_start_matches("https://").to_owned();
         Ok(Self {
             process,
             folder: folder.to_owned(),
-            config: None,
+            config,
             listen,
             ready,
         })
@@ -291,6 +308,11 @@ impl Person {
         let new = json!({"kind": kind, "email": email, "name": kind, "password": PASSWORD});
         self.done(Method::POST, "/v1/users", &new).await?;
         self.sign_in(email).await
+    }
+
+    /// Their access token; empty for a visitor.
+    pub fn token(&self) -> &str {
+        self.token.as_deref().unwrap_or_default()
     }
 
     /// The same person at services that listen elsewhere now.

@@ -1,16 +1,19 @@
 //! `POST /app/transactions:batch`: many entries, one answer each.
 //!
-//! Entries that cannot be are answered so and the others go on. As one JSON document the batch is
-//! submitted at once; as newline-delimited JSON it streams ([`crate::stream`]).
+//! Entries that cannot be are answered so and the others go on. An entry with an `idempotencyKey` is
+//! recorded once, however often it is sent. As one JSON document the batch is submitted at once, and
+//! `waitForCommit=true` brings a receipt with each entry; as newline-delimited JSON it streams
+//! ([`crate::stream`]).
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use ledger::entries::AppendEntry;
+use ledger::once::Once;
 use ledger::{Rejection, Transaction};
-use node::Node;
+use node::{Node, Wait};
 use serde::{Deserialize, Serialize};
-use verify::TxId;
+use verify::{Claim, Digest, Receipt, ReceiptDocument, TxId};
 
 use crate::answer::{self, Answer};
 use crate::call::Call;
@@ -18,7 +21,7 @@ use crate::error::{ApiError, ErrorBody};
 use crate::json::{Object, parse};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX};
 use crate::stream;
-use crate::transactions::{collection_of, split_tags, wait_of};
+use crate::transactions::{collection_of, receipt_of, split_tags, wait_of};
 
 /// A batch as one JSON document. Other fields are ignored.
 #[derive(Deserialize)]
@@ -37,6 +40,8 @@ pub(crate) struct BatchEntry<'a> {
     collection_id: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     tags: Tags<'a>,
+    #[serde(borrow, default)]
+    idempotency_key: Option<Cow<'a, str>>,
 }
 
 /// Tags as a list, or with commas in between as Azure writes them.
@@ -51,12 +56,13 @@ enum Tags<'a> {
 }
 
 impl BatchEntry<'_> {
-    /// The transaction that appends it, to `collection` if it names none itself.
-    pub(crate) fn into_transaction(
+    /// What `caller` wants recorded, in `collection` if it names none itself.
+    pub(crate) fn checked(
         self,
         node: &Node,
+        caller: &str,
         collection: Option<&str>,
-    ) -> Result<AppendEntry, Rejection> {
+    ) -> Result<Append, Rejection> {
         let own = self
             .collection_id
             .map(Cow::into_owned)
@@ -66,13 +72,52 @@ impl BatchEntry<'_> {
             Tags::List(tags) => tags,
             Tags::Text(text) => split_tags(&text),
         };
-        AppendEntry::new(
+        let once = self.idempotency_key.map(|key| {
+            let request = (tags.join(","), Digest::of(self.contents.as_bytes()));
+            (key, request)
+        });
+        let entry = AppendEntry::new(
             node.visibility(),
             node.limits(),
             own.or_else(|| collection.map(str::to_owned)),
             self.contents.into_owned(),
             tags,
-        )
+        )?;
+        let collection = entry.collection().to_owned();
+        let transaction = match once {
+            None => Appending::Each(entry),
+            Some((key, (tags, contents))) => {
+                let request = [collection.as_bytes(), tags.as_bytes(), &contents.0];
+                Appending::Once(Once::new(caller, &key, &request, entry)?)
+            }
+        };
+        Ok(Append {
+            collection,
+            transaction,
+        })
+    }
+}
+
+/// An entry that can be: where it goes, and what puts it there.
+#[derive(Clone)]
+pub(crate) struct Append {
+    pub(crate) collection: String,
+    transaction: Appending,
+}
+
+#[derive(Clone)]
+enum Appending {
+    Each(AppendEntry),
+    Once(Once<AppendEntry>),
+}
+
+impl Append {
+    /// As the node takes it.
+    pub(crate) fn boxed(self) -> Box<dyn Transaction> {
+        match self.transaction {
+            Appending::Each(entry) => Box::new(entry),
+            Appending::Once(entry) => Box::new(entry),
+        }
     }
 }
 
@@ -87,37 +132,81 @@ pub(crate) enum EntryAnswer<'a> {
         transaction_id: TxId,
         /// In which collection.
         collection_id: &'a str,
+        /// What proves it, where that was asked for.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        receipt: Option<&'a Receipt>,
+        /// What the receipt proves.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        application_claims: Option<&'a [Claim]>,
     },
-    /// It is not.
-    Refused(ErrorBody<'a>),
+    /// It is not, or (as the status says) that is not known.
+    Refused {
+        /// The HTTP status that it would have had alone.
+        status: u16,
+        #[serde(flatten)]
+        error: ErrorBody<'a>,
+    },
 }
 
 /// An entry of a batch on its way: where it goes, or why not.
 pub(crate) type Checked = Result<String, ApiError>;
 
-/// Pairs entries with the ledger's answers; entries that were refused before have none there.
-pub(crate) fn answers(
+/// An entry that is in the ledger.
+pub(crate) struct Placed {
+    id: TxId,
+    collection: String,
+    receipt: Option<ReceiptDocument>,
+}
+
+/// Pairs entries with the ledger's answers; entries that were refused before have none there. Those
+/// that were sent before are waited for.
+pub(crate) async fn answers(
+    node: &Node,
     checked: Vec<Checked>,
     results: Vec<Result<TxId, Rejection>>,
-) -> impl Iterator<Item = Result<(TxId, String), ApiError>> {
+    wait: Wait,
+) -> Vec<Result<Placed, ApiError>> {
     let mut results = results.into_iter();
-    checked.into_iter().map(move |entry| {
-        let collection = entry?;
-        let id = results
-            .next()
-            .expect("the node gives one answer for each transaction")?;
-        Ok((id, collection))
-    })
+    let mut answers = Vec::with_capacity(checked.len());
+    for entry in checked {
+        answers.push(match entry {
+            Err(error) => Err(error),
+            Ok(collection) => {
+                let result = results.next();
+                match result.expect("the node gives one answer for each transaction") {
+                    Ok(id) => Ok(id),
+                    Err(Rejection::Repeated(id)) => {
+                        node.repeated(id, wait).await.map_err(ApiError::from)
+                    }
+                    Err(rejection) => Err(rejection.into()),
+                }
+                .map(|id| Placed {
+                    id,
+                    collection,
+                    receipt: None,
+                })
+            }
+        });
+    }
+    answers
 }
 
 /// An answer as it is written.
-pub(crate) fn shown(answer: &Result<(TxId, String), ApiError>) -> EntryAnswer<'_> {
+pub(crate) fn shown(answer: &Result<Placed, ApiError>) -> EntryAnswer<'_> {
     match answer {
-        Ok((id, collection)) => EntryAnswer::Recorded {
-            transaction_id: *id,
-            collection_id: collection,
+        Ok(placed) => EntryAnswer::Recorded {
+            transaction_id: placed.id,
+            collection_id: &placed.collection,
+            receipt: placed.receipt.as_ref().map(|document| &document.receipt),
+            application_claims: placed
+                .receipt
+                .as_ref()
+                .map(|document| document.claims.as_deref().unwrap_or(&[])),
         },
-        Err(error) => EntryAnswer::Refused(error.body()),
+        Err(error) => EntryAnswer::Refused {
+            status: error.code.wire().1.as_u16(),
+            error: error.body(),
+        },
     }
 }
 
@@ -130,7 +219,8 @@ pub(crate) async fn append(mut call: Call) -> Result<Answer, ApiError> {
     if stream::is_lines(call.content_type()) {
         return stream::append(call);
     }
-    let wait = wait_of(call.query_flag("waitForCommit")?);
+    let wait_for_commit = call.query_flag("waitForCommit")?;
+    let wait = wait_of(wait_for_commit);
     let collection = collection_of(&call)?;
     let node = Arc::clone(call.node());
     let body = call.json_bytes(BATCH_BYTES_MAX).await?;
@@ -143,18 +233,25 @@ pub(crate) async fn append(mut call: Call) -> Result<Answer, ApiError> {
         )));
     }
     let mut transactions: Vec<Box<dyn Transaction>> = Vec::with_capacity(batch.entries.len());
+    let caller = call.caller().user().as_str();
     let checked = batch.entries.into_iter().map(|Object(entry)| {
-        let entry = entry.into_transaction(&node, collection.as_deref())?;
-        let collection = entry.collection().to_owned();
-        transactions.push(Box::new(entry));
+        let append = entry.checked(&node, caller, collection.as_deref())?;
+        let collection = append.collection.clone();
+        transactions.push(append.boxed());
         Ok(collection)
     });
     let checked: Vec<Checked> = checked.collect();
     drop(body);
     let results = node.submit_many(transactions, wait).await?;
-    let last = results.iter().filter_map(|result| result.as_ref().ok());
-    let last = last.max().copied();
-    let answers: Vec<_> = answers(checked, results).collect();
+    let mut answers = answers(&node, checked, results, wait).await;
+    let placed = answers.iter_mut().filter_map(|answer| answer.as_mut().ok());
+    let mut last = None;
+    for placed in placed {
+        last = last.max(Some(placed.id));
+        if wait_for_commit == Some(true) {
+            placed.receipt = receipt_of(&node, placed.id);
+        }
+    }
     let answer = answer::json(&Results {
         results: answers.iter().map(shown).collect(),
     });
@@ -184,23 +281,22 @@ mod tests {
     }
 
     #[test]
-    fn entries_refused_before_and_by_the_ledger_keep_their_places() {
-        let checked = vec![
-            Ok("a".to_owned()),
+    fn what_became_of_an_entry_is_said_with_its_status() {
+        let answers = [
+            Ok(Placed {
+                id: TxId::default(),
+                collection: "a".to_owned(),
+                receipt: None,
+            }),
             Err(ApiError::input("no")),
-            Ok("b".to_owned()),
+            Err(Rejection::NotFound("gone".to_owned()).into()),
         ];
-        let results = vec![
-            Ok(TxId::default()),
-            Err(Rejection::NotFound("gone".to_owned())),
-        ];
-        let answers: Vec<_> = answers(checked, results).collect();
         let json = serde_json::to_string(&answers.iter().map(shown).collect::<Vec<_>>()).unwrap();
         assert_eq!(
             json,
             r#"[{"transactionId":"0.0","collectionId":"a"},"#.to_owned()
-                + r#"{"error":{"code":"InvalidInput","message":"no"}},"#
-                + r#"{"error":{"code":"ResourceNotFound","message":"gone"}}]"#
+                + r#"{"status":400,"error":{"code":"InvalidInput","message":"no"}},"#
+                + r#"{"status":404,"error":{"code":"ResourceNotFound","message":"gone"}}]"#
         );
     }
 }

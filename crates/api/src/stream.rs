@@ -9,9 +9,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::HeaderValue;
 use hyper::body::Incoming;
-use ledger::entries::AppendEntry;
+use ledger::Rejection;
 use ledger::roles::Action;
-use ledger::{Rejection, Transaction};
 use node::{Node, SubmitError, Wait};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -20,7 +19,7 @@ use verify::TxId;
 
 use crate::answer::{self, Answer};
 use crate::auth::Identity;
-use crate::batch::{BatchEntry, Checked, answers, shown};
+use crate::batch::{Append, BatchEntry, Checked, Placed, answers, shown};
 use crate::call::{Call, next_piece};
 use crate::error::{ApiError, Code};
 use crate::json::parse;
@@ -39,13 +38,14 @@ pub(crate) fn is_lines(media_type: &str) -> bool {
 }
 
 /// A line, parsed: an entry, or why it is none.
-type Line = Result<AppendEntry, ApiError>;
+type Line = Result<Append, ApiError>;
 
 /// Streams: the answer begins before the request ends.
 pub(crate) fn append(call: Call) -> Result<Answer, ApiError> {
     let reading = Reading {
         collection: collection_of(&call)?,
         node: Arc::clone(call.node()),
+        caller: Arc::clone(call.caller()),
         line_bytes_max: entry_bytes_max(call.node()),
     };
     let submitting = Submitting {
@@ -66,6 +66,7 @@ pub(crate) fn append(call: Call) -> Result<Answer, ApiError> {
 /// The half that reads lines and makes entries of them.
 struct Reading {
     node: Arc<Node>,
+    caller: Arc<Identity>,
     collection: Option<String>,
     line_bytes_max: usize,
 }
@@ -111,7 +112,8 @@ impl Reading {
             return Err(self.too_long());
         }
         let entry: BatchEntry<'_> = parse(line, "lines of {\"contents\": text}")?;
-        Ok(entry.into_transaction(&self.node, self.collection.as_deref())?)
+        let caller = self.caller.user().as_str();
+        Ok(entry.checked(&self.node, caller, self.collection.as_deref())?)
     }
 
     fn too_long(&self) -> ApiError {
@@ -146,18 +148,21 @@ impl Submitting {
         let mut entries = Vec::with_capacity(lines.len());
         let checked = lines.into_iter().map(|line| {
             let entry = line?;
-            let collection = entry.collection().to_owned();
+            let collection = entry.collection.clone();
             entries.push(entry);
             Ok(collection)
         });
         let checked: Vec<Checked> = checked.collect();
         let mut text = Vec::with_capacity(checked.len() * 64);
-        let mut write = |answer: Result<(TxId, String), ApiError>| {
+        let mut write = |answer: Result<Placed, ApiError>| {
             serde_json::to_writer(&mut text, &shown(&answer)).expect("strings are JSON");
             text.push(b'\n');
         };
         match self.submit_patiently(entries).await {
-            Ok(results) => answers(checked, results).for_each(&mut write),
+            Ok(results) => {
+                let answers = answers(&self.node, checked, results, self.wait).await;
+                answers.into_iter().for_each(&mut write);
+            }
             Err(error) => {
                 let refused = checked
                     .into_iter()
@@ -171,7 +176,7 @@ impl Submitting {
     /// Where one request would be told to come back later, a stream waits.
     async fn submit_patiently(
         &self,
-        entries: Vec<AppendEntry>,
+        entries: Vec<Append>,
     ) -> Result<Vec<Result<TxId, Rejection>>, ApiError> {
         if !self.caller.may(&self.node, Action::WriteContent) {
             let message = "Not allowed to append any more: the role or the token has ended.";
@@ -181,9 +186,7 @@ impl Submitting {
         let mut pause = BUSY_PAUSE;
         loop {
             let transactions = entries.iter().cloned();
-            let transactions = transactions
-                .map(|entry| -> Box<dyn Transaction> { Box::new(entry) })
-                .collect();
+            let transactions = transactions.map(Append::boxed).collect();
             match self.node.submit_many(transactions, self.wait).await {
                 Err(SubmitError::Busy { .. }) if Instant::now() < give_up => {
                     tokio::time::sleep(pause).await;

@@ -12,7 +12,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use verify::claims::Claim;
-use verify::receipt::Receipt;
+use verify::receipt::{Receipt, ReceiptDocument};
 use verify::{Seqno, TxId, TxStatus};
 
 use crate::answer::{self, Answer};
@@ -94,10 +94,7 @@ pub(crate) async fn append(mut call: Call) -> Result<Answer, ApiError> {
         }
     };
     let receipt = match wait_for_commit {
-        Some(true) => node
-            .receipt(id)
-            .map_err(|error| warn_no_receipt(id, &error))
-            .ok(),
+        Some(true) => receipt_of(&node, id),
         _ => None,
     };
     let says_state = call.version.says_state() || wait_for_commit.is_some();
@@ -116,9 +113,14 @@ pub(crate) async fn append(mut call: Call) -> Result<Answer, ApiError> {
     Ok(answer::with_transaction(answer, id))
 }
 
-/// The entry is committed, so the answer must not be an error: it would be sent again.
-fn warn_no_receipt(id: TxId, error: &ReadError) {
-    tracing::error!(%id, error = %chain(error), "no receipt for a committed entry");
+/// The receipt of an entry that is committed, so that its answer must not be an error: it would be sent
+/// again. `None` is told to the operator.
+pub(crate) fn receipt_of(node: &Node, id: TxId) -> Option<ReceiptDocument> {
+    let receipt = node.receipt(id);
+    let receipt = receipt.inspect_err(|error| {
+        tracing::error!(%id, error = %chain(error), "no receipt for a committed entry");
+    });
+    receipt.ok()
 }
 
 /// What `waitForCommit` means.

@@ -39,6 +39,15 @@ pub const WRITES_WAITING_MAX: usize = 4_096;
 /// Events that the database takes in one transaction: a sync is shared by so many.
 pub const WRITES_TOGETHER_MAX: usize = 256;
 
+/// Events that wait for the ledger. Each is in the database already.
+pub const ENTRIES_WAITING_MAX: usize = 4_096;
+
+/// Events that one request takes to the ledger: their receipts are a megabyte.
+pub const ENTRIES_TOGETHER_MAX: usize = 256;
+
+/// Requests with events that are under way to the ledger: the more at once, the fewer events share a signature.
+pub const LEDGER_BATCHES_MAX: usize = 1;
+
 /// How long an event may take to be committed in the ledger before its caller is told that it is pending:
 /// a lost leader is replaced in two seconds.
 pub const COMMIT_PATIENCE: Duration = Duration::from_secs(15);
@@ -139,6 +148,9 @@ pub const CLOCK_SKEW: Duration = Duration::from_secs(5);
 
 /// Bytes of an access token: ours have less than 600.
 pub const TOKEN_BYTES_MAX: usize = 2_048;
+
+/// Tokens whose signatures are not checked again, a kilobyte each.
+pub const TOKENS_SEEN: usize = 4_096;
 
 /// Keys that sign tokens, at once: one a minute could come before the oldest has aged out.
 pub const TOKEN_KEYS_MAX: usize = 16;

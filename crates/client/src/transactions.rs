@@ -8,14 +8,15 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Body, Method, RequestBuilder};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use verify::{TxId, TxStatus};
 
 use crate::builder::{API_VERSION, Client};
-use crate::error::ClientError;
+use crate::error::{ClientError, Refusal};
 use crate::http::{parse, shown, transport, unexpected};
 use crate::limits::{LINE_BYTES_MAX, POLL_INTERVAL};
 use crate::lines::Lines;
-use crate::model::{BatchAnswer, Entry, EntryRange, NewEntry, Recorded};
+use crate::model::{BatchAnswer, Entry, EntryRange, ErrorBody, NewEntry, Recorded};
 
 const NDJSON: &str = "application/x-ndjson";
 
@@ -46,13 +47,45 @@ struct State {
 }
 
 #[derive(Serialize)]
-struct Batch<'a> {
-    entries: &'a [NewEntry],
+struct Batch<T> {
+    entries: Vec<T>,
 }
 
 #[derive(Deserialize)]
 struct BatchAnswers {
     results: Vec<BatchAnswer>,
+}
+
+/// An entry with its name for the ledger.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Keyed<'a> {
+    #[serde(flatten)]
+    entry: &'a NewEntry,
+    idempotency_key: &'a str,
+}
+
+/// The same answers with receipts, each still as it was written.
+#[derive(Deserialize)]
+struct ProvenAnswers<'a> {
+    #[serde(borrow)]
+    results: Vec<&'a RawValue>,
+}
+
+/// What became of one entry of a batch, but for its receipt.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ProvenAnswer {
+    #[serde(rename_all = "camelCase")]
+    Recorded {
+        transaction_id: TxId,
+        collection_id: String,
+        receipt: Option<IgnoredAny>,
+    },
+    Refused {
+        status: u16,
+        error: ErrorBody,
+    },
 }
 
 impl Client {
@@ -154,7 +187,9 @@ impl Client {
     ) -> Result<Vec<BatchAnswer>, ClientError> {
         let request = self
             .app(Method::POST, &["transactions:batch"])
-            .json(&Batch { entries });
+            .json(&Batch {
+                entries: entries.iter().collect(),
+            });
         let answers: BatchAnswers = self.json(request).await?;
         match answers.results.len() {
             count if count == entries.len() => Ok(answers.results),
@@ -163,6 +198,69 @@ impl Client {
                 format!("it has {count} answers for {} entries", entries.len()),
             )),
         }
+    }
+
+    /// Writes entries in one request, each under a name of its own, and waits until they are committed:
+    /// [`Client::append_once`] for many, at a fraction of the cost. One answer per entry, in order; each
+    /// receipt is checked as it is for one.
+    ///
+    /// # Errors
+    /// No answer for any of them; see [`ClientError::may_be_recorded`].
+    pub async fn append_batch_once(
+        &self,
+        entries: &[(String, NewEntry)],
+    ) -> Result<Vec<Result<Recorded, ClientError>>, ClientError> {
+        let keyed = entries.iter().map(|(key, entry)| Keyed {
+            entry,
+            idempotency_key: key,
+        });
+        let batch = Batch {
+            entries: keyed.collect(),
+        };
+        let request = self.app(Method::POST, &["transactions:batch"]);
+        let request = request.query(&[("waitForCommit", "true")]).json(&batch);
+        let (body, _) = self.bytes_and_id(request).await?;
+        let answers: ProvenAnswers<'_> = serde_json::from_slice(&body)
+            .map_err(|error| unexpected(self.url(), error.to_string()))?;
+        if answers.results.len() != entries.len() {
+            let (count, sent) = (answers.results.len(), entries.len());
+            return Err(unexpected(
+                self.url(),
+                format!("it has {count} answers for {sent} entries"),
+            ));
+        }
+        let mut recorded = Vec::with_capacity(entries.len());
+        for (answer, (_, entry)) in answers.results.iter().zip(entries) {
+            recorded.push(self.proven_answer(answer.get().as_bytes(), entry).await);
+        }
+        Ok(recorded)
+    }
+
+    async fn proven_answer(&self, json: &[u8], entry: &NewEntry) -> Result<Recorded, ClientError> {
+        let (id, collection_id, receipt) = match parse(self.url(), json)? {
+            ProvenAnswer::Recorded {
+                transaction_id,
+                collection_id,
+                receipt,
+            } => (transaction_id, collection_id, receipt),
+            ProvenAnswer::Refused { status, error } => {
+                return Err(ClientError::Refused(Refusal {
+                    status,
+                    code: error.code,
+                    message: error.message,
+                }));
+            }
+        };
+        let receipt = match receipt {
+            Some(_) => self.read_receipt(id, json)?,
+            None => self.receipt(id).await?,
+        };
+        self.check_written(id, &receipt, &collection_id, &entry.contents)?;
+        Ok(Recorded {
+            id,
+            collection_id,
+            receipt,
+        })
     }
 
     /// Streams entries in and their answers out, in the same order, while both go on. There is no

@@ -18,6 +18,7 @@ use crate::limits::{IDEMPOTENCY_KEY_BYTES_MAX, REMEMBERED_KEYS};
 use crate::tables::{ONCE, SINGLETON};
 
 /// A transaction that is run once for each key of each caller.
+#[derive(Clone)]
 pub struct Once<T> {
     key: Digest,
     request: Digest,

@@ -5,13 +5,15 @@
 //!
 //! Arguments: `consortium` for three nodes beside one and nothing else, `contracts` for contracts beside
 //! other people's nodes and nothing else (`--records N` that are written there,
-//! 1,000,000; `--alone` without the others' nodes), `--seconds N` for each figure (5), `--entries N` that fill the ledger before anything
+//! 1,000,000; `--alone` without the others' nodes), `audit` for the audit services and nothing else, `--seconds N` for each figure (5), `--entries N` that fill the ledger before anything
 //! is read (200,000), `--large N` entries of a second ledger (10,000,000; 0 for none), `--json` for
 //! one line of JSON at the end.
 #![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
 
+mod audit;
 mod consortium;
 mod contracts;
+mod http;
 mod large;
 mod offline;
 mod process;
@@ -45,6 +47,8 @@ enum Part {
     Consortium,
     /// Contracts beside other people's nodes.
     Contracts,
+    /// The audit services, beside the paper's node.
+    Audit,
 }
 
 fn main() -> Result<()> {
@@ -56,6 +60,7 @@ fn main() -> Result<()> {
     match args.part {
         Part::All | Part::Consortium => consortium::measure(args.seconds, &mut report)?,
         Part::Contracts => contracts::measure(&args, &mut report)?,
+        Part::Audit => audit::measure(&args, &mut report)?,
     }
     print!("{report}");
     if args.json {
@@ -91,10 +96,11 @@ fn parse() -> Result<Args> {
             "--alone" => parsed.alone = true,
             "consortium" => parsed.part = Part::Consortium,
             "contracts" => parsed.part = Part::Contracts,
+            "audit" => parsed.part = Part::Audit,
             // `cargo bench` says so to every bench.
             "--bench" => {}
             other => bail!(
-                "unknown argument {other}; there are consortium, contracts, --seconds, --entries, \
+                "unknown argument {other}; there are consortium, contracts, audit, --seconds, --entries, \
                  --large, --records, --alone and --json"
             ),
         }

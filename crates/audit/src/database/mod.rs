@@ -13,8 +13,11 @@ use sqlx::{Any, AnyPool, Executor, Transaction};
 
 use crate::Problem;
 
-/// Connections to PostgreSQL. SQLite has one writer anyway.
-const CONNECTIONS: u32 = 16;
+/// Connections to PostgreSQL, each a process there.
+const CONNECTIONS_POSTGRES: u32 = 16;
+
+/// Connections to SQLite: one writes, and the others read meanwhile. Each is a thread, and has a cache.
+const CONNECTIONS_SQLITE: u32 = 4;
 
 /// How long a statement waits for a connection, or for another writer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -81,9 +84,15 @@ impl Database {
             _ => return Err(DatabaseError::Address(address.to_owned())),
         };
         let options = AnyConnectOptions::from_str(&address).map_err(DatabaseError::Open)?;
+        let connections = match kind {
+            Kind::Sqlite => CONNECTIONS_SQLITE,
+            Kind::Postgres => CONNECTIONS_POSTGRES,
+        };
         let pool = AnyPoolOptions::new()
-            .max_connections(CONNECTIONS)
+            .max_connections(connections)
             .acquire_timeout(PATIENCE)
+            // A file does not go away, and asking it each time would cost as much as reading a row.
+            .test_before_acquire(kind == Kind::Postgres)
             .after_connect(move |connection, _| {
                 Box::pin(async move {
                     if kind == Kind::Sqlite {
@@ -128,9 +137,11 @@ impl Database {
     }
 }
 
-/// Readers go on while somebody writes; what is committed is synced.
+/// Readers go on while somebody writes; what is committed is synced. 32 MiB of pages for each connection, and
+/// 32 MiB in the log before they are brought into the file.
 const PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-    PRAGMA busy_timeout = 10000; PRAGMA foreign_keys = ON;";
+    PRAGMA busy_timeout = 10000; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; \
+    PRAGMA cache_size = -32768; PRAGMA wal_autocheckpoint = 8192;";
 
 /// Whether a row was refused because its key is taken.
 pub fn is_taken(error: &sqlx::Error) -> bool {

@@ -15,7 +15,7 @@ use super::json::{Answer, Body};
 use crate::Problem;
 use crate::model::{ContentHash, Event, Mention, Operation, RecordId, ResourceId, Salt, Text};
 use crate::trail::{
-    Act, Address, Consulted, Direction, Filter, Given, Log, Page, Question, Stored, Trace,
+    Act, Address, Consulted, Direction, Filter, Given, Log, Page, Question, Receipt, Stored, Trace,
 };
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -77,7 +77,7 @@ pub(super) struct StoredAnswer {
     event: Event,
     #[serde(skip_serializing_if = "Option::is_none")]
     salt: Option<Salt>,
-    receipt: Value,
+    receipt: Receipt,
 }
 
 impl StoredAnswer {

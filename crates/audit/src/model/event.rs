@@ -210,21 +210,36 @@ pub struct Event {
     pub target: Text,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Document<E> {
-    r#type: String,
-    #[serde(flatten)]
-    event: E,
+/// An event as a ledger has it. The fields stand in the order of RFC 8785, and so do those of [`What`] and
+/// [`Mention`]: written in their order, they are canonical.
+#[derive(Serialize)]
+struct Written<'a> {
+    how: Operation,
+    record: &'a RecordId,
+    target: &'a Text,
+    r#type: &'static str,
+    version: u64,
+    what: &'a What,
+    when: Timestamp,
+    r#where: &'a Text,
+    who: &'a Text,
 }
 
 impl Event {
     /// The bytes that the ledger has.
     pub fn to_canonical(&self) -> String {
-        let document = Document {
-            r#type: TYPE.to_owned(),
-            event: self,
+        let written = Written {
+            how: self.how,
+            record: &self.record,
+            target: &self.target,
+            r#type: TYPE,
+            version: self.version,
+            what: &self.what,
+            when: self.when,
+            r#where: &self.place,
+            who: &self.who,
         };
-        serde_json_canonicalizer::to_string(&document).expect("texts and small numbers are JSON")
+        serde_json::to_string(&written).expect("texts and small numbers are JSON")
     }
 
     /// Reads what a ledger has.
@@ -232,22 +247,34 @@ impl Event {
     /// # Errors
     /// It is no event, or not in its canonical form: then somebody else wrote it.
     pub fn from_canonical(text: &str) -> Result<Self, EventError> {
-        let form = |error: serde_json::Error| EventError::Form(error.to_string());
-        // A flattened document takes any field: what is no field of an event is found by the form below.
         #[derive(Deserialize)]
-        struct Kind {
-            r#type: String,
+        struct Read {
+            how: Operation,
+            record: RecordId,
+            target: Text,
+            version: u64,
+            what: What,
+            when: Timestamp,
+            r#where: Text,
+            who: Text,
         }
-        let kind: Kind = serde_json::from_str(text).map_err(form)?;
-        if kind.r#type != TYPE {
-            return Err(EventError::Form(format!("it says {:?}", kind.r#type)));
-        }
-        let mut value: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_str(text).map_err(form)?;
-        value.remove("type");
-        let event: Self = serde_json::from_value(value.into()).map_err(form)?;
+        let form = |error: serde_json::Error| EventError::Form(error.to_string());
+        let read: Read = serde_json::from_str(text).map_err(form)?;
+        let event = Self {
+            record: read.record,
+            version: read.version,
+            how: read.how,
+            who: read.who,
+            what: read.what,
+            when: read.when,
+            place: read.r#where,
+            target: read.target,
+        };
+        // Another type, and fields that no event has, are found by this too.
         if event.to_canonical() != text {
-            return Err(EventError::Form("it is not in canonical form".to_owned()));
+            return Err(EventError::Form(
+                "it says another type, has other fields, or is not in canonical form".to_owned(),
+            ));
         }
         Ok(event)
     }
@@ -366,6 +393,16 @@ mod tests {
             )
         );
         assert_eq!(Event::from_canonical(&text), Ok(event()));
+    }
+
+    #[test]
+    fn the_form_is_that_of_rfc_8785_whatever_the_texts_are() {
+        let mut event = event();
+        event.what.did = Text::fitting("\"\\/ é\u{7f}\u{2028}\u{1f951}<&>");
+        let text = event.to_canonical();
+        let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(serde_json_canonicalizer::to_string(&read).unwrap(), text);
+        assert_eq!(Event::from_canonical(&text), Ok(event));
     }
 
     #[test]

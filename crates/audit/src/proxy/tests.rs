@@ -12,7 +12,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::Problem;
 use crate::model::{ContentHash, Event, Timestamp, What};
-use crate::trail::{Act, Address, Answering, Stored};
+use crate::trail::{Act, Address, Answering, Receipt, Stored};
 
 /// Keeps what it is told.
 #[derive(Default)]
@@ -54,7 +54,7 @@ impl Recorder for Notes {
                 event,
                 salt: None,
                 address,
-                receipt: json!({}),
+                receipt: Receipt::of(&json!({})),
             })
         })
     }

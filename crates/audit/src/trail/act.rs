@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use verify::ethereum::Hex;
 
+use super::receipt::Receipt;
 use crate::Problem;
 use crate::model::{ContentHash, Event, Mention, Operation, RecordId, Salt, Text};
 
@@ -115,8 +116,8 @@ pub struct Stored {
     /// Where it is.
     #[serde(flatten)]
     pub address: Address,
-    /// The ledger's receipt, checked, as JSON: proves the event offline.
-    pub receipt: Value,
+    /// The ledger's receipt, checked: proves the event offline.
+    pub receipt: Receipt,
 }
 
 /// Where an event is: the paper's pair *Atran* and *Asc*.

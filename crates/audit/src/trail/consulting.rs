@@ -8,6 +8,7 @@ use super::Trail;
 use super::act::Address;
 use super::log::LogError;
 use super::query::{Cursor, Filter};
+use super::receipt::Receipt;
 use super::store::Row;
 use super::storing::damaged;
 use crate::Problem;
@@ -52,7 +53,7 @@ pub struct Consulted {
     pub address: Option<Address>,
     /// The receipt that proves it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub receipt: Option<Value>,
+    pub receipt: Option<Receipt>,
 }
 
 impl Consulted {
@@ -177,11 +178,9 @@ impl Trail {
         &self,
         row: &Row,
         address: &Address,
-    ) -> Result<Option<(Event, Value)>, Problem> {
-        let receipt = row
-            .receipt
-            .as_deref()
-            .and_then(|text| serde_json::from_str(text).ok());
+    ) -> Result<Option<(Event, Receipt)>, Problem> {
+        let receipt = row.receipt.clone();
+        let receipt = receipt.and_then(|text| Receipt::parse(text).ok());
         if let Some(receipt) = receipt {
             match self.log.proven(address, &receipt).await {
                 Ok(event) if event.to_canonical() == row.event => {
@@ -219,7 +218,7 @@ fn judge(
     kept: Option<Kept>,
     event: Event,
     address: Address,
-    receipt: Value,
+    receipt: Receipt,
 ) -> Result<Consulted, Problem> {
     let (salt, payload) = kept.map_or((None, None), |kept| (kept.salt, kept.payload));
     let salt = question.salt.or(salt);

@@ -2,11 +2,12 @@
 
 use client::{Client, ClientError, EntryRange, NewEntry};
 use futures_util::TryStreamExt;
-use serde_json::Value;
 use verify::{Cert, Claim, Digest, ReceiptDocument, TxId, Verifier};
 
 use super::act::{Address, Enrolment};
+use super::batches::Batches;
 use super::log::{Asking, EventLog, LogError, Recorded};
+use super::receipt::Receipt;
 use crate::model::{Event, Text};
 
 /// Before a participant's id in the name of its collection.
@@ -16,22 +17,24 @@ const COLLECTION: &str = "bitacora:";
 #[derive(Debug)]
 pub struct LedgerLog {
     client: Client,
+    batches: Batches,
     verifier: Verifier,
 }
 
 impl LedgerLog {
-    /// A ledger that is trusted by its service certificate.
+    /// A ledger that is trusted by its service certificate. To be called where tasks can be started.
     pub fn new(client: Client, service_cert: Cert) -> Self {
         Self {
+            batches: Batches::start(client.clone()),
             client,
             verifier: Verifier::new(service_cert),
         }
     }
 
-    fn checked(&self, address: &Address, receipt: &Value) -> Result<Event, LogError> {
+    fn checked(&self, address: &Address, receipt: &Receipt) -> Result<Event, LogError> {
         let proof = |error: &dyn std::fmt::Display| LogError::Proof(error.to_string());
-        let text = receipt.to_string();
-        let document = ReceiptDocument::from_json(text.as_bytes()).map_err(|e| proof(&e))?;
+        let document = ReceiptDocument::from_json(receipt.as_str().as_bytes());
+        let document = document.map_err(|e| proof(&e))?;
         let verified = self.verifier.verify_document(&document);
         let verified = verified.map_err(|e| proof(&e))?;
         let Some(
@@ -72,11 +75,10 @@ impl EventLog for LedgerLog {
             let contents = event.to_canonical();
             let key = Digest::of(contents.as_bytes()).to_string();
             let entry = NewEntry::new(contents).collection(log);
-            let recorded = self.client.append_once(&entry, &key).await;
-            let recorded = recorded.map_err(in_words)?;
+            let recorded = self.batches.append(key, entry).await?;
             Ok(Recorded {
                 address: address(recorded.id, log),
-                receipt: json(&recorded.receipt),
+                receipt: Receipt::of(&recorded.receipt),
             })
         })
     }
@@ -96,13 +98,17 @@ impl EventLog for LedgerLog {
                 ..EntryRange::default()
             };
             let mut entries = std::pin::pin!(self.client.entries(&range));
-            while let Some(entry) = entries.try_next().await.map_err(in_words)? {
+            while let Some(entry) = entries.try_next().await.map_err(|error| in_words(&error))? {
                 if entry.contents == contents {
                     let id = entry.transaction_id;
-                    let receipt = self.client.receipt(id).await.map_err(in_words)?;
+                    let receipt = self
+                        .client
+                        .receipt(id)
+                        .await
+                        .map_err(|error| in_words(&error))?;
                     return Ok(Some(Recorded {
                         address: address(id, log),
-                        receipt: json(&receipt),
+                        receipt: Receipt::of(&receipt),
                     }));
                 }
             }
@@ -110,15 +116,15 @@ impl EventLog for LedgerLog {
         })
     }
 
-    fn fetch<'a>(&'a self, address: &'a Address) -> Asking<'a, Option<(Event, Value)>> {
+    fn fetch<'a>(&'a self, address: &'a Address) -> Asking<'a, Option<(Event, Receipt)>> {
         Box::pin(async move {
             let Ok(id) = address.transaction_address.parse::<TxId>() else {
                 return Ok(None);
             };
             let receipt = match self.client.receipt(id).await {
-                Ok(receipt) => json(&receipt),
+                Ok(receipt) => Receipt::of(&receipt),
                 Err(ClientError::Refused(refusal)) if refusal.status == 404 => return Ok(None),
-                Err(error) => return Err(in_words(error)),
+                Err(error) => return Err(in_words(&error)),
             };
             // A transaction that is about something else has no event at this address.
             match self.checked(address, &receipt) {
@@ -128,7 +134,7 @@ impl EventLog for LedgerLog {
         })
     }
 
-    fn proven<'a>(&'a self, address: &'a Address, receipt: &'a Value) -> Asking<'a, Event> {
+    fn proven<'a>(&'a self, address: &'a Address, receipt: &'a Receipt) -> Asking<'a, Event> {
         Box::pin(async move { self.checked(address, receipt) })
     }
 }
@@ -140,15 +146,11 @@ fn address(id: TxId, log: &str) -> Address {
     }
 }
 
-fn json(receipt: &ReceiptDocument) -> Value {
-    serde_json::to_value(receipt).expect("strings and lists are JSON")
-}
-
-fn in_words(error: ClientError) -> LogError {
-    let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source());
+pub(super) fn in_words(error: &ClientError) -> LogError {
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |e| e.source());
     let why: Vec<String> = causes.map(ToString::to_string).collect();
     let why = why.join(": ");
-    match &error {
+    match error {
         ClientError::Receipt { .. } | ClientError::OtherEntry { .. } => LogError::Proof(why),
         ClientError::Setup(_) => LogError::Refused(why),
         // Who we are, and what we sent, is looked at again when somebody has looked at it.

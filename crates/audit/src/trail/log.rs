@@ -3,9 +3,8 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use serde_json::Value;
-
 use super::act::{Address, Enrolment};
+use super::receipt::Receipt;
 use crate::Problem;
 use crate::model::{Event, Text};
 
@@ -35,8 +34,8 @@ pub enum LogError {
 pub struct Recorded {
     /// Where.
     pub address: Address,
-    /// The receipt, checked, as JSON.
-    pub receipt: Value,
+    /// The receipt, checked.
+    pub receipt: Receipt,
 }
 
 /// An append-only log with receipts.
@@ -64,12 +63,12 @@ pub trait EventLog: Send + Sync {
     ) -> Asking<'a, Option<Recorded>>;
 
     /// The event at an address, with its receipt; `None` if there is none.
-    fn fetch<'a>(&'a self, address: &'a Address) -> Asking<'a, Option<(Event, Value)>>;
+    fn fetch<'a>(&'a self, address: &'a Address) -> Asking<'a, Option<(Event, Receipt)>>;
 
     /// The event that a receipt proves to be at an address, by the log's trust anchor alone. Nobody is asked
     /// where that is a certificate; a chain that has none is asked for a block's hash.
     ///
     /// # Errors
     /// [`LogError::Proof`]: it proves no event, or another place.
-    fn proven<'a>(&'a self, address: &'a Address, receipt: &'a Value) -> Asking<'a, Event>;
+    fn proven<'a>(&'a self, address: &'a Address, receipt: &'a Receipt) -> Asking<'a, Event>;
 }

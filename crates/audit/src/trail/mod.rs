@@ -1,12 +1,14 @@
 //! Stores events, and says later whether a record is still what it was.
 
 mod act;
+mod batches;
 mod captures;
 pub mod chain;
 mod consulting;
 mod ledger;
 pub mod log;
 mod query;
+mod receipt;
 mod store;
 mod storing;
 #[cfg(test)]
@@ -23,6 +25,7 @@ pub use chain::ChainLog;
 pub use consulting::{Consulted, Log, Page, Question};
 pub use ledger::LedgerLog;
 pub use query::{Cursor, Filter};
+pub use receipt::Receipt;
 pub(crate) use storing::now;
 pub use trace::{Direction, Link, Trace};
 

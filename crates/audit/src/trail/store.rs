@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 
 use sqlx::any::AnyRow;
-use sqlx::{Any, QueryBuilder, Row as _};
+use sqlx::{Any, QueryBuilder, Row as _, Transaction};
 
 use super::act::Address;
 use super::query::Filter;
+use super::receipt::Receipt;
 use crate::database::Database;
-use crate::model::{Event, Part, RecordId, ResourceId};
+use crate::model::{Event, Mention, Part, RecordId, ResourceId};
 
 /// An event as the database has it.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,7 +51,7 @@ pub(crate) struct Committed {
     pub(crate) version: u64,
     pub(crate) log: String,
     pub(crate) tx: String,
-    pub(crate) receipt: String,
+    pub(crate) receipt: Receipt,
 }
 
 const COLUMNS: &str = "event, salt, payload, log, tx, receipt, request, request_hash, enrol";
@@ -75,36 +76,17 @@ impl Store {
             .map(drop)
     }
 
-    /// Puts events that are on their way, all of them synced when this answers. Says of each whether it is
-    /// there: not if its version or its request's name is taken.
-    pub(crate) async fn insert(&self, rows: &[(Event, Row)]) -> Result<Vec<bool>> {
+    /// Puts events that are on their way, and notes which others are committed: one transaction, synced
+    /// when this answers. Says of each new one whether it is there: not if its version or its request's name
+    /// is taken.
+    pub(crate) async fn write(
+        &self,
+        rows: &[(Event, Row)],
+        committed: &[Committed],
+    ) -> Result<Vec<bool>> {
         let mut transaction = self.database.begin().await?;
-        let mut insert = QueryBuilder::<Any>::new(
-            "INSERT INTO events (record, version, at, actor, operation, hash, event, salt, payload, \
-             log, request, request_hash, enrol) ",
-        );
-        insert.push_values(rows, |mut values, (event, row)| {
-            values
-                .push_bind(event.record.as_str())
-                .push_bind(whole(event.version))
-                .push_bind(event.when.millis())
-                .push_bind(event.who.as_str())
-                .push_bind(event.how.word())
-                .push_bind(event.what.hash.to_string())
-                .push_bind(row.event.as_str())
-                .push_bind(row.salt.as_str())
-                .push_bind(row.payload.as_deref())
-                .push_bind(row.log.as_str())
-                .push_bind(row.request.as_deref())
-                .push_bind(row.request_hash.as_deref())
-                .push_bind(row.enrol.as_deref());
-        });
-        insert.push(" ON CONFLICT DO NOTHING RETURNING record, version");
-        let taken = insert.build().fetch_all(&mut *transaction).await?;
-        let taken: HashSet<(String, i64)> = taken
-            .iter()
-            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
-            .collect::<Result<_>>()?;
+        commit(&mut transaction, committed).await?;
+        let taken = insert(&mut transaction, rows).await?;
         let is_in = |event: &Event| {
             taken.contains(&(event.record.as_str().to_owned(), whole(event.version)))
         };
@@ -114,42 +96,9 @@ impl Store {
             .filter(|event| is_in(event))
             .flat_map(|event| event.what.about.iter().map(move |mention| (event, mention)))
             .collect();
-        // A statement has places for some thousand values.
-        for some in mentions.chunks(1_000) {
-            let mut insert = QueryBuilder::<Any>::new(
-                "INSERT INTO mentions (resource, at, record, version, part) ",
-            );
-            insert.push_values(some, |mut values, (event, mention)| {
-                values
-                    .push_bind(mention.id.as_str())
-                    .push_bind(event.when.millis())
-                    .push_bind(event.record.as_str())
-                    .push_bind(whole(event.version))
-                    .push_bind(mention.part.word());
-            });
-            insert.push(" ON CONFLICT DO NOTHING");
-            insert.build().execute(&mut *transaction).await?;
-        }
+        mention(&mut transaction, &mentions).await?;
         transaction.commit().await?;
         Ok(rows.iter().map(|(event, _)| is_in(event)).collect())
-    }
-
-    /// Notes that events are committed.
-    pub(crate) async fn commit(&self, committed: &[Committed]) -> Result<()> {
-        let mut transaction = self.database.begin().await?;
-        for one in committed {
-            let update = sqlx::query(
-                "UPDATE events SET tx = $1, receipt = $2, log = $3 WHERE record = $4 AND version = $5",
-            );
-            let update = update
-                .bind(one.tx.as_str())
-                .bind(one.receipt.as_str())
-                .bind(one.log.as_str())
-                .bind(one.record.as_str())
-                .bind(whole(one.version));
-            update.execute(&mut *transaction).await?;
-        }
-        transaction.commit().await
     }
 
     /// Takes an event back that the ledger refused.
@@ -175,6 +124,23 @@ impl Store {
             &[record.as_str()],
         )
         .await
+    }
+
+    /// The newest event of a record, and who made the first.
+    pub(crate) async fn newest_and_owner(
+        &self,
+        record: &RecordId,
+    ) -> Result<Option<(Row, String)>> {
+        let statement = format!(
+            "SELECT {COLUMNS}, (SELECT actor FROM events WHERE record = $1 AND version = 1) \
+             FROM events WHERE record = $2 ORDER BY version DESC LIMIT 1"
+        );
+        let select = sqlx::query(sqlx::AssertSqlSafe(statement))
+            .bind(record.as_str().to_owned())
+            .bind(record.as_str().to_owned());
+        let row = select.fetch_optional(self.database.pool()).await?;
+        let owned = |row: &AnyRow| Ok((read(row)?, row.try_get(9)?));
+        row.as_ref().map(owned).transpose()
     }
 
     /// One event of a record.
@@ -316,6 +282,86 @@ impl Store {
         let rows = select.fetch_all(self.database.pool()).await?;
         rows.iter().map(read).collect()
     }
+}
+
+/// Rows of one statement: it has places for some thousand values.
+const ROWS_TOGETHER: usize = 64;
+
+async fn insert(
+    transaction: &mut Transaction<'_, Any>,
+    rows: &[(Event, Row)],
+) -> Result<HashSet<(String, i64)>> {
+    let mut taken = HashSet::with_capacity(rows.len());
+    for some in rows.chunks(ROWS_TOGETHER) {
+        let mut insert = QueryBuilder::<Any>::new(
+            "INSERT INTO events (record, version, at, actor, operation, hash, event, salt, payload, \
+             log, request, request_hash, enrol) ",
+        );
+        insert.push_values(some, |mut values, (event, row)| {
+            values
+                .push_bind(event.record.as_str())
+                .push_bind(whole(event.version))
+                .push_bind(event.when.millis())
+                .push_bind(event.who.as_str())
+                .push_bind(event.how.word())
+                .push_bind(event.what.hash.to_string())
+                .push_bind(row.event.as_str())
+                .push_bind(row.salt.as_str())
+                .push_bind(row.payload.as_deref())
+                .push_bind(row.log.as_str())
+                .push_bind(row.request.as_deref())
+                .push_bind(row.request_hash.as_deref())
+                .push_bind(row.enrol.as_deref());
+        });
+        insert.push(" ON CONFLICT DO NOTHING RETURNING record, version");
+        for row in insert.build().fetch_all(&mut **transaction).await? {
+            taken.insert((row.try_get(0)?, row.try_get(1)?));
+        }
+    }
+    Ok(taken)
+}
+
+async fn mention(
+    transaction: &mut Transaction<'_, Any>,
+    mentions: &[(&Event, &Mention)],
+) -> Result<()> {
+    for some in mentions.chunks(ROWS_TOGETHER) {
+        let mut insert =
+            QueryBuilder::<Any>::new("INSERT INTO mentions (resource, at, record, version, part) ");
+        insert.push_values(some, |mut values, (event, mention)| {
+            values
+                .push_bind(mention.id.as_str())
+                .push_bind(event.when.millis())
+                .push_bind(event.record.as_str())
+                .push_bind(whole(event.version))
+                .push_bind(mention.part.word());
+        });
+        insert.push(" ON CONFLICT DO NOTHING");
+        insert.build().execute(&mut **transaction).await?;
+    }
+    Ok(())
+}
+
+async fn commit(transaction: &mut Transaction<'_, Any>, committed: &[Committed]) -> Result<()> {
+    for some in committed.chunks(ROWS_TOGETHER) {
+        // Both databases name the columns of values so. What is no text has to be said.
+        let mut update = QueryBuilder::<Any>::new(
+            "UPDATE events SET tx = v.column1, receipt = v.column2, log = v.column3 FROM (",
+        );
+        update.push_values(some, |mut values, one| {
+            values
+                .push_bind(one.tx.as_str())
+                .push_bind(one.receipt.as_str())
+                .push_bind(one.log.as_str())
+                .push_bind(one.record.as_str())
+                .push("CAST(")
+                .push_bind_unseparated(whole(one.version))
+                .push_unseparated(" AS BIGINT)");
+        });
+        update.push(") AS v WHERE events.record = v.column4 AND events.version = v.column5");
+        update.build().execute(&mut **transaction).await?;
+    }
+    Ok(())
 }
 
 fn read(row: &AnyRow) -> Result<Row> {

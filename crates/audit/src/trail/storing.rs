@@ -13,6 +13,7 @@ use verify::Digest;
 use super::Trail;
 use super::act::{Act, Enrolment, Given, Stored};
 use super::log::{LogError, Recorded};
+use super::receipt::Receipt;
 use super::store::{Committed, Row};
 use crate::Problem;
 use crate::limits::{COMMIT_PATIENCE, IDEMPOTENCY_KEY_BYTES_MAX};
@@ -43,24 +44,25 @@ impl Trail {
             .as_deref()
             .map(|once| name(&act, once))
             .transpose()?;
-        if let Some(request) = &request
-            && let Some(row) = self.store.request(request).await?
-        {
-            return self.known(row, &act).await;
-        }
         // Acts on one record follow each other, so that its versions stand in the ledger in their order.
         let _turn = match &act.record {
             Some(record) => Some(self.turns.of(record).await),
             None => None,
         };
-        let (event, row) = self.prepare(&act, request).await?;
-        let inserted = self.writer.insert(event.clone(), row.clone()).await?;
-        if !inserted {
-            return Err(Problem::conflict(
-                "Concurrent",
-                "somebody else was faster with this record or this Idempotency-Key; try again",
-            ));
-        }
+        let (event, row) = match self.reserve(&act, request.clone()).await {
+            Ok(reserved) => reserved,
+            // Mostly a request is new. What refuses it may be that it was done before.
+            Err(problem) => {
+                let before = match &request {
+                    Some(request) => self.store.request(request).await?,
+                    None => None,
+                };
+                return match before {
+                    Some(row) => self.known(row, &act).await,
+                    None => Err(problem),
+                };
+            }
+        };
         let trail = self.clone();
         // To its end, whether the caller waits or not.
         let recording = tokio::spawn(async move { trail.send(event, row, false).await });
@@ -91,11 +93,39 @@ impl Trail {
         Ok(count)
     }
 
-    async fn prepare(&self, act: &Act, request: Option<String>) -> Result<(Event, Row), Problem> {
+    /// Makes an event of an act, and puts it where it is not lost.
+    async fn reserve(&self, act: &Act, request: Option<String>) -> Result<(Event, Row), Problem> {
+        // A new record is usually new: only where its place is taken is looked what was before.
+        let is_new = act.how == Operation::Create;
         let before = match &act.record {
-            Some(record) => self.store.newest(record).await?,
-            None => None,
+            Some(record) if !is_new => self.store.newest_and_owner(record).await?,
+            _ => None,
         };
+        let (event, row) = self.prepare(act, before, request).await?;
+        if self.writer.insert(event.clone(), row.clone()).await? {
+            return Ok((event, row));
+        }
+        match self.store.newest(&event.record).await? {
+            Some(before) if is_new && before.tx.is_some() => {
+                let record = &event.record;
+                let detail =
+                    format!("the record {record} exists: update it, or choose another name");
+                Err(Problem::conflict("Exists", detail))
+            }
+            _ => Err(Problem::conflict(
+                "Concurrent",
+                "somebody else was faster with this record or this Idempotency-Key; try again",
+            )),
+        }
+    }
+
+    async fn prepare(
+        &self,
+        act: &Act,
+        before: Option<(Row, String)>,
+        request: Option<String>,
+    ) -> Result<(Event, Row), Problem> {
+        let (before, owner) = before.unzip();
         if before.as_ref().is_some_and(|row| row.tx.is_none()) {
             return Err(Problem::conflict(
                 "Concurrent",
@@ -105,17 +135,12 @@ impl Trail {
         let salt = before.as_ref().and_then(|row| row.salt.parse().ok());
         let before = before.map(|row| Event::from_canonical(&row.event));
         let before = before.transpose().map_err(damaged)?;
-        if let (Some(record), Operation::Update | Operation::Delete) = (&act.record, act.how) {
-            self.may_change(record, act).await?;
+        if let Some(owner) = owner {
+            may_change(act, &owner)?;
         }
         let record = match (&act.record, act.how, &before) {
             (None, Operation::Create, _) => fresh(),
-            (Some(record), Operation::Create, None) => record.clone(),
-            (Some(record), Operation::Create, Some(_)) => {
-                let detail =
-                    format!("the record {record} exists: update it, or choose another name");
-                return Err(Problem::conflict("Exists", detail));
-            }
+            (Some(record), Operation::Create, _) => record.clone(),
             (Some(record), _, Some(before)) => {
                 may_follow(act, before)?;
                 record.clone()
@@ -165,20 +190,6 @@ impl Trail {
         Ok((event, row))
     }
 
-    /// A record is changed by whoever made it. Others make records of their own about the same resource.
-    async fn may_change(&self, record: &RecordId, act: &Act) -> Result<(), Problem> {
-        let Some(first) = self.store.version(record, 1).await? else {
-            return Ok(());
-        };
-        let first = Event::from_canonical(&first.event).map_err(damaged)?;
-        if first.who == act.who {
-            return Ok(());
-        }
-        Err(Problem::not_permitted(format!(
-            "the record {record} belongs to somebody else: make one of your own about the same resource"
-        )))
-    }
-
     /// Sends an event until the ledger has it or refuses it.
     async fn send(&self, event: Event, row: Row, mut again: bool) -> Result<Stored, Problem> {
         let mut wait = AGAIN;
@@ -207,7 +218,7 @@ impl Trail {
             version: event.version,
             log: recorded.address.contract_address.clone(),
             tx: recorded.address.transaction_address.clone(),
-            receipt: recorded.receipt.to_string(),
+            receipt: recorded.receipt.clone(),
         };
         // The event is in the ledger. Where the database does not take it, the next start finds it there.
         self.writer.commit(committed).await.map_err(|problem| {
@@ -254,7 +265,7 @@ impl Trail {
             event: Event::from_canonical(&row.event).map_err(damaged)?,
             salt: row.salt.parse().ok(),
             address,
-            receipt: serde_json::from_str(receipt).map_err(damaged)?,
+            receipt: Receipt::parse(receipt.clone()).map_err(damaged)?,
         })
     }
 }
@@ -275,6 +286,20 @@ fn refused(error: LogError) -> Problem {
             let detail = "the ledger refuses what this service sends; its operator has to look";
             Problem::unavailable("LedgerRefuses", detail)
         }
+    }
+}
+
+/// A record is changed by whoever made it. Others make records of their own about the same resource.
+fn may_change(act: &Act, owner: &str) -> Result<(), Problem> {
+    let changes = matches!(act.how, Operation::Update | Operation::Delete);
+    match &act.record {
+        Some(record) if changes && owner != act.who.as_str() => {
+            Err(Problem::not_permitted(format!(
+                "the record {record} belongs to somebody else: make one of your own about the same \
+                 resource"
+            )))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -38,7 +38,7 @@ impl Log {
                 transaction_address: format!("2.{place}"),
                 contract_address: log,
             },
-            receipt: json!({"place": place, "contents": contents}),
+            receipt: Receipt::of(&json!({"place": place, "contents": contents})),
         }
     }
 
@@ -104,7 +104,7 @@ impl EventLog for Log {
         })
     }
 
-    fn fetch<'a>(&'a self, address: &'a Address) -> Asking<'a, Option<(Event, Value)>> {
+    fn fetch<'a>(&'a self, address: &'a Address) -> Asking<'a, Option<(Event, Receipt)>> {
         Box::pin(async move {
             let place: usize = address.transaction_address[2..].parse().unwrap();
             if place >= self.count() {
@@ -116,20 +116,21 @@ impl EventLog for Log {
         })
     }
 
-    fn proven<'a>(&'a self, address: &'a Address, receipt: &'a Value) -> Asking<'a, Event> {
+    fn proven<'a>(&'a self, address: &'a Address, receipt: &'a Receipt) -> Asking<'a, Event> {
         Box::pin(async move { self.checked(address, receipt) })
     }
 }
 
 impl Log {
-    fn checked(&self, address: &Address, receipt: &Value) -> Result<Event, LogError> {
+    fn checked(&self, address: &Address, receipt: &Receipt) -> Result<Event, LogError> {
         let wrong = || LogError::Proof("it is not mine".to_owned());
-        let place = receipt["place"].as_u64().ok_or_else(wrong)?;
+        let shown: Value = serde_json::from_str(receipt.as_str()).map_err(|_| wrong())?;
+        let place = shown["place"].as_u64().ok_or_else(wrong)?;
         let there = self.at(usize::try_from(place).unwrap());
         if there.receipt != *receipt || there.address != *address {
             return Err(wrong());
         }
-        Event::from_canonical(receipt["contents"].as_str().unwrap()).map_err(|_| wrong())
+        Event::from_canonical(shown["contents"].as_str().unwrap()).map_err(|_| wrong())
     }
 }
 

@@ -12,36 +12,23 @@ use crate::model::Event;
 /// Takes events and what became of them into the database. Ends when the last clone is gone.
 #[derive(Debug, Clone)]
 pub(crate) struct Writer {
-    inserts: mpsc::Sender<Write<Box<(Event, Row)>, bool>>,
-    commits: mpsc::Sender<Write<Committed, ()>>,
+    queue: mpsc::Sender<Write>,
 }
 
+/// What somebody wants written, and where they wait.
 #[derive(Debug)]
-struct Write<T, A> {
-    what: T,
-    tell: oneshot::Sender<Result<A, Arc<sqlx::Error>>>,
+enum Write {
+    Event(Box<(Event, Row)>, Tell<bool>),
+    Committed(Committed, Tell<()>),
 }
+
+type Tell<A> = oneshot::Sender<Result<A, Arc<sqlx::Error>>>;
 
 impl Writer {
     pub(crate) fn start(store: &Store) -> Self {
-        let (inserts, to_insert) = mpsc::channel(WRITES_WAITING_MAX);
-        let (commits, to_commit) = mpsc::channel(WRITES_WAITING_MAX);
-        let (for_inserts, for_commits) = (store.clone(), store.clone());
-        tokio::spawn(together(to_insert, move |rows: Vec<Box<(Event, Row)>>| {
-            let store = for_inserts.clone();
-            async move {
-                let rows: Vec<(Event, Row)> = rows.into_iter().map(|row| *row).collect();
-                store.insert(&rows).await
-            }
-        }));
-        tokio::spawn(together(to_commit, move |committed: Vec<Committed>| {
-            let store = for_commits.clone();
-            async move {
-                store.commit(&committed).await?;
-                Ok(vec![(); committed.len()])
-            }
-        }));
-        Self { inserts, commits }
+        let (queue, writes) = mpsc::channel(WRITES_WAITING_MAX);
+        tokio::spawn(write_all(store.clone(), writes));
+        Self { queue }
     }
 
     /// Puts an event that is on its way; it is synced when this answers. `false`: its version or its
@@ -50,7 +37,15 @@ impl Writer {
     /// # Errors
     /// Too many wait, or the database does not take it.
     pub(crate) async fn insert(&self, event: Event, row: Row) -> Result<bool, Problem> {
-        write(&self.inserts, Box::new((event, row)), false).await
+        let (tell, told) = oneshot::channel();
+        let write = Write::Event(Box::new((event, row)), tell);
+        self.queue.try_send(write).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Problem::busy(
+                "too many events at once: nothing was recorded, try again in a second",
+            ),
+            mpsc::error::TrySendError::Closed(_) => stopping(),
+        })?;
+        answer(told).await
     }
 
     /// Notes that an event is committed. This waits for its turn: the event is in the ledger already.
@@ -58,28 +53,14 @@ impl Writer {
     /// # Errors
     /// The database does not take it.
     pub(crate) async fn commit(&self, committed: Committed) -> Result<(), Problem> {
-        write(&self.commits, committed, true).await
+        let (tell, told) = oneshot::channel();
+        let write = Write::Committed(committed, tell);
+        self.queue.send(write).await.map_err(|_| stopping())?;
+        answer(told).await
     }
 }
 
-async fn write<T, A>(
-    queue: &mpsc::Sender<Write<T, A>>,
-    what: T,
-    patient: bool,
-) -> Result<A, Problem> {
-    let (tell, told) = oneshot::channel();
-    let write = Write { what, tell };
-    let stopping = || Problem::unavailable("Stopping", "this service is stopping; try again");
-    if patient {
-        queue.send(write).await.map_err(|_| stopping())?;
-    } else {
-        queue.try_send(write).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Problem::busy(
-                "too many events at once: nothing was recorded, try again in a second",
-            ),
-            mpsc::error::TrySendError::Closed(_) => stopping(),
-        })?;
-    }
+async fn answer<A>(told: oneshot::Receiver<Result<A, Arc<sqlx::Error>>>) -> Result<A, Problem> {
     match told.await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(shared(&error)),
@@ -87,31 +68,57 @@ async fn write<T, A>(
     }
 }
 
+fn stopping() -> Problem {
+    Problem::unavailable("Stopping", "this service is stopping; try again")
+}
+
 /// All that wait, in one transaction; then the next.
-async fn together<T, A, F>(
-    mut queue: mpsc::Receiver<Write<T, A>>,
-    mut run: impl FnMut(Vec<T>) -> F + Send,
-) where
-    F: Future<Output = Result<Vec<A>, sqlx::Error>> + Send,
-{
+async fn write_all(store: Store, mut queue: mpsc::Receiver<Write>) {
     let mut writes = Vec::with_capacity(WRITES_TOGETHER_MAX);
     while queue.recv_many(&mut writes, WRITES_TOGETHER_MAX).await > 0 {
-        let (what, tell): (Vec<_>, Vec<_>) = writes
-            .drain(..)
-            .map(|write| (write.what, write.tell))
-            .unzip();
-        // Whoever does not wait any more needs no answer.
-        match run(what).await {
-            Ok(answers) => {
-                for (tell, answer) in tell.into_iter().zip(answers) {
-                    let _ = tell.send(Ok(answer));
+        let (mut events, mut to_events) = (Vec::new(), Vec::new());
+        let (mut committed, mut to_committed) = (Vec::new(), Vec::new());
+        for write in writes.drain(..) {
+            match write {
+                Write::Event(event, tell) => {
+                    events.push(*event);
+                    to_events.push(tell);
+                }
+                Write::Committed(one, tell) => {
+                    committed.push(one);
+                    to_committed.push(tell);
                 }
             }
-            Err(error) => {
-                let error = Arc::new(error);
-                for tell in tell {
-                    let _ = tell.send(Err(Arc::clone(&error)));
-                }
+        }
+        let noted = |result: Result<Vec<bool>, _>| result.map(|_| vec![(); committed.len()]);
+        match store.write(&events, &committed).await {
+            Ok(inserted) => {
+                tell(to_events, Ok(inserted));
+                tell(to_committed, noted(Ok(Vec::new())));
+            }
+            // What is committed does not wait for an event that the database does not take.
+            Err(_) if !events.is_empty() && !committed.is_empty() => {
+                tell(to_committed, noted(store.write(&[], &committed).await));
+                tell(to_events, store.write(&events, &[]).await);
+            }
+            Err(error) if events.is_empty() => tell(to_committed, noted(Err(error))),
+            Err(error) => tell(to_events, Err(error)),
+        }
+    }
+}
+
+/// Tells each what became of theirs. Whoever does not wait any more needs no answer.
+fn tell<A>(waiting: Vec<Tell<A>>, answers: Result<Vec<A>, sqlx::Error>) {
+    match answers {
+        Ok(answers) => {
+            for (tell, answer) in waiting.into_iter().zip(answers) {
+                let _ = tell.send(Ok(answer));
+            }
+        }
+        Err(error) => {
+            let error = Arc::new(error);
+            for tell in waiting {
+                let _ = tell.send(Err(Arc::clone(&error)));
             }
         }
     }

@@ -253,9 +253,9 @@ impl Users {
     pub fn validate(&self, access: &Secret) -> Result<Authenticated, Problem> {
         let now = self.now();
         let issuer = &self.config.issuer;
-        let mut claims = tokens::verify(&self.keys.ring(), issuer, access, now);
+        let mut claims = self.seen.verify(&self.keys.ring(), issuer, access, now);
         if claims == Err(Refused::Key) && self.keys.look_again(now) {
-            claims = tokens::verify(&self.keys.ring(), issuer, access, now);
+            claims = self.seen.verify(&self.keys.ring(), issuer, access, now);
         }
         let claims = claims?;
         if self.standing.is_revoked(&claims.sid, now)? {

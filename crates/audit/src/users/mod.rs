@@ -59,6 +59,7 @@ use keys::Keys;
 use passwords::Passwords;
 use standing::Standing;
 use throttle::Sources;
+use tokens::Seen;
 
 /// What the operator says.
 #[derive(Debug, Clone)]
@@ -124,6 +125,7 @@ pub struct Users {
     config: Config,
     master: MasterKey,
     keys: Keys,
+    seen: Seen,
     passwords: Passwords,
     sources: Sources,
     standing: Standing,
@@ -150,6 +152,7 @@ impl Users {
             config,
             master,
             keys,
+            seen: Seen::default(),
             passwords,
             sources: Sources::default(),
             standing: Standing::default(),

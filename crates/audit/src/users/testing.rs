@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use super::secret::chance;
 use super::*;
 use crate::model::{ContentHash, Event, Salt, Timestamp, What};
-use crate::trail::{Act, Address, Answering, Stored};
+use crate::trail::{Act, Address, Answering, Receipt, Stored};
 
 pub(super) const PASSWORD: &str = "correct horse battery";
 
@@ -106,7 +106,7 @@ impl Trail {
                 transaction_address: format!("2.{}", acts.len() + 1),
                 contract_address: "audit".to_owned(),
             },
-            receipt: json!({}),
+            receipt: Receipt::of(&json!({})),
         };
         acts.push(act);
         if let Some(request) = request {

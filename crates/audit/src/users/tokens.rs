@@ -1,14 +1,18 @@
 //! Access tokens: JSON Web Tokens signed with ES256, and nothing else (RFC 7519, RFC 8725). Pure, given keys
 //! and the time.
 
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use jsonwebtoken::{Algorithm, Header, Validation};
+use lru::LruCache;
 use serde::{Deserialize, Serialize};
 
 use super::keys::Ring;
 use super::model::{Kind, SessionId, UserId};
 use super::secret::Secret;
 use crate::Problem;
-use crate::limits::{ACCESS_LIFETIME, CLOCK_SKEW, TOKEN_BYTES_MAX};
+use crate::limits::{ACCESS_LIFETIME, CLOCK_SKEW, TOKEN_BYTES_MAX, TOKENS_SEEN};
 
 /// What a token says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,20 +72,89 @@ pub(super) fn sign(ring: &Ring, claims: &Claims) -> Secret {
     Secret::from(token.expect("the key was read as a P-256 key, and claims are JSON"))
 }
 
-/// Checks everything about a token that needs no database.
-///
-/// # Errors
-/// See [`Refused`].
-pub(super) fn verify(
-    ring: &Ring,
-    issuer: &str,
-    token: &Secret,
-    now_millis: i64,
-) -> Result<Claims, Refused> {
-    let token = token.expose();
-    if token.len() > TOKEN_BYTES_MAX {
-        return Err(Refused::Form);
+/// What a token says whose signature is good, and the name of the key that made it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Signed {
+    claims: Claims,
+    key: String,
+}
+
+impl Signed {
+    /// What it says, if it is this issuer's, its key is still known, and it is good at this time.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub(super) fn claims(
+        &self,
+        ring: &Ring,
+        issuer: &str,
+        now_millis: i64,
+    ) -> Result<Claims, Refused> {
+        let Self { claims, key } = self;
+        ring.find(key, now_millis).ok_or(Refused::Key)?;
+        if claims.iss != issuer {
+            return Err(Refused::Issuer);
+        }
+        let now = now_millis.div_euclid(1_000);
+        let skew = seconds(CLOCK_SKEW);
+        if claims.iat > now + skew {
+            return Err(Refused::Early);
+        }
+        if claims.exp <= now || claims.exp - claims.iat > seconds(ACCESS_LIFETIME) {
+            return Err(Refused::Expired);
+        }
+        Ok(claims.clone())
     }
+}
+
+/// Tokens whose signatures were good, so that a client who shows one again costs no signature check. Each
+/// time all else about it is looked at anew.
+pub(super) struct Seen(Mutex<LruCache<String, Signed>>);
+
+impl Default for Seen {
+    fn default() -> Self {
+        let capacity = NonZeroUsize::new(TOKENS_SEEN).expect("the limit is not zero");
+        Self(Mutex::new(LruCache::new(capacity)))
+    }
+}
+
+impl Seen {
+    /// Checks everything about a token that needs no database.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub(super) fn verify(
+        &self,
+        ring: &Ring,
+        issuer: &str,
+        token: &Secret,
+        now_millis: i64,
+    ) -> Result<Claims, Refused> {
+        if token.expose().len() > TOKEN_BYTES_MAX {
+            return Err(Refused::Form);
+        }
+        let name = token.fingerprint();
+        let seen = self.tokens().get(&name).cloned();
+        let signed = match seen {
+            Some(signed) => signed,
+            None => {
+                let signed = signed(ring, token, now_millis)?;
+                self.tokens().put(name, signed.clone());
+                signed
+            }
+        };
+        signed.claims(ring, issuer, now_millis)
+    }
+
+    fn tokens(&self) -> MutexGuard<'_, LruCache<String, Signed>> {
+        // Each entry is put whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Checks a token's form and signature, and nothing of what it says.
+fn signed(ring: &Ring, token: &Secret, now_millis: i64) -> Result<Signed, Refused> {
+    let token = token.expose();
     let header = jsonwebtoken::decode_header(token).map_err(|_| Refused::Form)?;
     if header.alg != Algorithm::ES256 {
         return Err(Refused::Algorithm);
@@ -108,18 +181,7 @@ pub(super) fn verify(
             });
         }
     };
-    if claims.iss != issuer {
-        return Err(Refused::Issuer);
-    }
-    let now = now_millis.div_euclid(1_000);
-    let skew = seconds(CLOCK_SKEW);
-    if claims.iat > now + skew {
-        return Err(Refused::Early);
-    }
-    if claims.exp <= now || claims.exp - claims.iat > seconds(ACCESS_LIFETIME) {
-        return Err(Refused::Expired);
-    }
-    Ok(claims)
+    Ok(Signed { claims, key: id })
 }
 
 /// A span of time in whole seconds, as tokens count.
@@ -159,7 +221,7 @@ mod tests {
     }
 
     fn check(keys: &Keys, token: &str, now: i64) -> Result<Claims, Refused> {
-        verify(&keys.ring(), ISSUER, &Secret::from(token), now)
+        Seen::default().verify(&keys.ring(), ISSUER, &Secret::from(token), now)
     }
 
     /// A token with any header and claims, signed as they come.
@@ -240,6 +302,30 @@ mod tests {
         long.exp += 1;
         let long = sign(&keys.ring(), &long);
         assert_eq!(check(&keys, long.expose(), NOW), Err(Refused::Expired));
+    }
+
+    #[test]
+    fn a_token_that_was_seen_is_looked_at_again_but_for_its_signature() {
+        let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (ours, theirs) = (keys(folder.path()), keys(elsewhere.path()));
+        let token = sign(&ours.ring(), &claims());
+        let seen = Seen::default();
+        let life = seconds(ACCESS_LIFETIME) * 1_000;
+        for _ in 0..2 {
+            assert_eq!(seen.verify(&ours.ring(), ISSUER, &token, NOW), Ok(claims()));
+        }
+        let late = seen.verify(&ours.ring(), ISSUER, &token, NOW + life);
+        assert_eq!(late, Err(Refused::Expired));
+        let other = seen.verify(&ours.ring(), "https://other.example", &token, NOW);
+        assert_eq!(other, Err(Refused::Issuer));
+        // A key that is not known any more.
+        let gone = seen.verify(&theirs.ring(), ISSUER, &token, NOW);
+        assert_eq!(gone, Err(Refused::Key));
+        let mut changed = token.expose().to_owned();
+        let last = changed.pop().unwrap();
+        changed.push(if last == 'A' { 'Q' } else { 'A' });
+        let changed = seen.verify(&ours.ring(), ISSUER, &Secret::from(changed), NOW);
+        changed.unwrap_err();
     }
 
     #[test]

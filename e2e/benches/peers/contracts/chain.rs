@@ -12,8 +12,8 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::http::{self, Ran};
 use super::servers::Server;
+use crate::http::{self, Ran};
 
 const ADD_EVENT: [u8; 4] = hex!("aade690e");
 const ADD_RECORD: [u8; 4] = hex!("5f2764eb");

@@ -2,16 +2,15 @@
 //! same signed bytes but for the chain's id. Theirs keep nothing; ours is synced, signed and encrypted.
 
 mod chain;
-mod http;
 mod servers;
 
 use anyhow::{Context, Result};
 use serde_json::json;
 
-use self::chain::{Chain, Work};
-use self::http::Ran;
-use self::servers::Server;
+pub(crate) use self::chain::{Chain, Work};
+pub(crate) use self::servers::Server;
 use crate::Args;
+use crate::http::{self, Ran};
 use crate::report::{Goal, Report};
 use crate::target::{Beside, syncs};
 

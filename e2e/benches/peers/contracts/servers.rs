@@ -10,7 +10,7 @@ use e2e::Ledger;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::http;
+use crate::http;
 
 /// A server that takes longer to start never will.
 const ATTEMPTS: u32 = 300;

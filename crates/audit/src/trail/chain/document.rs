@@ -21,13 +21,12 @@ use alloy_primitives::{Address, TxHash};
 use connector::proof::Proof;
 use connector::{Shown, Trust};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::abi::{Recorded, content_hash};
 use super::accounts::written;
 use crate::limits::PARTICIPANTS_MAX;
 use crate::model::Event;
-use crate::trail::act;
+use crate::trail::{Receipt, act};
 
 /// The kind of document, and its version.
 const TYPE: &str = "counterfoil.audit.chain-event/1";
@@ -41,7 +40,7 @@ pub(super) const ROOT_PLACE: u64 = 5;
 pub(super) struct Document {
     r#type: String,
     /// The event, canonical JSON.
-    event: String,
+    pub(super) event: String,
     /// The root of the tree.
     root: Address,
     /// The participant's contract.
@@ -68,12 +67,12 @@ impl Document {
         }
     }
 
-    pub(super) fn read(json: &Value) -> Result<Self, String> {
-        Self::deserialize(json).map_err(|error| error.to_string())
+    pub(super) fn read(receipt: &Receipt) -> Result<Self, String> {
+        serde_json::from_str(receipt.as_str()).map_err(|error| error.to_string())
     }
 
-    pub(super) fn to_json(&self) -> Value {
-        serde_json::to_value(self).expect("text, numbers and lists are JSON")
+    pub(super) fn to_receipt(&self) -> Receipt {
+        Receipt::of(self)
     }
 
     /// The event that it proves to be at an address of a tree, to one who trusts this.

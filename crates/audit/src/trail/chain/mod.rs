@@ -22,13 +22,13 @@ use std::sync::{Arc, OnceLock};
 
 use alloy_primitives::{Address, TxHash};
 use connector::{Evidence, HeldKey, Network, OutboxError, Profile, SignerError, Trust};
-use serde_json::Value;
 use tokio::sync::Mutex;
 use verify::ethereum::Hex;
 use verify::{Cert, Verifier};
 
 use super::act::{self, Enrolment};
 use super::log::{Asking, EventLog, LogError, Recorded};
+use super::receipt::Receipt;
 use super::store::Store;
 use crate::Problem;
 use crate::database::Database;
@@ -187,7 +187,10 @@ impl ChainLog {
     }
 
     /// The event at an address whose text the database has, proven anew.
-    async fn looked_up(&self, address: &act::Address) -> Result<Option<(Event, Value)>, LogError> {
+    async fn looked_up(
+        &self,
+        address: &act::Address,
+    ) -> Result<Option<(Event, Receipt)>, LogError> {
         let row = self.store.at(address).await.map_err(unknown)?;
         let account = self.accounts.by_contract(&address.contract_address).await;
         let contract = account
@@ -210,17 +213,13 @@ impl ChainLog {
             return Ok(None);
         };
         // Whoever changed one of the two texts has perhaps left the other.
-        let kept = row
-            .receipt
-            .as_deref()
-            .and_then(|text| serde_json::from_str(text).ok());
-        let kept = kept
-            .as_ref()
-            .and_then(|kept: &Value| kept.get("event")?.as_str());
+        let kept = row.receipt.and_then(|text| Receipt::parse(text).ok());
+        let kept = kept.and_then(|receipt| Document::read(&receipt).ok());
+        let kept = kept.as_ref().map(|kept| &kept.event[..]);
         for text in [Some(&row.event[..]), kept].into_iter().flatten() {
             let document = Document::new(text, root, contract.place, proof.clone());
             if let Ok(event) = self.checked(address, &document).await {
-                return Ok(Some((event, document.to_json())));
+                return Ok(Some((event, document.to_receipt())));
             }
         }
         Ok(None)
@@ -251,11 +250,11 @@ impl EventLog for ChainLog {
         Box::pin(self.sent(event, enrol))
     }
 
-    fn fetch<'a>(&'a self, address: &'a act::Address) -> Asking<'a, Option<(Event, Value)>> {
+    fn fetch<'a>(&'a self, address: &'a act::Address) -> Asking<'a, Option<(Event, Receipt)>> {
         Box::pin(self.looked_up(address))
     }
 
-    fn proven<'a>(&'a self, address: &'a act::Address, receipt: &'a Value) -> Asking<'a, Event> {
+    fn proven<'a>(&'a self, address: &'a act::Address, receipt: &'a Receipt) -> Asking<'a, Event> {
         Box::pin(async move {
             let document = Document::read(receipt).map_err(LogError::Proof)?;
             self.checked(address, &document).await

@@ -209,7 +209,7 @@ impl ChainLog {
         self.checked(&address, &document).await?;
         Ok(Recorded {
             address,
-            receipt: document.to_json(),
+            receipt: document.to_receipt(),
         })
     }
 

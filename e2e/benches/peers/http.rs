@@ -1,13 +1,18 @@
-//! JSON-RPC over plain HTTP/1.1, as cheap as it can be made: the generator stands on the same cores as
-//! the server, so requests are bytes beforehand, and one connection has one request under way.
+//! HTTP/1.1, plain or over TLS, as cheap as it can be made: the generator stands on the same cores as the
+//! server, so requests are bytes beforehand, and one connection has one request under way.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::process;
 
@@ -125,27 +130,52 @@ pub(crate) async fn call(address: SocketAddr, method: &str, params: Value) -> Re
     Ok(answer["result"].take())
 }
 
-struct Connection {
-    stream: TcpStream,
+/// A connection that stays.
+pub(crate) struct Connection {
+    stream: Box<dyn Stream>,
     answer: Vec<u8>,
 }
 
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
 impl Connection {
-    async fn open(address: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect(address).await;
-        let stream = stream.with_context(|| format!("connecting to {address}"))?;
-        stream.set_nodelay(true)?;
-        Ok(Self {
-            stream,
+    /// Connects without TLS.
+    pub(crate) async fn open(address: SocketAddr) -> Result<Self> {
+        Ok(Self::over(connected(address).await?))
+    }
+
+    /// Connects to a server that shows this certificate (PEM).
+    pub(crate) async fn secure(address: SocketAddr, certificate: &[u8]) -> Result<Self> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(certificate)?)?;
+        let config = ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = ServerName::from(address.ip());
+        let tls = TlsConnector::from(Arc::new(config));
+        let stream = tls.connect(name, connected(address).await?).await;
+        Ok(Self::over(stream.context("a TLS handshake")?))
+    }
+
+    fn over(stream: impl Stream + 'static) -> Self {
+        Self {
+            stream: Box::new(stream),
             answer: Vec::with_capacity(16 << 10),
-        })
+        }
+    }
+
+    /// The body of the answer to a request, which was successful.
+    pub(crate) async fn body(&mut self, request: &[u8]) -> Result<&[u8]> {
+        let answered = tokio::time::timeout(PATIENCE, self.exchange(request)).await;
+        let body = answered.context("waiting for an answer")??;
+        Ok(&self.answer[body..])
     }
 
     /// The body of the answer, in which nothing failed and nothing is missing.
     async fn ask(&mut self, request: &[u8], calls: usize) -> Result<&[u8]> {
-        let answered = tokio::time::timeout(PATIENCE, self.exchange(request)).await;
-        let body = answered.context("waiting for an answer")??;
-        let body = &self.answer[body..];
+        let body = self.body(request).await?;
         let count = |what: &[u8]| body.windows(what.len()).filter(|at| *at == what).count();
         let results = count(b"\"result\":");
         if count(b"\"error\":") > 0 || results < calls || count(b"\"result\":null") > 0 {
@@ -188,6 +218,13 @@ impl Connection {
     }
 }
 
+async fn connected(address: SocketAddr) -> Result<TcpStream> {
+    let stream = TcpStream::connect(address).await;
+    let stream = stream.with_context(|| format!("connecting to {address}"))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
 fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
     bytes.windows(what.len()).position(|at| at == what)
 }
@@ -195,7 +232,7 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
 /// How long the body is, or that it comes in chunks.
 fn framing(head: &[u8]) -> Result<(usize, bool)> {
     let head = std::str::from_utf8(head)?.to_ascii_lowercase();
-    ensure!(head.starts_with("http/1.1 200"), "a server said {head}");
+    ensure!(head.starts_with("http/1.1 20"), "a server said {head}");
     let header = |name: &str| {
         let line = head.lines().find_map(|line| line.strip_prefix(name));
         line.map(|value| value.trim_start_matches(':').trim())
