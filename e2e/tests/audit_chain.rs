@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use audit::Problem;
 use audit::database::Database;
 use audit::model::{Mention, Operation, Part, RecordId, ResourceId, Text, Verdict};
-use audit::trail::chain::{ChainSettings, MasterKey};
+use audit::trail::chain::{ChainError, ChainSettings, MasterKey};
 use audit::trail::log::EventLog;
 use audit::trail::{Act, ChainLog, Enrolment, Given, Kind, Question, Stored, Trail};
 use connector::{Fees, Profile};
@@ -415,5 +415,27 @@ async fn a_chain_of_others_has_the_same_tree_and_is_asked_for_its_blocks() -> Re
             .await
             .is_err()
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_second_service_with_outboxes_of_its_own_is_refused() -> Result<()> {
+    let (_ledger, profile, cert) = ours().await?;
+    let dir = TempDir::new()?;
+    let first = world(dir.path(), &profile, Some(&cert)).await?;
+    let settings = |folder: &str| ChainSettings {
+        profile: profile.clone(),
+        service_cert: Some(cert.clone()),
+        folder: dir.path().join(folder),
+        master: MasterKey::new(&[7; 32]),
+        root: None,
+    };
+    let second = ChainLog::open(settings("other"), first.database.clone()).await;
+    ensure!(
+        matches!(second, Err(ChainError::OtherOutboxes)),
+        "{second:?}"
+    );
+    let second = ChainLog::open(settings("outboxes"), first.database.clone()).await;
+    ensure!(matches!(second, Err(ChainError::Folder(_))), "{second:?}");
     Ok(())
 }

@@ -52,6 +52,20 @@ pub const LEDGER_BATCHES_MAX: usize = 1;
 /// a lost leader is replaced in two seconds.
 pub const COMMIT_PATIENCE: Duration = Duration::from_secs(15);
 
+/// How often a replica says that it is alive, and looks for events that nobody sends.
+pub const SENDER_RENEWAL: Duration = Duration::from_secs(3);
+
+/// How long it counts as alive after that: some failed attempts to say so. One that is taken for dead too
+/// early sends beside another, and the ledger takes one.
+pub const SENDER_LEASE: Duration = Duration::from_secs(15);
+
+/// Age of an event that nobody sends, though its replica is alive: its caller went away between two steps,
+/// or the database's answer was lost.
+pub const ORPHAN_AGE: Duration = Duration::from_secs(5);
+
+/// Events that are taken up at once. The others follow.
+pub const TAKEN_UP_MAX: i64 = 4_096;
+
 /// Outboxes that are open at once. Each holds two files, and a process has 1,024 unless somebody raises it.
 /// So many events are on their way to a chain at the same time.
 pub const OUTBOXES_OPEN_MAX: usize = 200;
@@ -96,6 +110,15 @@ pub const UPSTREAM_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server of the system that was not reached is left out for so long.
 pub const UPSTREAM_REST: Duration = Duration::from_secs(5);
+
+/// Bytes that one service sends to another: an EPCIS document with the context of each of its events.
+pub const INSIDE_BYTES_MAX: usize = 64 << 20;
+
+/// A replica of another service that says nothing for so long, though it is asked whether it is there, is gone.
+pub const PEER_SILENCE: Duration = Duration::from_secs(5);
+
+/// Callers whom a gateway remembers, for one second each.
+pub const CALLERS_REMEMBERED: usize = 10_000;
 
 /// Bytes of an email address: what a path in SMTP holds (RFC 5321).
 pub const EMAIL_BYTES_MAX: usize = 254;

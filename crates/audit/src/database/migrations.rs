@@ -10,6 +10,7 @@ const STEPS: &[&str] = &[
     include_str!("2.sql"), // Users.
     include_str!("3.sql"), // Documents that were captured.
     include_str!("4.sql"), // Accounts on a chain.
+    include_str!("5.sql"), // Which replica sends what.
 ];
 
 /// Any number, the same for all who migrate: one at a time.

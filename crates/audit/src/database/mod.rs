@@ -4,6 +4,8 @@
 //! `$1`, `$2`, ... in the order in which they are bound.
 
 mod migrations;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -148,17 +150,50 @@ pub fn is_taken(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(error) if error.is_unique_violation())
 }
 
+/// Whether two transactions stood in each other's way, and this one was given up: again, it may go.
+pub(crate) fn is_collision(error: &sqlx::Error) -> bool {
+    code(error).is_some_and(|code| matches!(&*code, "40001" | "40P01"))
+}
+
+/// Whether the database does not answer now: it is gone, stopping, starting, or has no room for us. Nothing
+/// is wrong with what was asked.
+fn is_away(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        // A connection that ends in the middle of an answer.
+        | sqlx::Error::Protocol(_) => true,
+        // Classes of PostgreSQL: connections, resources, an operator at work; and standing by, read-only.
+        error => code(error).is_some_and(|code| {
+            let class = code.len() == 5 && ["08", "53", "57"].contains(&&code[..2]);
+            class || code == "25006"
+        }),
+    }
+}
+
+fn code(error: &sqlx::Error) -> Option<std::borrow::Cow<'_, str>> {
+    error.as_database_error()?.code()
+}
+
+/// What the caller is told.
+pub(crate) fn problem(error: &sqlx::Error) -> Problem {
+    if is_away(error) {
+        tracing::warn!(%error, "the database does not answer");
+        let detail = "the database does not answer now; try again";
+        Problem::unavailable("DatabaseUnavailable", detail)
+    } else if is_collision(error) {
+        let detail = "somebody else changes the same now; try again";
+        Problem::unavailable("DatabaseBusy", detail)
+    } else {
+        Problem::internal("a statement of the database", error)
+    }
+}
+
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
-        match error {
-            sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::PoolClosed => {
-                tracing::warn!(%error, "the database does not answer");
-                Self::unavailable(
-                    "DatabaseUnavailable",
-                    "the database does not answer now; try again",
-                )
-            }
-            error => Self::internal("a statement of the database", &error),
-        }
+        problem(&error)
     }
 }

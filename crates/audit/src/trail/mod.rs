@@ -9,6 +9,7 @@ mod ledger;
 pub mod log;
 mod query;
 mod receipt;
+mod sending;
 mod store;
 mod storing;
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub use trace::{Direction, Link, Trace};
 
 use crate::database::Database;
 use log::EventLog;
+use sending::Sending;
 use store::Store;
 use turns::Turns;
 use writer::Writer;
@@ -42,17 +44,27 @@ pub struct Trail {
     writer: Writer,
     log: Arc<dyn EventLog>,
     turns: Arc<Turns>,
+    sending: Arc<Sending>,
 }
 
 impl Trail {
-    /// A trail in this database, whose events go to this log. Call [`Trail::resume`] once it runs.
+    /// A trail in this database, whose events go to this log, as a replica that nobody knows yet. Call
+    /// [`Trail::resume`] once it runs.
     pub fn new(database: Database, log: Arc<dyn EventLog>) -> Self {
+        Self::of_replica(storing::fresh().as_str(), database, log)
+    }
+
+    /// The same, as the replica of this name, which is another's than that of any other that runs: started
+    /// again, it goes on at once with what it left.
+    pub fn of_replica(name: &str, database: Database, log: Arc<dyn EventLog>) -> Self {
         let store = Store::new(database);
+        let name: Arc<str> = name.into();
         Self {
-            writer: Writer::start(&store),
+            writer: Writer::start(&store, &name),
             store,
             log,
             turns: Arc::default(),
+            sending: Arc::new(Sending::of(name)),
         }
     }
 

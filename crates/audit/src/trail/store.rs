@@ -8,7 +8,7 @@ use sqlx::{Any, QueryBuilder, Row as _, Transaction};
 use super::act::Address;
 use super::query::Filter;
 use super::receipt::Receipt;
-use crate::database::Database;
+use crate::database::{Database, Kind, is_collision};
 use crate::model::{Event, Mention, Part, RecordId, ResourceId};
 
 /// An event as the database has it.
@@ -32,6 +32,8 @@ pub(crate) struct Row {
     pub(crate) request_hash: Option<String>,
     /// Whom it brings into the tree of participants, JSON.
     pub(crate) enrol: Option<String>,
+    /// A transaction that the ledger had before the event could be in it.
+    pub(crate) after: Option<String>,
 }
 
 impl Row {
@@ -54,7 +56,11 @@ pub(crate) struct Committed {
     pub(crate) receipt: Receipt,
 }
 
-const COLUMNS: &str = "event, salt, payload, log, tx, receipt, request, request_hash, enrol";
+pub(super) const COLUMNS: &str =
+    "event, salt, payload, log, tx, receipt, request, request_hash, enrol, after_tx";
+
+/// How often events are put again that another transaction stood in the way of.
+const COLLISIONS_MAX: u32 = 8;
 
 /// The statements about events.
 #[derive(Debug, Clone)]
@@ -76,17 +82,34 @@ impl Store {
             .map(drop)
     }
 
-    /// Puts events that are on their way, and notes which others are committed: one transaction, synced
+    /// Puts events that this replica sends, and notes which others are committed: one transaction, synced
     /// when this answers. Says of each new one whether it is there: not if its version or its request's name
     /// is taken.
     pub(crate) async fn write(
         &self,
+        sender: &str,
+        rows: &[(Event, Row)],
+        committed: &[Committed],
+    ) -> Result<Vec<bool>> {
+        let mut left = COLLISIONS_MAX;
+        loop {
+            match self.try_write(sender, rows, committed).await {
+                // Another replica put some of the same, in another order.
+                Err(error) if left > 0 && is_collision(&error) => left -= 1,
+                done => return done,
+            }
+        }
+    }
+
+    async fn try_write(
+        &self,
+        sender: &str,
         rows: &[(Event, Row)],
         committed: &[Committed],
     ) -> Result<Vec<bool>> {
         let mut transaction = self.database.begin().await?;
         commit(&mut transaction, committed).await?;
-        let taken = insert(&mut transaction, rows).await?;
+        let taken = insert(&mut transaction, sender, rows).await?;
         let is_in = |event: &Event| {
             taken.contains(&(event.record.as_str().to_owned(), whole(event.version)))
         };
@@ -101,18 +124,18 @@ impl Store {
         Ok(rows.iter().map(|(event, _)| is_in(event)).collect())
     }
 
-    /// Takes an event back that the ledger refused.
+    /// Takes an event back that the ledger refused, unless it is committed all the same.
     pub(crate) async fn take_back(&self, record: &RecordId, version: u64) -> Result<()> {
         let mut transaction = self.database.begin().await?;
         for statement in [
-            "DELETE FROM mentions WHERE record = $1 AND version = $2",
             "DELETE FROM events WHERE record = $1 AND version = $2 AND tx IS NULL",
+            "DELETE FROM mentions WHERE record = $1 AND version = $2",
         ] {
             let delete = sqlx::query(statement).bind(record.as_str());
-            delete
-                .bind(whole(version))
-                .execute(&mut *transaction)
-                .await?;
+            let done = delete.bind(whole(version)).execute(&mut *transaction);
+            if done.await?.rows_affected() == 0 {
+                break;
+            }
         }
         transaction.commit().await
     }
@@ -174,16 +197,9 @@ impl Store {
         self.one("log = $1 AND tx = $2", &place).await
     }
 
-    /// The newest transaction of a log that is known to be committed.
-    pub(crate) async fn newest_of_log(&self, log: &str) -> Result<Option<String>> {
-        let newest = "log = $1 AND tx IS NOT NULL ORDER BY at DESC LIMIT 1";
-        Ok(self.one(newest, &[log]).await?.and_then(|row| row.tx))
-    }
-
-    /// Events that are not known to be committed, the oldest first.
-    pub(crate) async fn pending(&self) -> Result<Vec<Row>> {
-        self.many("tx IS NULL ORDER BY at, record, version", &[])
-            .await
+    /// Which database it is.
+    pub(crate) const fn kind(&self) -> Kind {
+        self.database.kind()
     }
 
     /// The connections, for statements about other tables.
@@ -289,13 +305,14 @@ const ROWS_TOGETHER: usize = 64;
 
 async fn insert(
     transaction: &mut Transaction<'_, Any>,
+    sender: &str,
     rows: &[(Event, Row)],
 ) -> Result<HashSet<(String, i64)>> {
     let mut taken = HashSet::with_capacity(rows.len());
     for some in rows.chunks(ROWS_TOGETHER) {
         let mut insert = QueryBuilder::<Any>::new(
             "INSERT INTO events (record, version, at, actor, operation, hash, event, salt, payload, \
-             log, request, request_hash, enrol) ",
+             log, request, request_hash, enrol, after_tx, sender) ",
         );
         insert.push_values(some, |mut values, (event, row)| {
             values
@@ -311,7 +328,9 @@ async fn insert(
                 .push_bind(row.log.as_str())
                 .push_bind(row.request.as_deref())
                 .push_bind(row.request_hash.as_deref())
-                .push_bind(row.enrol.as_deref());
+                .push_bind(row.enrol.as_deref())
+                .push_bind(row.after.as_deref())
+                .push_bind(sender);
         });
         insert.push(" ON CONFLICT DO NOTHING RETURNING record, version");
         for row in insert.build().fetch_all(&mut **transaction).await? {
@@ -364,7 +383,7 @@ async fn commit(transaction: &mut Transaction<'_, Any>, committed: &[Committed])
     Ok(())
 }
 
-fn read(row: &AnyRow) -> Result<Row> {
+pub(super) fn read(row: &AnyRow) -> Result<Row> {
     Ok(Row {
         event: row.try_get(0)?,
         salt: row.try_get(1)?,
@@ -375,6 +394,7 @@ fn read(row: &AnyRow) -> Result<Row> {
         request: row.try_get(6)?,
         request_hash: row.try_get(7)?,
         enrol: row.try_get(8)?,
+        after: row.try_get(9)?,
     })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The event is in the database, synced, before the ledger sees it, and is sent until the ledger has it or
 //! refuses it. So a caller who was answered finds it for ever; one who was not finds it by the name of the
-//! request; and what a crash left on its way goes on at the next start.
+//! request; and what a crash left on its way goes on: see `sending`.
 
 use std::time::Duration;
 
@@ -14,7 +14,9 @@ use super::Trail;
 use super::act::{Act, Enrolment, Given, Stored};
 use super::log::{LogError, Recorded};
 use super::receipt::Receipt;
+use super::sending::Ours;
 use super::store::{Committed, Row};
+use super::writer::STOPPING;
 use crate::Problem;
 use crate::limits::{COMMIT_PATIENCE, IDEMPOTENCY_KEY_BYTES_MAX};
 use crate::model::{
@@ -49,23 +51,17 @@ impl Trail {
             Some(record) => Some(self.turns.of(record).await),
             None => None,
         };
-        let (event, row) = match self.reserve(&act, request.clone()).await {
+        let (event, row, ours) = match self.reserve(&act, request.clone()).await {
             Ok(reserved) => reserved,
             // Mostly a request is new. What refuses it may be that it was done before.
-            Err(problem) => {
-                let before = match &request {
-                    Some(request) => self.store.request(request).await?,
-                    None => None,
-                };
-                return match before {
-                    Some(row) => self.known(row, &act).await,
-                    None => Err(problem),
-                };
-            }
+            Err(problem) => return self.unless_known(request, &act, problem).await,
         };
         let trail = self.clone();
         // To its end, whether the caller waits or not.
-        let recording = tokio::spawn(async move { trail.send(event, row, false).await });
+        let recording = tokio::spawn(async move {
+            let _ours = ours;
+            trail.send(event, row, false).await
+        });
         match timeout(COMMIT_PATIENCE, recording).await {
             Ok(Ok(stored)) => stored,
             // This service is stopping, or the ledger is slow: in both cases the event goes on.
@@ -73,28 +69,12 @@ impl Trail {
         }
     }
 
-    /// Goes on with what was on its way when the process ended.
-    ///
-    /// # Errors
-    /// The database does not answer.
-    pub async fn resume(&self) -> Result<usize, Problem> {
-        let rows = self.store.pending().await?;
-        let count = rows.len();
-        let trail = self.clone();
-        // One after the other: versions of a record in their order.
-        tokio::spawn(async move {
-            for row in rows {
-                match Event::from_canonical(&row.event) {
-                    Ok(event) => drop(trail.send(event, row, true).await),
-                    Err(error) => tracing::error!(%error, "an event in the database is damaged"),
-                }
-            }
-        });
-        Ok(count)
-    }
-
     /// Makes an event of an act, and puts it where it is not lost.
-    async fn reserve(&self, act: &Act, request: Option<String>) -> Result<(Event, Row), Problem> {
+    async fn reserve(
+        &self,
+        act: &Act,
+        request: Option<String>,
+    ) -> Result<(Event, Row, Ours), Problem> {
         // A new record is usually new: only where its place is taken is looked what was before.
         let is_new = act.how == Operation::Create;
         let before = match &act.record {
@@ -102,8 +82,13 @@ impl Trail {
             _ => None,
         };
         let (event, row) = self.prepare(act, before, request).await?;
+        let taken = || {
+            let detail = "somebody else was faster with this record; try again";
+            Problem::conflict("Concurrent", detail)
+        };
+        let ours = self.sending.begin(&event).ok_or_else(taken)?;
         if self.writer.insert(event.clone(), row.clone()).await? {
-            return Ok((event, row));
+            return Ok((event, row, ours));
         }
         match self.store.newest(&event.record).await? {
             Some(before) if is_new && before.tx.is_some() => {
@@ -112,10 +97,7 @@ impl Trail {
                     format!("the record {record} exists: update it, or choose another name");
                 Err(Problem::conflict("Exists", detail))
             }
-            _ => Err(Problem::conflict(
-                "Concurrent",
-                "somebody else was faster with this record or this Idempotency-Key; try again",
-            )),
+            _ => Err(taken()),
         }
     }
 
@@ -186,20 +168,23 @@ impl Trail {
             request_hash: request.is_some().then(|| digest(act)),
             request,
             enrol: enrol.transpose().map_err(damaged)?,
+            after: self.sending.seen(),
         };
         Ok((event, row))
     }
 
     /// Sends an event until the ledger has it or refuses it.
-    async fn send(&self, event: Event, row: Row, mut again: bool) -> Result<Stored, Problem> {
+    pub(super) async fn send(
+        &self,
+        event: Event,
+        row: Row,
+        mut again: bool,
+    ) -> Result<Stored, Problem> {
         let mut wait = AGAIN;
         let enrol = row.enrol.as_deref().map(serde_json::from_str);
         let enrol: Option<Enrolment> = enrol.transpose().map_err(damaged)?;
         let recorded = loop {
-            match self
-                .send_once(&event, &row.log, enrol.as_ref(), again)
-                .await
-            {
+            match self.send_once(&event, &row, enrol.as_ref(), again).await {
                 Ok(recorded) => break recorded,
                 Err(LogError::InDoubt(why)) => {
                     tracing::warn!(why, record = %event.record, "an event is sent again");
@@ -220,11 +205,8 @@ impl Trail {
             tx: recorded.address.transaction_address.clone(),
             receipt: recorded.receipt.clone(),
         };
-        // The event is in the ledger. Where the database does not take it, the next start finds it there.
-        self.writer.commit(committed).await.map_err(|problem| {
-            tracing::warn!(%problem, record = %event.record, "a committed event is not noted yet");
-            pending()
-        })?;
+        self.sending.saw(&recorded.address.transaction_address);
+        self.note(committed).await?;
         Ok(Stored {
             salt: row.salt.parse().ok(),
             event,
@@ -236,18 +218,50 @@ impl Trail {
     async fn send_once(
         &self,
         event: &Event,
-        log: &str,
+        row: &Row,
         enrol: Option<&Enrolment>,
         again: bool,
     ) -> Result<Recorded, LogError> {
-        if again {
-            let after = self.store.newest_of_log(log).await;
-            let after = after.map_err(|error| LogError::InDoubt(error.to_string()))?;
-            if let Some(found) = self.log.find(log, after.as_deref(), event, enrol).await? {
-                return Ok(found);
-            }
+        let (log, after) = (&row.log, row.after.as_deref());
+        if again && let Some(found) = self.log.find(log, after, event, enrol).await? {
+            return Ok(found);
         }
         self.log.record(log, event, enrol).await
+    }
+
+    /// Tells the database of an event that is in the ledger, as soon as it listens.
+    async fn note(&self, committed: Committed) -> Result<(), Problem> {
+        let mut wait = AGAIN;
+        loop {
+            match self.writer.commit(committed.clone()).await {
+                Ok(()) => return Ok(()),
+                // The next start finds it in the ledger.
+                Err(problem) if problem.kind == STOPPING => return Err(pending()),
+                Err(problem) => {
+                    let record = &committed.record;
+                    tracing::warn!(%problem, %record, "a committed event is not noted yet");
+                    sleep(wait).await;
+                    wait = (2 * wait).min(AGAIN_MAX);
+                }
+            }
+        }
+    }
+
+    /// What is in the way of a request, unless that is the request itself: sent twice at once, perhaps to two
+    /// replicas.
+    async fn unless_known(
+        &self,
+        request: Option<String>,
+        act: &Act,
+        problem: Problem,
+    ) -> Result<Stored, Problem> {
+        let Some(request) = request else {
+            return Err(problem);
+        };
+        match self.store.request(&request).await? {
+            Some(row) => self.known(row, act).await,
+            None => Err(problem),
+        }
     }
 
     /// What became of a request that was sent before.

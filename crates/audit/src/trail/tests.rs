@@ -11,6 +11,8 @@ use crate::model::{
     ContentHash, Event, Mention, Operation, Part, RecordId, ResourceId, Text, Verdict,
 };
 
+mod replicas;
+
 /// A log that keeps its events in memory, and fails when it is told to.
 #[derive(Default)]
 struct Log {
@@ -155,10 +157,8 @@ async fn world() -> World {
 }
 
 async fn open(dir: &TempDir) -> Database {
-    let file = dir.path().join("audit.db");
-    Database::open(&format!("sqlite:{}", file.display()))
-        .await
-        .unwrap()
+    let address = crate::database::testing::address(dir.path()).await;
+    Database::open(&address).await.unwrap()
 }
 
 fn text(text: &str) -> Text {

@@ -6,8 +6,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::store::{Committed, Row, Store};
 use crate::Problem;
+use crate::database::problem;
 use crate::limits::{WRITES_TOGETHER_MAX, WRITES_WAITING_MAX};
 use crate::model::Event;
+
+/// The word for a service that takes nothing more.
+pub(crate) const STOPPING: &str = "Stopping";
 
 /// Takes events and what became of them into the database. Ends when the last clone is gone.
 #[derive(Debug, Clone)]
@@ -25,9 +29,10 @@ enum Write {
 type Tell<A> = oneshot::Sender<Result<A, Arc<sqlx::Error>>>;
 
 impl Writer {
-    pub(crate) fn start(store: &Store) -> Self {
+    /// A writer for the replica of this name.
+    pub(crate) fn start(store: &Store, sender: &Arc<str>) -> Self {
         let (queue, writes) = mpsc::channel(WRITES_WAITING_MAX);
-        tokio::spawn(write_all(store.clone(), writes));
+        tokio::spawn(write_all(store.clone(), Arc::clone(sender), writes));
         Self { queue }
     }
 
@@ -63,17 +68,18 @@ impl Writer {
 async fn answer<A>(told: oneshot::Receiver<Result<A, Arc<sqlx::Error>>>) -> Result<A, Problem> {
     match told.await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(shared(&error)),
+        // One error for all whose write was in the transaction.
+        Ok(Err(error)) => Err(problem(&error)),
         Err(_) => Err(stopping()),
     }
 }
 
 fn stopping() -> Problem {
-    Problem::unavailable("Stopping", "this service is stopping; try again")
+    Problem::unavailable(STOPPING, "this service is stopping; try again")
 }
 
 /// All that wait, in one transaction; then the next.
-async fn write_all(store: Store, mut queue: mpsc::Receiver<Write>) {
+async fn write_all(store: Store, sender: Arc<str>, mut queue: mpsc::Receiver<Write>) {
     let mut writes = Vec::with_capacity(WRITES_TOGETHER_MAX);
     while queue.recv_many(&mut writes, WRITES_TOGETHER_MAX).await > 0 {
         let (mut events, mut to_events) = (Vec::new(), Vec::new());
@@ -91,15 +97,15 @@ async fn write_all(store: Store, mut queue: mpsc::Receiver<Write>) {
             }
         }
         let noted = |result: Result<Vec<bool>, _>| result.map(|_| vec![(); committed.len()]);
-        match store.write(&events, &committed).await {
+        match store.write(&sender, &events, &committed).await {
             Ok(inserted) => {
                 tell(to_events, Ok(inserted));
                 tell(to_committed, noted(Ok(Vec::new())));
             }
             // What is committed does not wait for an event that the database does not take.
             Err(_) if !events.is_empty() && !committed.is_empty() => {
-                tell(to_committed, noted(store.write(&[], &committed).await));
-                tell(to_events, store.write(&events, &[]).await);
+                tell(to_committed, noted(store.write(&sender, &[], &committed).await));
+                tell(to_events, store.write(&sender, &events, &[]).await);
             }
             Err(error) if events.is_empty() => tell(to_committed, noted(Err(error))),
             Err(error) => tell(to_events, Err(error)),
@@ -121,18 +127,5 @@ fn tell<A>(waiting: Vec<Tell<A>>, answers: Result<Vec<A>, sqlx::Error>) {
                 let _ = tell.send(Err(Arc::clone(&error)));
             }
         }
-    }
-}
-
-/// One error for all whose write was in the transaction.
-fn shared(error: &sqlx::Error) -> Problem {
-    match error {
-        sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::PoolClosed => {
-            Problem::unavailable(
-                "DatabaseUnavailable",
-                "the database does not answer now; try again",
-            )
-        }
-        error => Problem::internal("writing to the database", error),
     }
 }

@@ -7,32 +7,30 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
-use sqlx::{AssertSqlSafe, Connection};
 use tempfile::TempDir;
 use tokio::sync::Notify;
 
-use super::secret::chance;
 use super::*;
 use crate::model::{ContentHash, Event, Salt, Timestamp, What};
 use crate::trail::{Act, Address, Answering, Receipt, Stored};
 
-pub(super) const PASSWORD: &str = "correct horse battery";
+pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// The service and what it stands on.
-pub(super) struct House {
-    pub(super) users: Arc<Users>,
-    pub(super) trail: Arc<Trail>,
-    pub(super) clock: Arc<TestClock>,
+pub(crate) struct House {
+    pub(crate) users: Arc<Users>,
+    pub(crate) trail: Arc<Trail>,
+    pub(crate) clock: Arc<TestClock>,
     config: Config,
     address: String,
     _folder: TempDir,
 }
 
 /// Stands still.
-pub(super) struct TestClock(AtomicI64);
+pub(crate) struct TestClock(AtomicI64);
 
 impl TestClock {
-    pub(super) fn forward(&self, span: Duration) {
+    pub(crate) fn forward(&self, span: Duration) {
         self.0.fetch_add(throttle::millis(span), Ordering::SeqCst);
     }
 }
@@ -45,7 +43,7 @@ impl Clock for TestClock {
 
 /// What the trail answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     #[default]
     Stored,
     Refused,
@@ -57,25 +55,25 @@ pub(super) enum Answer {
 
 /// Records in memory.
 #[derive(Default)]
-pub(super) struct Trail {
-    pub(super) answer: Mutex<Answer>,
+pub(crate) struct Trail {
+    pub(crate) answer: Mutex<Answer>,
     acts: Mutex<Vec<Act>>,
     by_request: Mutex<HashMap<String, Stored>>,
-    pub(super) asked: Notify,
+    pub(crate) asked: Notify,
 }
 
 impl Trail {
-    pub(super) fn acts(&self) -> Vec<Act> {
+    pub(crate) fn acts(&self) -> Vec<Act> {
         self.acts.lock().unwrap().clone()
     }
 
     /// What was done, in order.
-    pub(super) fn did(&self) -> Vec<String> {
+    pub(crate) fn did(&self) -> Vec<String> {
         let acts = self.acts();
         acts.iter().map(|act| act.did.to_string()).collect()
     }
 
-    pub(super) fn will(&self, answer: Answer) {
+    pub(crate) fn will(&self, answer: Answer) {
         *self.answer.lock().unwrap() = answer;
     }
 
@@ -133,11 +131,11 @@ impl Recorder for Trail {
 }
 
 impl House {
-    pub(super) async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         Self::with(|_| ()).await
     }
 
-    pub(super) async fn with(configure: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn with(configure: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::new("https://audit.example", folder.path().join("keys"));
         config.cost = Cost {
@@ -146,10 +144,7 @@ impl House {
             lanes: 1,
         };
         configure(&mut config);
-        let address = match std::env::var("COUNTERFOIL_TEST_POSTGRES") {
-            Ok(server) => new_database(&server).await,
-            Err(_) => format!("sqlite:{}", folder.path().join("users.db").display()),
-        };
+        let address = crate::database::testing::address(folder.path()).await;
         let trail = Arc::new(Trail::default());
         let clock = Arc::new(TestClock(AtomicI64::new(1_800_000_000_000)));
         let users = service(&address, &trail, &clock, &config).await;
@@ -164,35 +159,35 @@ impl House {
     }
 
     /// Another process with the same database and the same keys.
-    pub(super) async fn replica(&self) -> Arc<Users> {
+    pub(crate) async fn replica(&self) -> Arc<Users> {
         service(&self.address, &self.trail, &self.clock, &self.config).await
     }
 
     /// Goes on with the database of another service, and its keys and clock.
-    pub(super) async fn share_database_of(&mut self, other: &Self) {
+    pub(crate) async fn share_database_of(&mut self, other: &Self) {
         self.address.clone_from(&other.address);
         self.config.keys.clone_from(&other.config.keys);
         self.clock = Arc::clone(&other.clock);
         self.users = self.replica().await;
     }
 
-    pub(super) async fn root(&self) -> Caller {
+    pub(crate) async fn root(&self) -> Caller {
         let slot = self.users.reserve_root("na").await.unwrap();
         caller(&self.create_root(&slot, "root").await.unwrap())
     }
 
-    pub(super) async fn create_root(&self, slot: &RootSlot, name: &str) -> Result<User, Problem> {
+    pub(crate) async fn create_root(&self, slot: &RootSlot, name: &str) -> Result<User, Problem> {
         let (users, credentials) = (&self.users, credentials(name));
         users
             .create_root(&slot.session, &slot.nb, credentials, &place())
             .await
     }
 
-    pub(super) async fn create(&self, by: &Caller, kind: Kind, name: &str) -> Caller {
+    pub(crate) async fn create(&self, by: &Caller, kind: Kind, name: &str) -> Caller {
         caller(&self.users.create_user(by, new(kind, name)).await.unwrap())
     }
 
-    pub(super) async fn login(&self, name: &str) -> Tokens {
+    pub(crate) async fn login(&self, name: &str) -> Tokens {
         self.users.login(login(name), &place()).await.unwrap()
     }
 }
@@ -211,22 +206,11 @@ async fn service(
     Arc::new(users.unwrap())
 }
 
-/// One for each test: they do not see each other.
-async fn new_database(server: &str) -> String {
-    sqlx::any::install_default_drivers();
-    let name = format!("test_{}", hex::encode(chance::<8>()));
-    let mut connection = sqlx::AnyConnection::connect(server).await.unwrap();
-    let create = AssertSqlSafe(format!("CREATE DATABASE {name}"));
-    sqlx::query(create).execute(&mut connection).await.unwrap();
-    let (before, _) = server.rsplit_once('/').unwrap();
-    format!("{before}/{name}")
-}
-
-pub(super) fn place() -> Text {
+pub(crate) fn place() -> Text {
     Text::fitting("203.0.113.7")
 }
 
-pub(super) fn caller(user: &User) -> Caller {
+pub(crate) fn caller(user: &User) -> Caller {
     Caller {
         user: user.id.clone(),
         kind: user.kind,
@@ -234,19 +218,19 @@ pub(super) fn caller(user: &User) -> Caller {
     }
 }
 
-pub(super) fn email(name: &str) -> Email {
+pub(crate) fn email(name: &str) -> Email {
     Email::parse(&format!("{name}@farm.example")).unwrap()
 }
 
-pub(super) fn password(text: &str) -> Password {
+pub(crate) fn password(text: &str) -> Password {
     Password::parse(Secret::from(text)).unwrap()
 }
 
-pub(super) fn operation(name: &str) -> OperationName {
+pub(crate) fn operation(name: &str) -> OperationName {
     OperationName::parse(name).unwrap()
 }
 
-pub(super) fn credentials(name: &str) -> Credentials {
+pub(crate) fn credentials(name: &str) -> Credentials {
     Credentials {
         email: email(name),
         name: Name::parse(name).unwrap(),
@@ -255,7 +239,7 @@ pub(super) fn credentials(name: &str) -> Credentials {
     }
 }
 
-pub(super) fn new(kind: Kind, name: &str) -> NewUser {
+pub(crate) fn new(kind: Kind, name: &str) -> NewUser {
     NewUser {
         kind,
         email: email(name),
@@ -266,7 +250,7 @@ pub(super) fn new(kind: Kind, name: &str) -> NewUser {
     }
 }
 
-pub(super) fn login(name: &str) -> Login {
+pub(crate) fn login(name: &str) -> Login {
     Login {
         email: format!("{name}@farm.example"),
         password: Secret::from(PASSWORD),
@@ -274,6 +258,6 @@ pub(super) fn login(name: &str) -> Login {
     }
 }
 
-pub(super) fn kind_of<T: std::fmt::Debug>(answer: Result<T, Problem>) -> String {
+pub(crate) fn kind_of<T: std::fmt::Debug>(answer: Result<T, Problem>) -> String {
     answer.unwrap_err().kind
 }

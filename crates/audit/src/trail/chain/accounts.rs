@@ -56,6 +56,18 @@ impl Accounts {
         }
     }
 
+    /// Says that the outboxes of this name number our transactions, unless others do. Says whether they do.
+    pub(super) async fn are_numbered_by(&self, outboxes: &str) -> Result<bool> {
+        let insert = "INSERT INTO outboxes (chain, folder) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+        let insert = sqlx::query(insert)
+            .bind(self.chain)
+            .bind(outboxes.to_owned());
+        insert.execute(self.database.pool()).await?;
+        let select = sqlx::query("SELECT folder FROM outboxes WHERE chain = $1").bind(self.chain);
+        let row = select.fetch_one(self.database.pool()).await?;
+        Ok(row.try_get::<String, _>(0)? == outboxes)
+    }
+
     /// The account of a participant that has a contract.
     pub(super) async fn member(&self, who: &Text) -> Result<Option<Arc<Account>>> {
         let known = |known: &mut LruCache<Text, Arc<Account>>| known.get(who).cloned();

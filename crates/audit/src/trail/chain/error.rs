@@ -28,6 +28,12 @@ pub enum ChainError {
     /// The network cannot be reached, or is another one.
     #[error(transparent)]
     Network(#[from] NetworkError),
+    /// The outboxes that number the accounts' transactions are in another folder: start where that is. Two
+    /// would use the same numbers.
+    #[error(
+        "the database belongs to outboxes in another folder, that of the audit service which began"
+    )]
+    OtherOutboxes,
     /// The folder of the outboxes cannot be used, or another process has it.
     #[error(transparent)]
     Folder(#[from] OutboxError),

@@ -101,8 +101,13 @@ impl ChainLog {
             return Err(ChainError::OtherRoot { named, kept });
         }
         let network = Network::connect(profile).await?;
+        let outboxes = Outboxes::new(&folder, network.clone())?;
+        let ours = accounts.are_numbered_by(outboxes.name()).await;
+        if !ours.map_err(ChainError::Database)? {
+            return Err(ChainError::OtherOutboxes);
+        }
         Ok(Self {
-            outboxes: Outboxes::new(&folder, network.clone())?,
+            outboxes,
             network,
             verifier: service_cert.map(Verifier::new),
             accounts,

@@ -3,6 +3,7 @@
 //! Each account has a folder of its own, named by its address, below one that belongs to one process.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -23,6 +24,7 @@ pub(super) struct Outboxes {
     network: Network,
     open: Mutex<LruCache<Address, Slot>>,
     uses: Arc<Semaphore>,
+    name: String,
     _lock: File,
 }
 
@@ -44,7 +46,8 @@ impl Outboxes {
             }
         };
         std::fs::create_dir_all(folder).map_err(fault("make the folder"))?;
-        let lock = OpenOptions::new()
+        let mut lock = OpenOptions::new()
+            .read(true)
             .write(true)
             .create(true)
             .truncate(false)
@@ -59,13 +62,29 @@ impl Outboxes {
             }
             Err(TryLockError::Error(error)) => return Err(fault("lock")(error)),
         }
+        let mut name = String::new();
+        lock.read_to_string(&mut name)
+            .map_err(fault("read the name of"))?;
+        if name.is_empty() {
+            name = crate::trail::storing::fresh().to_string();
+            let written = lock
+                .write_all(name.as_bytes())
+                .and_then(|()| lock.sync_all());
+            written.map_err(fault("name"))?;
+        }
         Ok(Self {
+            name,
             folder: folder.to_owned(),
             network,
             open: Mutex::new(LruCache::unbounded()),
             uses: Arc::new(Semaphore::new(OUTBOXES_OPEN_MAX)),
             _lock: lock,
         })
+    }
+
+    /// The folder's name, which no other has.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// The outbox of an account, opened with its key if it is not open. Waits while too many are in use.
