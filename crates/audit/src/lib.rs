@@ -6,17 +6,20 @@
 //! - [`users`]: the tree of participants, their passwords, tokens and permissions.
 //! - [`trail`]: stores events, and says later whether a record is still what it was.
 //!
-//! They reach a ledger through [`trail::log`] alone, which knows it by its public API. The rules are in
+//! In processes of their own they ask each other by what is in [`inside`]. They reach a ledger through
+//! [`trail::log`] alone, which knows it by its public API. The rules are in
 //! [`model`]: no HTTP, no await. What is kept beside the ledger is in a [`database`].
 
 pub mod database;
 pub mod gateway;
+pub mod inside;
 pub mod limits;
 pub mod model;
 mod problem;
 pub mod proxy;
 pub mod serve;
 pub mod trail;
+mod upstreams;
 pub mod users;
 
 pub use problem::Problem;

@@ -60,6 +60,11 @@ pub enum ServeError {
 pub struct Identity(Arc<ServerConfig>);
 
 impl Identity {
+    /// What a configuration of TLS shows, and asks for.
+    pub(crate) fn of(config: ServerConfig) -> Self {
+        Self(Arc::new(config))
+    }
+
     /// Reads both from files.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use http::request::Parts;
 
 use super::Gateway;
 use crate::Problem;
+use crate::inside::May;
 use crate::model::Text;
 use crate::users::{Authenticated, Caller, Kind, Secret};
 
@@ -19,7 +20,9 @@ pub(super) struct Known {
     /// As the users' service wants it.
     pub(super) caller: Caller,
     who: Text,
-    session: Authenticated,
+    /// The session: no secret, and no token.
+    pub(super) session: Authenticated,
+    may: May,
 }
 
 impl Known {
@@ -33,11 +36,6 @@ impl Known {
         &self.caller.place
     }
 
-    /// The session: no secret, and no token.
-    pub(super) const fn session(&self) -> &Authenticated {
-        &self.session
-    }
-
     /// Whether they look after others.
     pub(super) const fn governs(&self) -> bool {
         matches!(self.caller.kind, Kind::Root | Kind::Administrator)
@@ -48,7 +46,8 @@ impl Known {
     /// # Errors
     /// They may not, or it cannot be found out.
     pub(super) async fn require(&self, operation: &str) -> Result<(), Problem> {
-        self.gateway.users.demand(&self.caller, operation).await
+        let users = &self.gateway.users;
+        users.demand(&self.caller, &self.may, operation).await
     }
 }
 
@@ -64,7 +63,7 @@ impl FromRequestParts<Arc<Gateway>> for Known {
                 "sign in, and send the access token: Authorization: Bearer ...",
             )
         })?;
-        let session = gateway.users.validate(&token)?;
+        let (session, may) = gateway.users.identify(token).await?;
         let caller = session.at(place(parts));
         let who =
             Text::parse(caller.user.as_str()).map_err(|e| Problem::internal("a user's id", &e))?;
@@ -73,6 +72,7 @@ impl FromRequestParts<Arc<Gateway>> for Known {
             caller,
             who,
             session,
+            may,
         })
     }
 }
@@ -87,7 +87,12 @@ impl Visitor {
     /// It cannot be found out.
     pub(super) async fn may_read(&self, gateway: &Gateway) -> Result<bool, Problem> {
         match &self.0 {
-            Some(known) => gateway.users.has_access(&known.caller, "readData").await,
+            Some(known) => {
+                let users = &gateway.users;
+                users
+                    .has_access(&known.caller, &known.may, "readData")
+                    .await
+            }
             None => Ok(gateway.config.open_to_visitors),
         }
     }

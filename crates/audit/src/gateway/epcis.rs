@@ -60,7 +60,7 @@ pub(super) async fn capture(
     let events = events.collect::<Result<Vec<_>, _>>()?;
     let job = gateway
         .trail
-        .capture(known.who(), known.place(), events)
+        .capture(known.who().clone(), known.place().clone(), events)
         .await?;
     let location = format!("/capture/{}", job.id);
     let answer = (StatusCode::ACCEPTED, [(LOCATION, location)], Answer(job));
@@ -75,7 +75,7 @@ pub(super) async fn job(
 ) -> Result<Answer<CaptureJob>, Problem> {
     gateway
         .trail
-        .capture_job(known.who(), &id)
+        .capture_job(known.who().clone(), id)
         .await
         .map(Answer)
 }
@@ -149,7 +149,7 @@ pub(super) async fn event(
     let hash: EventHash = id.parse().map_err(|_| {
         Problem::not_found("events are named by their hash here: ni:///sha-256;...?ver=CBV2.0")
     })?;
-    let (log, data) = gateway.trail.captured_one(&record(&hash)).await?;
+    let (log, data) = gateway.trail.captured_one(record(&hash)).await?;
     Ok(versioned(Answer(shown(&log, data)).into_response()))
 }
 

@@ -20,8 +20,7 @@ use http::header::{CACHE_CONTROL, HeaderValue, STRICT_TRANSPORT_SECURITY, X_CONT
 use serde::Serialize;
 
 use crate::Problem;
-use crate::trail::Trail;
-use crate::users::Users;
+use crate::inside::{TrailAt, UsersAt};
 use json::Answer;
 
 /// What the operator says about the entry.
@@ -40,17 +39,17 @@ pub struct Config {
 /// The gateway.
 pub struct Gateway {
     config: Config,
-    trail: Trail,
-    users: Arc<Users>,
+    trail: TrailAt,
+    users: UsersAt,
 }
 
 impl Gateway {
-    /// An entry to these services.
-    pub fn new(config: Config, trail: Trail, users: Arc<Users>) -> Self {
+    /// An entry to these services, in this process or elsewhere.
+    pub fn new(config: Config, trail: impl Into<TrailAt>, users: impl Into<UsersAt>) -> Self {
         Self {
             config,
-            trail,
-            users,
+            trail: trail.into(),
+            users: users.into(),
         }
     }
 
@@ -169,8 +168,9 @@ async fn identity(State(gateway): State<Arc<Gateway>>) -> Answer<impl Serialize>
     })
 }
 
-/// `GET /health`: whether the database answers.
+/// `GET /health`: whether the other services answer, and their databases.
 async fn health(State(gateway): State<Arc<Gateway>>) -> Result<&'static str, Problem> {
     gateway.trail.is_well().await?;
+    gateway.users.has_root().await?;
     Ok("well\n")
 }

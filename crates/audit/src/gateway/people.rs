@@ -14,8 +14,8 @@ use super::caller::{Known, Place};
 use super::json::{Answer, Body};
 use crate::Problem;
 use crate::users::{
-    Changes, Credentials, Login, NewUser, OperationName, Page, Password, Permission, RootSlot,
-    Secret, Tokens, User, UserId,
+    Changes, Credentials, Exposed, Login, NewUser, OperationName, Page, Password, Permission,
+    RootSlot, Secret, Tokens, User, UserId,
 };
 
 type Done<T> = Result<Answer<T>, Problem>;
@@ -23,7 +23,7 @@ type Here = State<Arc<Gateway>>;
 
 /// `POST /v1/root/slot`: the first step to being the root.
 pub(super) async fn reserve_root(State(gateway): Here, Body(step): Body<First>) -> Done<RootSlot> {
-    gateway.users.reserve_root(&step.na).await.map(Answer)
+    gateway.users.reserve_root(step.na).await.map(Answer)
 }
 
 /// What the first step takes: a nonce of the caller's.
@@ -50,7 +50,7 @@ pub(super) async fn create_root(
 ) -> Result<Response, Problem> {
     let created = gateway
         .users
-        .create_root(&step.session, &step.nb, step.root, &place);
+        .create_root(step.session, Exposed(step.nb), step.root, place);
     created.await.map(made)
 }
 
@@ -60,7 +60,7 @@ pub(super) async fn login(
     Place(place): Place,
     Body(login): Body<Login>,
 ) -> Done<Tokens> {
-    gateway.users.login(login, &place).await.map(Answer)
+    gateway.users.login(login, place).await.map(Answer)
 }
 
 /// What renewing takes.
@@ -78,29 +78,26 @@ pub(super) async fn renew(
 ) -> Done<Tokens> {
     gateway
         .users
-        .renew(&old.refresh_token, &place)
+        .renew(Exposed(old.refresh_token), place)
         .await
         .map(Answer)
 }
 
 /// `POST /v1/logout`
 pub(super) async fn logout(State(gateway): Here, known: Known) -> Result<StatusCode, Problem> {
-    gateway.users.logout(&known.session().session).await?;
+    gateway.users.logout(known.session.session).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// `GET /v1/session`: who one is.
 pub(super) async fn session(State(gateway): Here, known: Known) -> Done<User> {
-    gateway
-        .users
-        .read_user(&known.caller, &known.caller.user)
-        .await
-        .map(Answer)
+    let id = known.caller.user.clone();
+    gateway.users.read_user(known.caller, id).await.map(Answer)
 }
 
 /// `GET /v1/keys`: what access tokens are checked with (RFC 7517).
-pub(super) async fn keys(State(gateway): Here) -> Answer<Value> {
-    Answer(gateway.users.jwks())
+pub(super) async fn keys(State(gateway): Here) -> Done<Value> {
+    gateway.users.jwks().await.map(Answer)
 }
 
 /// Which users.
@@ -119,9 +116,7 @@ pub(super) async fn list(
     known: Known,
     Query(page): Query<Listed>,
 ) -> Done<Page> {
-    let users = gateway
-        .users
-        .list(&known.caller, page.after.as_ref(), page.limit);
+    let users = gateway.users.list(known.caller, page.after, page.limit);
     users.await.map(Answer)
 }
 
@@ -131,11 +126,7 @@ pub(super) async fn create(
     known: Known,
     Body(new): Body<NewUser>,
 ) -> Result<Response, Problem> {
-    gateway
-        .users
-        .create_user(&known.caller, new)
-        .await
-        .map(made)
+    gateway.users.create_user(known.caller, new).await.map(made)
 }
 
 fn made(user: User) -> Response {
@@ -145,11 +136,7 @@ fn made(user: User) -> Response {
 
 /// `GET /v1/users/{user}`
 pub(super) async fn read(State(gateway): Here, known: Known, Path(id): Path<UserId>) -> Done<User> {
-    gateway
-        .users
-        .read_user(&known.caller, &id)
-        .await
-        .map(Answer)
+    gateway.users.read_user(known.caller, id).await.map(Answer)
 }
 
 /// `PUT /v1/users/{user}`
@@ -161,7 +148,7 @@ pub(super) async fn update(
 ) -> Done<User> {
     gateway
         .users
-        .update_user(&known.caller, &id, changes)
+        .update_user(known.caller, id, changes)
         .await
         .map(Answer)
 }
@@ -174,7 +161,7 @@ pub(super) async fn delete(
 ) -> Done<User> {
     gateway
         .users
-        .delete_user(&known.caller, &id)
+        .delete_user(known.caller, id)
         .await
         .map(Answer)
 }
@@ -185,7 +172,7 @@ pub(super) async fn end_sessions(
     known: Known,
     Path(id): Path<UserId>,
 ) -> Result<StatusCode, Problem> {
-    gateway.users.revoke_sessions(&known.caller, &id).await?;
+    gateway.users.revoke_sessions(known.caller, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -197,7 +184,7 @@ pub(super) async fn grant(
 ) -> Done<User> {
     gateway
         .users
-        .grant(&known.caller, &id, operation)
+        .grant(known.caller, id, operation)
         .await
         .map(Answer)
 }
@@ -210,7 +197,7 @@ pub(super) async fn revoke(
 ) -> Done<User> {
     gateway
         .users
-        .revoke(&known.caller, &id, operation)
+        .revoke(known.caller, id, operation)
         .await
         .map(Answer)
 }
@@ -231,7 +218,7 @@ pub(super) async fn password(
 ) -> Result<StatusCode, Problem> {
     gateway
         .users
-        .change_password(&known.caller, &change.old, change.new)
+        .change_password(known.caller, Exposed(change.old), Exposed(change.new))
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -249,9 +236,9 @@ pub(super) async fn enrol_totp(State(gateway): Here, known: Known) -> Done<impl 
     struct Enrolled {
         uri: String,
     }
-    let uri = gateway.users.enrol_totp(&known.caller).await?;
+    let uri = gateway.users.enrol_totp(known.caller).await?;
     Ok(Answer(Enrolled {
-        uri: uri.expose().to_owned(),
+        uri: uri.0.expose().to_owned(),
     }))
 }
 
@@ -263,7 +250,7 @@ pub(super) async fn confirm_totp(
 ) -> Done<User> {
     gateway
         .users
-        .confirm_totp(&known.caller, &code.code)
+        .confirm_totp(known.caller, code.code)
         .await
         .map(Answer)
 }
@@ -276,16 +263,14 @@ pub(super) async fn disable_totp(
 ) -> Done<User> {
     gateway
         .users
-        .disable_totp(&known.caller, &code.code)
+        .disable_totp(known.caller, code.code)
         .await
         .map(Answer)
 }
 
 /// `GET /v1/permissions`: the dictionary.
 pub(super) async fn permissions(State(gateway): Here, _known: Known) -> Done<Vec<Permission>> {
-    Ok(Answer(
-        gateway.users.dictionary().values().cloned().collect(),
-    ))
+    gateway.users.dictionary().await.map(Answer)
 }
 
 /// `PUT /v1/permissions`
@@ -294,7 +279,7 @@ pub(super) async fn put_permission(
     known: Known,
     Body(entry): Body<Permission>,
 ) -> Result<StatusCode, Problem> {
-    gateway.users.put_permission(&known.caller, entry).await?;
+    gateway.users.put_permission(known.caller, entry).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -304,9 +289,6 @@ pub(super) async fn delete_permission(
     known: Known,
     Path(name): Path<OperationName>,
 ) -> Result<StatusCode, Problem> {
-    gateway
-        .users
-        .delete_permission(&known.caller, &name)
-        .await?;
+    gateway.users.delete_permission(known.caller, name).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -85,7 +85,7 @@ impl StoredAnswer {
         Self {
             record: stored.event.record.clone(),
             version: stored.event.version,
-            token: known.session().session.to_string(),
+            token: known.session.session.to_string(),
             address: stored.address,
             event: stored.event,
             salt: stored.salt,
@@ -159,7 +159,7 @@ pub(super) async fn read(
 ) -> Result<Answer<Shown>, Problem> {
     known.require("readData").await?;
     let record = record_id(record)?;
-    let (newest, data) = gateway.trail.newest(&record).await?;
+    let (newest, data) = gateway.trail.newest(record.clone()).await?;
     if gateway.config.log_reads {
         let act = without_data(&known, &headers, Operation::Read, record)?;
         gateway.trail.store(act).await?;

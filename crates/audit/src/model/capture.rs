@@ -1,6 +1,7 @@
 //! EPCIS events as records: named by what they say, about all the things in them. Pure.
 
 use epcis::{Event, EventHash, canonical_epc};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{EventError, Mention, Part, RecordId, ResourceId, Text};
@@ -10,7 +11,7 @@ use crate::limits::MENTIONS_MAX;
 const PREFIX: &str = "epcis:";
 
 /// An EPCIS event that is ready to be recorded.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Captured {
     /// The record: the event's hash, so that the same event is the same record whoever sends it.
     pub record: RecordId,

@@ -9,7 +9,6 @@ mod rules;
 mod template;
 #[cfg(test)]
 mod tests;
-mod upstreams;
 
 use std::sync::Arc;
 
@@ -17,10 +16,10 @@ use axum::Router;
 
 pub use rules::{RuleConfig, RuleError, Rules};
 pub use template::TemplateError;
-pub use upstreams::{UpstreamError, Upstreams};
 
 use crate::model::Text;
 use crate::trail::Recorder;
+pub use crate::upstreams::{UpstreamError, Upstreams};
 
 /// A system, and how it is audited.
 pub struct Proxy {

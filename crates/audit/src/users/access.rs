@@ -9,7 +9,7 @@ use super::changing::{mention, record_id};
 use super::model::{Deed, Email, Kind, SessionId, Status, User, UserId};
 use super::passwords::Compared;
 use super::permissions::{LOGIN, has_access};
-use super::secret::{Secret, chance};
+use super::secret::{Secret, chance, exposed, exposed_if_any};
 use super::store::sessions::{self, Refresh, Session};
 use super::store::{self, Kept, attempts};
 use super::throttle::millis;
@@ -21,26 +21,31 @@ use crate::model::{Operation, Text};
 use crate::trail::{Act, Given};
 
 /// What somebody shows to be let in.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Login {
     /// Their address, as they typed it.
     pub email: String,
     /// Their password.
+    #[serde(serialize_with = "exposed")]
     pub password: Secret,
     /// A code of their second factor.
-    #[serde(default)]
+    #[serde(default, serialize_with = "exposed_if_any")]
     pub totp: Option<Secret>,
 }
 
-/// What somebody gets who was let in.
-#[derive(Debug, Clone)]
+/// What somebody gets who was let in: written as RFC 6749 has it (section 5.1), with the user beside it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Tokens {
     /// Shows who calls, for some minutes: `Authorization: Bearer`.
+    #[serde(rename = "access_token", serialize_with = "exposed")]
     pub access: Secret,
+    /// How it is shown.
+    pub token_type: Bearer,
     /// For how many seconds.
     pub expires_in: u64,
     /// Gets the next pair, once.
+    #[serde(rename = "refresh_token", serialize_with = "exposed")]
     pub refresh: Secret,
     /// The session that both belong to.
     pub session: SessionId,
@@ -48,33 +53,15 @@ pub struct Tokens {
     pub user: User,
 }
 
-/// Tokens as they are answered (RFC 6749, section 5.1), with the user beside them.
-#[derive(Serialize)]
-struct WrittenTokens<'a> {
-    access_token: &'a str,
-    token_type: &'static str,
-    expires_in: u64,
-    refresh_token: &'a str,
-    session: &'a SessionId,
-    user: &'a User,
-}
-
-impl Serialize for Tokens {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let written = WrittenTokens {
-            access_token: self.access.expose(),
-            token_type: "Bearer",
-            expires_in: self.expires_in,
-            refresh_token: self.refresh.expose(),
-            session: &self.session,
-            user: &self.user,
-        };
-        written.serialize(serializer)
-    }
+/// The kind of all our access tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Bearer {
+    /// Whoever shows it is believed.
+    Bearer,
 }
 
 /// Who calls, as a good token says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Authenticated {
     /// Who.
     pub user: UserId,
@@ -376,6 +363,7 @@ impl Users {
         };
         Tokens {
             access: tokens::sign(&self.keys.ring(), &claims),
+            token_type: Bearer::Bearer,
             expires_in: ACCESS_LIFETIME.as_secs(),
             refresh,
             session,

@@ -11,7 +11,7 @@ use super::model::{
 };
 use super::passwords::{Compared, Hash, Password};
 use super::permissions::{OperationName, check_grants, has_access, usual_grants};
-use super::secret::{Secret, chance};
+use super::secret::{Secret, chance, exposed};
 use super::store::changes::{self, Change};
 use super::store::{self, Claim, Kept};
 use super::{Caller, Users};
@@ -20,7 +20,7 @@ use crate::limits::{PAGE_DEFAULT, PAGE_MAX};
 use crate::model::{Text, Timestamp};
 
 /// Whom to create.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewUser {
     /// What they will be.
@@ -33,6 +33,7 @@ pub struct NewUser {
     #[serde(default)]
     pub key: Option<ChainKey>,
     /// Their password.
+    #[serde(serialize_with = "exposed")]
     pub password: Password,
     /// What they are granted; none: what is usual for their kind, of what their creator has.
     #[serde(default)]
@@ -40,7 +41,7 @@ pub struct NewUser {
 }
 
 /// What to change of a user.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Changes {
     /// A new name.
@@ -55,12 +56,12 @@ pub struct Changes {
 }
 
 /// Some users of many.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page {
     /// In the order of their ids.
     pub users: Vec<User>,
     /// After whom the next page begins; `None` on the last.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<UserId>,
 }
 
@@ -400,7 +401,7 @@ fn operation_on(by: &User, user: &User, deed: Deed) -> &'static str {
     operation.expect("nobody stands above the root")
 }
 
-pub(super) fn may_not(operation: &str) -> Problem {
+pub(crate) fn may_not(operation: &str) -> Problem {
     Problem::not_permitted(format!(
         "{operation} is not permitted, or was not granted, to you"
     ))

@@ -28,7 +28,7 @@ mod secret;
 mod standing;
 mod store;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod throttle;
 mod tokens;
 mod totp;
@@ -36,19 +36,22 @@ mod totp;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, Transaction};
 use tokio_util::sync::CancellationToken;
 
-pub use access::{Authenticated, Login, Tokens};
+pub use access::{Authenticated, Bearer, Login, Tokens};
+pub(crate) use accounts::may_not;
 pub use accounts::{Changes, NewUser, Page};
 pub use clock::{Clock, SystemClock};
 pub use keys::KeyError;
 pub use model::{ChainKey, Email, Kind, Name, SessionId, Status, User, UserError, UserId};
 pub use passwords::{Cost, Password};
 pub use permissions::{OperationName, OperationType, Permission, PermissionError};
+pub use rights::Identified;
 pub use root::{Credentials, RootSlot};
-pub use secret::{MasterKey, Secret};
+pub use secret::{Exposed, MasterKey, Secret};
 
 use crate::Problem;
 use crate::database::Database;
@@ -107,7 +110,7 @@ pub enum OpenError {
 }
 
 /// Who calls, as their token says, and from where.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caller {
     /// Who.
     pub user: UserId,

@@ -39,6 +39,12 @@ impl Default for Cost {
 #[serde(try_from = "Secret")]
 pub struct Password(Secret);
 
+impl AsRef<Secret> for Password {
+    fn as_ref(&self) -> &Secret {
+        &self.0
+    }
+}
+
 impl TryFrom<Secret> for Password {
     type Error = Problem;
 

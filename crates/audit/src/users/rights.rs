@@ -1,13 +1,18 @@
 //! The dictionary of permissions and who was granted what, changed at run time. Each change is an event.
 
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::access::Authenticated;
 use super::accounts::may_not;
 use super::changing::{Held, act, of_user};
 use super::model::{Deed, Kind, User, UserId};
 use super::permissions::{
     Dictionary, OperationName, Permission, check_entry, check_grants, has_access,
 };
+use super::secret::Secret;
 use super::store;
 use super::store::changes::{self, Change, Intent, Subject};
 use super::{Caller, Users};
@@ -15,7 +20,30 @@ use crate::Problem;
 use crate::limits::PERMISSIONS_MAX;
 use crate::model::Operation;
 
+/// Who calls, and what they may do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identified {
+    /// Who, as a good token says.
+    pub session: Authenticated,
+    /// All that they may do.
+    pub may: BTreeSet<OperationName>,
+}
+
 impl Users {
+    /// Who an access token belongs to, and what they may do, as it was a second ago at the oldest.
+    ///
+    /// # Errors
+    /// As [`Self::validate`] and [`Self::has_access`].
+    pub async fn identify(&self, access: &Secret) -> Result<Identified, Problem> {
+        let session = self.validate(access)?;
+        let grants = self.known_grants(&session.user).await?;
+        let dictionary = self.dictionary();
+        let may =
+            |name: &&OperationName| has_access(&dictionary, session.kind, &grants, name.as_str());
+        let may = dictionary.keys().filter(may).cloned().collect();
+        Ok(Identified { session, may })
+    }
+
     /// Whether somebody may do something (the paper's *hasAccess*). What it knows is a second old at most.
     ///
     /// # Errors

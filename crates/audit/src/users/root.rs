@@ -12,7 +12,7 @@ use super::Users;
 use super::accounts::NewUser;
 use super::model::{ChainKey, Email, Kind, Name, User};
 use super::passwords::Password;
-use super::secret::{Secret, chance};
+use super::secret::{Secret, chance, exposed};
 use super::store::root::{self, Presented};
 use super::store::{self, Claim};
 use super::throttle::millis;
@@ -21,20 +21,21 @@ use crate::limits::{NONCE_BYTES_MAX, ROOT_SLOT_LIFETIME};
 use crate::model::{Text, Timestamp};
 
 /// A slot in which somebody may create the root.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RootSlot {
     /// Its name, to be presented with the credentials.
     pub session: String,
     /// The nonce that the client sent, so that it knows whose answer this is.
     pub na: String,
     /// Ours, to be presented too.
+    #[serde(serialize_with = "exposed")]
     pub nb: Secret,
     /// Until when.
     pub expires: Timestamp,
 }
 
 /// Who the root will be.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Credentials {
     /// Where mail reaches them.
@@ -45,28 +46,8 @@ pub struct Credentials {
     #[serde(default)]
     pub key: Option<ChainKey>,
     /// Their password.
+    #[serde(serialize_with = "exposed")]
     pub password: Password,
-}
-
-/// A slot as it is answered.
-#[derive(Serialize)]
-struct WrittenSlot<'a> {
-    session: &'a str,
-    na: &'a str,
-    nb: &'a str,
-    expires: Timestamp,
-}
-
-impl Serialize for RootSlot {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let written = WrittenSlot {
-            session: &self.session,
-            na: &self.na,
-            nb: self.nb.expose(),
-            expires: self.expires,
-        };
-        written.serialize(serializer)
-    }
 }
 
 impl Users {

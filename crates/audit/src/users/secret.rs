@@ -60,6 +60,39 @@ impl<'de> serde::Deserialize<'de> for Secret {
     }
 }
 
+impl AsRef<Self> for Secret {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
+/// What is secret, on its way to another of our services. Nothing else writes it.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Exposed<T>(pub T);
+
+impl<T: AsRef<Secret>> serde::Serialize for Exposed<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        exposed(&self.0, serializer)
+    }
+}
+
+/// Writes a secret field of what is on its way to another of our services.
+pub(super) fn exposed<T: AsRef<Secret>, S: serde::Serializer>(
+    secret: &T,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret.as_ref().expose())
+}
+
+/// The same, if it is there.
+pub(super) fn exposed_if_any<S: serde::Serializer>(
+    secret: &Option<Secret>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serde::Serialize::serialize(&secret.as_ref().map(Secret::expose), serializer)
+}
+
 /// The key under which secrets are kept in the database. Whoever starts the service has it from elsewhere.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct MasterKey([u8; 32]);

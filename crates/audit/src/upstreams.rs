@@ -1,4 +1,5 @@
-//! The system's servers: one after the other, those that do not answer left out for a while.
+//! The servers of a system, or of another service: one after the other, those that do not answer left out for
+//! a while.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -11,10 +12,10 @@ use crate::limits::{UPSTREAM_CONNECT_PATIENCE, UPSTREAM_PATIENCE, UPSTREAM_REST}
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
     /// The address has more or less than it needs.
-    #[error("a system's address is like http://127.0.0.1:5000, without a path, and not {0:?}")]
+    #[error("an address is like http://127.0.0.1:5000, without a path, and not {0:?}")]
     Address(String),
     /// There is none.
-    #[error("a proxy needs the address of a system")]
+    #[error("no address is named: at least one is needed")]
     None,
     /// TLS cannot be set up.
     #[error("setting up connections to the system")]
@@ -43,6 +44,22 @@ impl Upstreams {
     /// # Errors
     /// See [`UpstreamError`].
     pub fn new(addresses: &[String]) -> Result<Self, UpstreamError> {
+        let client = Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(UPSTREAM_CONNECT_PATIENCE)
+            .read_timeout(UPSTREAM_PATIENCE)
+            .tcp_nodelay(true)
+            .build()
+            .map_err(UpstreamError::Client)?;
+        Self::with(addresses, client)
+    }
+
+    /// The same, asked by this client.
+    ///
+    /// # Errors
+    /// See [`UpstreamError`].
+    pub(crate) fn with(addresses: &[String], client: Client) -> Result<Self, UpstreamError> {
         let servers = addresses.iter().map(|address| {
             let wrong = || UpstreamError::Address(address.clone());
             let base = Url::parse(address).map_err(|_| wrong())?;
@@ -60,14 +77,6 @@ impl Upstreams {
         if servers.is_empty() {
             return Err(UpstreamError::None);
         }
-        let client = Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(UPSTREAM_CONNECT_PATIENCE)
-            .read_timeout(UPSTREAM_PATIENCE)
-            .tcp_nodelay(true)
-            .build()
-            .map_err(UpstreamError::Client)?;
         Ok(Self {
             servers,
             next: AtomicUsize::new(0),
@@ -78,7 +87,7 @@ impl Upstreams {
 
     /// Sends a request to a server that answers. One that cannot be connected to got nothing, so the next is
     /// asked where the body can be sent again.
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &self,
         parts: &http::request::Parts,
         body: Body,
@@ -102,7 +111,7 @@ impl Upstreams {
             *request.body_mut() = Some(this);
             match self.client.execute(request).await {
                 Err(error) if error.is_connect() => {
-                    tracing::warn!(server = %server.base, "a server of the system is not reached");
+                    tracing::warn!(server = %server.base, "a server is not reached");
                     server.rest(now + UPSTREAM_REST);
                     failed = Some(error);
                     body = again;
