@@ -29,6 +29,10 @@ fn every_command_has_an_example() {
     for command in [
         "up",
         "audit all",
+        "audit gateway",
+        "audit users",
+        "audit audit",
+        "audit identity",
         "demo",
         "entry write",
         "entry read",

@@ -29,6 +29,12 @@ pub(super) struct Config {
     /// Where events go: into the ledger as entries, or through the verifiability contracts on its chain.
     /// Fixed once there are events. Default: `ledger`.
     pub(super) connector: Connector,
+    /// The key that seals secrets in the database, a file of 64 hexadecimal digits. Replicas share it. Default:
+    /// one is made in the folder.
+    pub(super) master_key: Option<PathBuf>,
+    /// The folder with the keys that sign tokens. Replicas of the users' service share it. Default:
+    /// `token-keys` in the folder.
+    pub(super) token_keys: Option<PathBuf>,
     /// What tokens name as who gave them, the same at each start. Default: `counterfoil-audit`.
     pub(super) issuer: Option<String>,
     /// Whether reading a record is an event. Default: false.
@@ -41,6 +47,38 @@ pub(super) struct Config {
     pub(super) consumers_register: bool,
     /// A system to stand in front of. Default: none.
     pub(super) proxy: Option<Proxy>,
+    /// The services as processes of their own: one file serves all of them.
+    pub(super) services: Alone,
+}
+
+/// `[services]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Alone {
+    /// The folder with the certificates that services show each other: see `audit identity`. Default:
+    /// `identity`.
+    pub(super) identity: PathBuf,
+    /// Where the users' service listens, `ip:port`. Default: `127.0.0.1:8445`.
+    pub(super) users_listen: SocketAddr,
+    /// Where the audit service listens, `ip:port`. Default: `127.0.0.1:8446`.
+    pub(super) audit_listen: SocketAddr,
+    /// Where the gateway finds the users' service: `https://host:port` of each replica. Default: this machine.
+    pub(super) users: Vec<String>,
+    /// Where the gateway and the users' service find the audit service. Default: this machine.
+    pub(super) audit: Vec<String>,
+}
+
+impl Default for Alone {
+    fn default() -> Self {
+        let local = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        Self {
+            identity: PathBuf::from("identity"),
+            users_listen: local(8445),
+            audit_listen: local(8446),
+            users: vec!["https://127.0.0.1:8445".to_owned()],
+            audit: vec!["https://127.0.0.1:8446".to_owned()],
+        }
+    }
 }
 
 /// Where events go.
@@ -86,6 +124,9 @@ impl Default for Config {
             open_to_visitors: false,
             consumers_register: false,
             proxy: None,
+            master_key: None,
+            token_keys: None,
+            services: Alone::default(),
         }
     }
 }
@@ -98,14 +139,39 @@ impl Config {
                 .because(error)
         })?;
         let folder = path.parent().unwrap_or(Path::new("."));
-        config.dir = folder.join(&config.dir);
-        for path in [&mut config.certificate, &mut config.key]
-            .into_iter()
-            .flatten()
-        {
+        let Self {
+            dir,
+            certificate,
+            key,
+            master_key,
+            token_keys,
+            services,
+            ..
+        } = &mut config;
+        let named = [certificate, key, master_key, token_keys];
+        let always = [dir, &mut services.identity];
+        for path in named.into_iter().flatten().chain(always) {
             *path = folder.join(&*path);
         }
         Ok(config)
+    }
+
+    /// The key that seals secrets.
+    pub(super) fn master_key(&self) -> PathBuf {
+        let named = self.master_key.clone();
+        named.unwrap_or_else(|| self.dir.join("master.key"))
+    }
+
+    /// The keys that sign tokens.
+    pub(super) fn token_keys(&self) -> PathBuf {
+        let named = self.token_keys.clone();
+        named.unwrap_or_else(|| self.dir.join("token-keys"))
+    }
+
+    /// The database.
+    pub(super) fn database(&self) -> String {
+        let file = || format!("sqlite:{}", self.dir.join("audit.db").display());
+        self.database.clone().unwrap_or_else(file)
     }
 }
 

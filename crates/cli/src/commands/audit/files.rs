@@ -1,7 +1,8 @@
-//! What the services keep in their folder beside the database: a certificate, and the key that seals secrets.
+//! What the services keep in their folder beside the database: a certificate, the key that seals secrets, and
+//! the name of the replica whose folder it is.
 
-use std::fs;
-use std::io::Write;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -37,15 +38,23 @@ pub(super) fn identity(config: &Config) -> Result<(PathBuf, PathBuf)> {
     Ok((certificate, key))
 }
 
-/// The key that seals what the database must not tell.
-pub(super) fn master_key(dir: &Path) -> Result<Zeroizing<[u8; 32]>> {
-    let path = dir.join("master.key");
+/// The key that seals what the database must not tell. It is made where it is not there; of several who make
+/// it at once, one does.
+pub(super) fn master_key(path: &Path) -> Result<Zeroizing<[u8; 32]>> {
     if !path.exists() {
-        let mut bytes = [0; 32];
-        rand::fill(&mut bytes).context("drawing a key")?;
-        write_secret(&path, hex::encode(bytes).as_bytes())?;
+        let name = random::<8>()?;
+        let new = path.with_extension(hex::encode(name));
+        let key = Zeroizing::new(hex::encode(Zeroizing::new(random::<32>()?)));
+        write_secret(&new, key.as_bytes())?;
+        let first = fs::hard_link(&new, path);
+        fs::remove_file(&new).map_err(Failure::writing(&new))?;
+        if let Err(error) = first
+            && error.kind() != io::ErrorKind::AlreadyExists
+        {
+            return Err(Failure::writing(path)(error).into());
+        }
     }
-    let text = Zeroizing::new(fs::read_to_string(&path).map_err(Failure::reading(&path))?);
+    let text = Zeroizing::new(fs::read_to_string(path).map_err(Failure::reading(path))?);
     let mut bytes = Zeroizing::new([0; 32]);
     hex::decode_to_slice(text.trim(), bytes.as_mut()).map_err(|error| {
         let what = format!("{} has no 64 hexadecimal digits", path.display());
@@ -54,8 +63,58 @@ pub(super) fn master_key(dir: &Path) -> Result<Zeroizing<[u8; 32]>> {
     Ok(bytes)
 }
 
+fn random<const BYTES: usize>() -> Result<[u8; BYTES]> {
+    let mut bytes = [0; BYTES];
+    rand::fill(&mut bytes).context("drawing random bytes")?;
+    Ok(bytes)
+}
+
+/// A folder's replica: nobody else has its name as long as this is there.
+pub(super) struct Replica {
+    /// The name, the same at each start.
+    pub(super) name: String,
+    _lock: File,
+}
+
+impl Replica {
+    /// Takes the folder for this process.
+    pub(super) fn of(dir: &Path) -> Result<Self> {
+        let path = dir.join("replica");
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path);
+        let mut file = file.map_err(Failure::writing(&path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let what = format!("another process stores events from {}", dir.display());
+                let hint = "each replica has a folder of its own: say --dir";
+                return Err(Failure::new(what).hint(hint).into());
+            }
+            Err(TryLockError::Error(error)) => return Err(Failure::writing(&path)(error).into()),
+        }
+        let mut name = String::new();
+        file.read_to_string(&mut name)
+            .map_err(Failure::reading(&path))?;
+        if name.trim().is_empty() {
+            name = hex::encode(random::<16>()?);
+            let written = file
+                .write_all(name.as_bytes())
+                .and_then(|()| file.sync_all());
+            written.map_err(Failure::writing(&path))?;
+        }
+        Ok(Self {
+            name: name.trim().to_owned(),
+            _lock: file,
+        })
+    }
+}
+
 /// Writes a file that nobody else may read: whole, or not at all.
-fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(super) fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
     let new = path.with_extension("new");
     let mut options = fs::OpenOptions::new();
     let file = options

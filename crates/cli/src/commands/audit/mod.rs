@@ -2,6 +2,7 @@
 
 mod config;
 mod files;
+mod identity;
 mod services;
 
 use std::net::SocketAddr;
@@ -13,7 +14,7 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::block_on_all_cores;
-use crate::connection::ConnectionArgs;
+use crate::connection::{ConnectionArgs, TrustArgs};
 use crate::out::{self, bold, faint, marked, say};
 use crate::server::{StopSignals, end_of_input};
 use config::Config;
@@ -23,12 +24,20 @@ use services::Services;
 #[derive(Subcommand, Debug)]
 pub(crate) enum Audit {
     All(All),
+    Gateway(Gateway),
+    Users(Users),
+    Audit(AuditAlone),
+    Identity(identity::Identity),
 }
 
 impl Audit {
     pub(crate) fn run(self) -> Result<ExitCode> {
         match self {
             Self::All(all) => all.run(),
+            Self::Gateway(gateway) => gateway.run(),
+            Self::Users(users) => users.run(),
+            Self::Audit(audit) => audit.run(),
+            Self::Identity(identity) => identity.run(),
         }
     }
 }
@@ -44,10 +53,76 @@ Examples:
   counterfoil audit all --config /etc/audit.toml --url https://ledger.example --service-cert s.pem \\
       --client-cert audit.pem --client-key audit_key.pem")]
 pub(crate) struct All {
+    #[command(flatten)]
+    process: Process,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// Run the gateway alone: the entry, which asks the users' and the audit service.
+///
+/// It keeps nothing but its certificate, and needs no ledger: only its service certificate, which it shows to
+/// browsers. Of the addresses of another service one after the other is asked; one that does not answer is
+/// left out for a while.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  counterfoil audit gateway --service-cert ledger/service_cert.pem        the others on this machine
+  counterfoil audit gateway --config /etc/audit.toml --listen 0.0.0.0:443 --service-cert s.pem")]
+pub(crate) struct Gateway {
+    #[command(flatten)]
+    process: Process,
+    #[command(flatten)]
+    trust: TrustArgs,
+    /// Where the users' service is, https://host:port; once for each replica.
+    #[arg(long, value_name = "URL")]
+    users: Vec<String>,
+    /// Where the audit service is, https://host:port; once for each replica.
+    #[arg(long, value_name = "URL")]
+    audit: Vec<String>,
+}
+
+/// Run the users' service alone: who takes part, and what they may.
+///
+/// It answers to gateways that show a certificate of the services' authority, and to nobody else. Replicas
+/// share the database, the keys that sign tokens, and the master key.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  counterfoil audit users                               the audit service on this machine
+  counterfoil audit users --config /etc/audit.toml --listen 10.0.0.11:8445")]
+pub(crate) struct Users {
+    #[command(flatten)]
+    process: Process,
+    /// Where the audit service is, https://host:port; once for each replica.
+    #[arg(long, value_name = "URL")]
+    audit: Vec<String>,
+}
+
+/// Run the audit service alone: it stores events on a ledger, and consults them.
+///
+/// It answers to gateways and users' services that show a certificate of the services' authority, and to nobody
+/// else. Replicas share the database, and are the same user of the ledger; each has a folder of its own.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  counterfoil audit audit --ledger ledger               on the ledger that `up --dev` started
+  counterfoil audit audit --config /etc/audit.toml --listen 10.0.0.21:8446 --url https://ledger.example \\
+      --service-cert s.pem --client-cert audit.pem --client-key audit_key.pem")]
+pub(crate) struct AuditAlone {
+    #[command(flatten)]
+    process: Process,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// What all services are told.
+#[derive(clap::Args, Debug)]
+struct Process {
     /// The folder that holds everything of the services [default: audit].
     #[arg(short, long, env = "COUNTERFOIL_AUDIT_DIR")]
     dir: Option<PathBuf>,
-    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:8444].
+    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:8444, users 8445, audit 8446].
     #[arg(short, long, value_name = "IP:PORT")]
     listen: Option<SocketAddr>,
     /// A configuration file (TOML); flags win over it.
@@ -59,8 +134,6 @@ pub(crate) struct All {
     /// When ready, print one line of JSON for scripts, and nothing else.
     #[arg(long)]
     json: bool,
-    #[command(flatten)]
-    connection: ConnectionArgs,
 }
 
 /// The line of JSON.
@@ -75,16 +148,70 @@ struct Ready<'a> {
 
 impl All {
     fn run(self) -> Result<ExitCode> {
+        let mut config = self.process.config()?;
+        config.listen = self.process.listen.unwrap_or(config.listen);
+        let ledger = self.connection.read()?;
+        self.process.run("audit", Services::start(config, ledger))
+    }
+}
+
+impl Gateway {
+    fn run(self) -> Result<ExitCode> {
+        let mut config = self.process.config()?;
+        config.listen = self.process.listen.unwrap_or(config.listen);
+        instead(&mut config.services.users, self.users);
+        instead(&mut config.services.audit, self.audit);
+        let service_cert = self.trust.anchor()?;
+        self.process
+            .run("audit gateway", Services::gateway(config, service_cert))
+    }
+}
+
+impl Users {
+    fn run(self) -> Result<ExitCode> {
+        let mut config = self.process.config()?;
+        let alone = &mut config.services;
+        alone.users_listen = self.process.listen.unwrap_or(alone.users_listen);
+        instead(&mut alone.audit, self.audit);
+        self.process.run("audit users", Services::users(config))
+    }
+}
+
+impl AuditAlone {
+    fn run(self) -> Result<ExitCode> {
+        let mut config = self.process.config()?;
+        let alone = &mut config.services;
+        alone.audit_listen = self.process.listen.unwrap_or(alone.audit_listen);
+        let ledger = self.connection.read()?;
+        self.process
+            .run("audit audit", Services::audit(config, ledger))
+    }
+}
+
+/// Flags win, all of them together.
+fn instead(configured: &mut Vec<String>, said: Vec<String>) {
+    if !said.is_empty() {
+        *configured = said;
+    }
+}
+
+impl Process {
+    fn config(&self) -> Result<Config> {
         let mut config = match &self.config {
             Some(path) => Config::read(path)?,
             None => Config::default(),
         };
-        config.dir = self.dir.unwrap_or(config.dir);
-        config.listen = self.listen.unwrap_or(config.listen);
-        let ledger = self.connection.read()?;
+        if let Some(dir) = &self.dir {
+            config.dir.clone_from(dir);
+        }
+        Ok(config)
+    }
+
+    /// Starts services, says that they are ready, and stops them when it is told to.
+    fn run(&self, name: &str, start: impl Future<Output = Result<Services>>) -> Result<ExitCode> {
         block_on_all_cores(async {
             let mut input_ends = std::pin::pin!(end_of_input(self.until_stdin_ends));
-            let services = Services::start(config, ledger).await?;
+            let services = start.await?;
             let mut stop = StopSignals::listen()?;
             if self.json {
                 out::write_json(&Ready {
@@ -94,7 +221,7 @@ impl All {
                     pid: std::process::id(),
                 });
             } else {
-                show(&services);
+                show(name, &services);
             }
             tokio::select! {
                 () = stop.next() => {}
@@ -106,20 +233,22 @@ impl All {
     }
 }
 
-fn show(services: &Services) {
+fn show(name: &str, services: &Services) {
     say!(
         "{} {}",
-        bold("counterfoil audit"),
+        bold(&format!("counterfoil {name}")),
         faint(env!("CARGO_PKG_VERSION"))
     );
     say!();
     say!("  address        {}", bold(&services.url));
-    say!("  ledger         {}", services.ledger);
+    if let Some(ledger) = &services.ledger {
+        say!("  ledger         {ledger}");
+    }
     say!("  certificate    {}", services.certificate.display());
     if let Some(url) = &services.proxy_url {
         say!("  proxy          {}", bold(url));
     }
-    if !services.has_root {
+    if services.has_root == Some(false) {
         say!();
         say!(
             "There is no root yet: {} makes one",

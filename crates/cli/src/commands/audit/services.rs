@@ -1,14 +1,15 @@
-//! The three services in one process.
+//! The services, in one process or each alone.
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use audit::database::Database;
 use audit::gateway::{self, Gateway};
+use audit::inside::{self, Credentials, Peers, Service, TrailAt, UsersAt};
 use audit::model::Text;
 use audit::proxy::{Proxy, Rules, Upstreams};
 use audit::serve::{Identity, Served, serve};
@@ -22,53 +23,161 @@ use tokio_util::sync::CancellationToken;
 use verify::Cert;
 
 use super::config::{Config, Connector};
-use super::files;
+use super::files::{self, Replica};
 use crate::connection::Connection;
 use crate::report::Failure;
 
 /// What runs.
 pub(super) struct Services {
-    /// Where the gateway is.
+    /// Where it is reached.
     pub(super) url: String,
-    /// The certificate that it shows.
+    /// The certificate that it shows; between services, that of their authority.
     pub(super) certificate: PathBuf,
     /// Where the proxy is.
     pub(super) proxy_url: Option<String>,
-    /// The ledger that they are on.
-    pub(super) ledger: String,
-    /// Whether there is a root.
-    pub(super) has_root: bool,
-    database: Database,
+    /// The ledger that it is on, if it is asked from here.
+    pub(super) ledger: Option<String>,
+    /// Whether there is a root, if that is known here.
+    pub(super) has_root: Option<bool>,
+    database: Option<Database>,
     served: Vec<Served>,
     stop: CancellationToken,
+    _replica: Option<Replica>,
 }
 
 impl Services {
+    /// All three in this process.
     pub(super) async fn start(config: Config, ledger: Connection) -> Result<Self> {
+        let mut services = Self::begin(&config)?;
+        let database = services.open_database(&config).await?;
+        let trail = services.open_trail(&config, &ledger, &database).await?;
+        let recorder = Arc::new(trail.clone()) as Arc<dyn Recorder>;
+        let users = services.open_users(&config, database, recorder).await?;
+        services.ledger = Some(ledger.url);
+        let (trail, users) = (trail.into(), users.into());
+        services
+            .serve_gateway(config, ledger.service_cert, trail, users)
+            .await?;
+        Ok(services)
+    }
+
+    /// The gateway, which asks the others.
+    pub(super) async fn gateway(config: Config, service_cert: String) -> Result<Self> {
+        let mut services = Self::begin(&config)?;
+        let credentials = credentials(&config, Service::Gateway)?;
+        let alone = &config.services;
+        let trail = Peers::new(Service::Audit, &alone.audit, &credentials)?.into();
+        let users = Peers::new(Service::Users, &alone.users, &credentials)?.into();
+        services
+            .serve_gateway(config, service_cert, trail, users)
+            .await?;
+        Ok(services)
+    }
+
+    /// The users' service, whose events the audit service records.
+    pub(super) async fn users(config: Config) -> Result<Self> {
+        let mut services = Self::begin(&config)?;
+        let credentials = credentials(&config, Service::Users)?;
+        let alone = &config.services;
+        let trail: TrailAt = Peers::new(Service::Audit, &alone.audit, &credentials)?.into();
+        let database = services.open_database(&config).await?;
+        let users = services.open_users(&config, database, Arc::new(trail));
+        let routes = inside::users::routes(users.await?);
+        let identity = credentials.serving()?;
+        services.certificate = alone.identity.join("ca.pem");
+        services.serve(alone.users_listen, identity, routes).await?;
+        Ok(services)
+    }
+
+    /// The audit service, which is on the ledger.
+    pub(super) async fn audit(config: Config, ledger: Connection) -> Result<Self> {
+        let mut services = Self::begin(&config)?;
+        let credentials = credentials(&config, Service::Audit)?;
+        let alone = &config.services;
+        let database = services.open_database(&config).await?;
+        let trail = services.open_trail(&config, &ledger, &database).await?;
+        let routes = inside::trail::routes(trail);
+        let identity = credentials.serving()?;
+        services.certificate = alone.identity.join("ca.pem");
+        services.ledger = Some(ledger.url);
+        services.serve(alone.audit_listen, identity, routes).await?;
+        Ok(services)
+    }
+
+    fn begin(config: &Config) -> Result<Self> {
         fs::create_dir_all(&config.dir).map_err(Failure::writing(&config.dir))?;
-        let database = match &config.database {
-            Some(address) => Database::open(address).await?,
-            None => {
-                Database::open(&format!("sqlite:{}", config.dir.join("audit.db").display())).await?
-            }
-        };
+        Ok(Self {
+            url: String::new(),
+            certificate: PathBuf::new(),
+            proxy_url: None,
+            ledger: None,
+            has_root: None,
+            database: None,
+            served: Vec::new(),
+            stop: CancellationToken::new(),
+            _replica: None,
+        })
+    }
+
+    async fn open_database(&mut self, config: &Config) -> Result<Database> {
+        let database = Database::open(&config.database()).await?;
+        self.database = Some(database.clone());
+        Ok(database)
+    }
+
+    async fn open_trail(
+        &mut self,
+        config: &Config,
+        ledger: &Connection,
+        database: &Database,
+    ) -> Result<Trail> {
+        let replica = Replica::of(&config.dir)?;
         let log: Arc<dyn EventLog> = match config.connector {
-            Connector::Ledger => Arc::new(ledger_log(&ledger)?),
-            Connector::Contracts => Arc::new(chain_log(&config.dir, &ledger, &database).await?),
+            Connector::Ledger => Arc::new(ledger_log(ledger)?),
+            Connector::Contracts => Arc::new(chain_log(config, ledger, database).await?),
         };
-        let trail = Trail::new(database.clone(), log);
+        let trail = Trail::of_replica(&replica.name, database.clone(), log);
+        self._replica = Some(replica);
         let resumed = trail.resume().await?;
         if resumed > 0 {
             tracing::info!(resumed, "events that were on their way go on");
         }
+        let (kept, stopping) = (trail.clone(), self.stop.clone());
+        tokio::spawn(async move { kept.keep_sending(stopping).await });
+        Ok(trail)
+    }
+
+    async fn open_users(
+        &mut self,
+        config: &Config,
+        database: Database,
+        recorder: Arc<dyn Recorder>,
+    ) -> Result<Arc<Users>> {
+        let issuer = config.issuer.as_deref().unwrap_or("counterfoil-audit");
+        let settings = users::Config {
+            consumers_register: config.consumers_register,
+            record_logins: config.log_logins,
+            ..users::Config::new(issuer, config.token_keys())
+        };
+        let master = MasterKey::new(*files::master_key(&config.master_key())?);
+        let clock = Arc::new(SystemClock);
+        let users = Arc::new(Users::open(database, recorder, settings, master, clock).await?);
+        self.has_root = Some(users.has_root().await?);
+        let (kept, stopping) = (Arc::clone(&users), self.stop.clone());
+        tokio::spawn(async move { kept.keep_current(stopping).await });
+        Ok(users)
+    }
+
+    async fn serve_gateway(
+        &mut self,
+        config: Config,
+        service_cert: String,
+        trail: TrailAt,
+        users: UsersAt,
+    ) -> Result<()> {
         let (certificate, key) = files::identity(&config)?;
         let identity = Identity::read(&certificate, &key)?;
-        let stop = CancellationToken::new();
-        let users = open_users(&config, &database, &trail).await?;
-        let has_root = users.has_root().await?;
-        let kept = Arc::clone(&users);
-        let stopping = stop.clone();
-        tokio::spawn(async move { kept.keep_current(stopping).await });
+        self.certificate = certificate;
         let settings = gateway::Config {
             log_reads: config.log_reads,
             open_to_visitors: config.open_to_visitors,
@@ -76,13 +185,10 @@ impl Services {
                 .public_url
                 .clone()
                 .unwrap_or_else(|| address(config.listen)),
-            service_cert: ledger.service_cert,
+            service_cert,
         };
         let routes = Gateway::new(settings, trail.clone(), users).routes();
-        let front = serve(config.listen, identity.clone(), routes, stop.clone()).await?;
-        let url = format!("https://{}", front.address);
-        let mut served = vec![front];
-        let mut proxy_url = None;
+        self.serve(config.listen, identity.clone(), routes).await?;
         if let Some(proxy) = config.proxy {
             let routes = Proxy::new(
                 Rules::new(proxy.rules)?,
@@ -90,20 +196,23 @@ impl Services {
                 Arc::new(trail) as Arc<dyn Recorder>,
                 Text::parse(proxy.user)?,
             );
-            let front = serve(proxy.listen, identity, routes.routes(), stop.clone()).await?;
-            proxy_url = Some(format!("https://{}", front.address));
-            served.push(front);
+            let front = serve(proxy.listen, identity, routes.routes(), self.stop.clone()).await?;
+            self.proxy_url = Some(format!("https://{}", front.address));
+            self.served.push(front);
         }
-        Ok(Self {
-            url,
-            certificate,
-            proxy_url,
-            ledger: ledger.url,
-            has_root,
-            database,
-            served,
-            stop,
-        })
+        Ok(())
+    }
+
+    async fn serve(
+        &mut self,
+        listen: SocketAddr,
+        identity: Identity,
+        routes: axum::Router,
+    ) -> Result<()> {
+        let front = serve(listen, identity, routes, self.stop.clone()).await?;
+        self.url = format!("https://{}", front.address);
+        self.served.push(front);
+        Ok(())
     }
 
     /// Answers what is under way, and ends.
@@ -112,12 +221,25 @@ impl Services {
         for served in self.served {
             served.finished().await;
         }
+        let Some(database) = self.database else {
+            return;
+        };
         // Events that the ledger did not take yet are in the database, and go on at the next start.
-        let closing = tokio::time::timeout(Duration::from_secs(5), self.database.close());
+        let closing = tokio::time::timeout(Duration::from_secs(5), database.close());
         if closing.await.is_err() {
             tracing::warn!("the database was still in use");
         }
     }
+}
+
+fn credentials(config: &Config, service: Service) -> Result<Credentials> {
+    let folder = &config.services.identity;
+    let read = Credentials::read(service, folder).map_err(|error| {
+        let what = format!("{} does not say who this service is", folder.display());
+        let hint = "`counterfoil audit identity FOLDER` makes the certificates";
+        Failure::unreadable(what).because(error).hint(hint)
+    });
+    Ok(read?)
 }
 
 fn address(listen: SocketAddr) -> String {
@@ -140,7 +262,7 @@ fn anchor(ledger: &Connection) -> Result<Cert> {
 }
 
 /// The contracts on the ledger's own chain, reached as the ledger is.
-async fn chain_log(dir: &Path, ledger: &Connection, database: &Database) -> Result<ChainLog> {
+async fn chain_log(config: &Config, ledger: &Connection, database: &Database) -> Result<ChainLog> {
     let id = client_of(ledger)?
         .rpc("eth_chainId", serde_json::json!([]))
         .await?;
@@ -164,24 +286,9 @@ async fn chain_log(dir: &Path, ledger: &Connection, database: &Database) -> Resu
     let settings = ChainSettings {
         profile,
         service_cert: Some(anchor(ledger)?),
-        folder: dir.join("outboxes"),
-        master: ChainKey::new(&*files::master_key(dir)?),
+        folder: config.dir.join("outboxes"),
+        master: ChainKey::new(&*files::master_key(&config.master_key())?),
         root: None,
     };
     Ok(ChainLog::open(settings, database.clone()).await?)
-}
-
-async fn open_users(config: &Config, database: &Database, trail: &Trail) -> Result<Arc<Users>> {
-    let issuer = config.issuer.as_deref().unwrap_or("counterfoil-audit");
-    let keys = config.dir.join("token-keys");
-    let settings = users::Config {
-        consumers_register: config.consumers_register,
-        record_logins: config.log_logins,
-        ..users::Config::new(issuer, keys)
-    };
-    let master = MasterKey::new(*files::master_key(&config.dir)?);
-    let recorder = Arc::new(trail.clone()) as Arc<dyn Recorder>;
-    let clock = Arc::new(SystemClock);
-    let users = Users::open(database.clone(), recorder, settings, master, clock).await?;
-    Ok(Arc::new(users))
 }
