@@ -14,6 +14,7 @@ mod check;
 mod clients;
 mod fix;
 mod fuzz;
+mod postgres;
 mod run;
 mod tally;
 mod test;

@@ -8,6 +8,7 @@ use cargo_metadata::{CrateType, MetadataCommand, Package};
 
 use crate::cache;
 use crate::clients;
+use crate::postgres::{self, Postgres};
 use crate::run::{cargo, run, tee, works};
 use crate::tally::Tally;
 use crate::tools::{NEXTEST, system};
@@ -55,8 +56,23 @@ fn light() -> Result<Tally> {
     })?;
     clients::state_tests()?;
     let cache = cache::folder()?.into_os_string();
-    nextest(&[], &[("COUNTERFOIL_CACHE", cache)])
+    let mut tally = nextest(&[], &[("COUNTERFOIL_CACHE", cache)])?;
+    tally += on_postgres()?;
+    Ok(tally)
 }
+
+/// What is kept in a database, once more: in PostgreSQL.
+fn on_postgres() -> Result<Tally> {
+    eprintln!("\n== the audit services' tests, on PostgreSQL");
+    let server = Postgres::start()?;
+    nextest(
+        &["-p", "audit", "-E", KEPT],
+        &[("COUNTERFOIL_TEST_POSTGRES", server.url().into())],
+    )
+}
+
+/// The tests that open a database.
+const KEPT: &str = "test(/^(database|inside|trail|users)::/)";
 
 /// The other members, but for the tests that need the release binary.
 fn rest() -> Result<Tally> {
@@ -104,6 +120,7 @@ fn e2e() -> Result<Tally> {
     system("A browser", &["chromium"], || {
         works(Command::new("chromium").arg("--version"))
     })?;
+    postgres::install()?;
     let cache = cache::folder()?.into_os_string();
     let binary = build("release")?.into();
     nextest(
