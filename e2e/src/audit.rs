@@ -1,5 +1,6 @@
 //! The audit services in a process of their own, on a ledger, and somebody who calls them.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -10,6 +11,7 @@ use reqwest::{Certificate, Method};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::http::Http;
 use crate::server::{Ready, counterfoil, first_line};
 
 /// Services that are not ready by then never will be.
@@ -35,9 +37,10 @@ pub struct Services {
     pub proxy_url: Option<String>,
 }
 
-/// The services. Dropping them kills them.
+/// The services, or one of them. Dropping them kills them.
 #[derive(Debug)]
 pub struct Audit {
+    service: String,
     process: Child,
     folder: PathBuf,
     config: Option<PathBuf>,
@@ -67,14 +70,38 @@ impl Audit {
 
     fn begin(folder: &Path, ledger: &Ready, config: Option<PathBuf>) -> Result<Self> {
         fs::create_dir_all(folder)?;
-        let (process, ready) = spawn(folder, ledger, config.as_deref(), "127.0.0.1:0")?;
+        let (process, ready) = spawn("all", folder, ledger, config.as_deref(), "127.0.0.1:0")?;
         // The same place again after a restart, for clients that know it.
         let listen = ready.url.trim_start_matches("https://").to_owned();
         Ok(Self {
+            service: "all".to_owned(),
             process,
             folder: folder.to_owned(),
             config,
             listen,
+            ready,
+        })
+    }
+
+    /// Starts one of them alone, with a configuration that it may share with others.
+    ///
+    /// # Errors
+    /// When it does not say that it is ready.
+    pub fn start_alone(
+        service: &str,
+        folder: &Path,
+        ledger: &Ready,
+        config: &Path,
+        listen: &str,
+    ) -> Result<Self> {
+        fs::create_dir_all(folder)?;
+        let (process, ready) = spawn(service, folder, ledger, Some(config), listen)?;
+        Ok(Self {
+            service: service.to_owned(),
+            process,
+            folder: folder.to_owned(),
+            config: Some(config.to_owned()),
+            listen: listen.to_owned(),
             ready,
         })
     }
@@ -110,8 +137,9 @@ impl Audit {
     /// # Errors
     /// When they do not say that they are ready.
     pub fn start_again(&mut self, ledger: &Ready) -> Result<()> {
+        let config = self.config.as_deref();
         (self.process, self.ready) =
-            spawn(&self.folder, ledger, self.config.as_deref(), &self.listen)?;
+            spawn(&self.service, &self.folder, ledger, config, &self.listen)?;
         Ok(())
     }
 
@@ -156,6 +184,7 @@ impl Audit {
 }
 
 fn spawn(
+    service: &str,
     folder: &Path,
     ledger: &Ready,
     config: Option<&Path>,
@@ -167,12 +196,15 @@ fn spawn(
         .open(folder.join("audit.log"))?;
     let mut command = counterfoil()?;
     command
-        .args(["audit", "all", "--json", "--listen", listen, "--dir"])
+        .args(["audit", service, "--json", "--listen", listen, "--dir"])
         .arg(folder);
-    command
-        .args(["--url", &ledger.url, "--service-cert"])
-        .arg(&ledger.service_cert);
-    command.env("COUNTERFOIL_TOKEN", &ledger.token);
+    if service != "users" {
+        command.arg("--service-cert").arg(&ledger.service_cert);
+    }
+    if matches!(service, "all" | "audit") {
+        command.args(["--url", &ledger.url]);
+        command.env("COUNTERFOIL_TOKEN", &ledger.token);
+    }
     if let Some(config) = config {
         command.arg("--config").arg(config);
     }
@@ -323,4 +355,39 @@ impl Person {
             ..self.clone()
         }
     }
+}
+
+/// The events in the ledger, by the collection of each participant.
+///
+/// # Errors
+/// When the ledger does not answer.
+pub async fn bitacoras(http: &Http) -> Result<BTreeMap<String, Vec<Value>>> {
+    let listed = http.get("/app/collections").await?;
+    let listed: Value = serde_json::from_slice(&listed.body)?;
+    let names = listed["collections"]
+        .as_array()
+        .context("there is a list")?
+        .iter();
+    let names = names.filter_map(|one| one["collectionId"].as_str());
+    let mut all = BTreeMap::new();
+    for name in names.filter(|name| name.starts_with("bitacora:")) {
+        let mut events = Vec::new();
+        let mut path = format!("/app/transactions?collectionId={name}");
+        loop {
+            let page = http.get(&path).await?;
+            let page: Value = serde_json::from_slice(&page.body)?;
+            for entry in page["entries"].as_array().context("there are entries")? {
+                let contents = entry["contents"]
+                    .as_str()
+                    .context("entries have contents")?;
+                events.push(serde_json::from_str(contents)?);
+            }
+            match page["nextLink"].as_str() {
+                Some(next) => path = next.to_owned(),
+                None => break,
+            }
+        }
+        all.insert(name.to_owned(), events);
+    }
+    Ok(all)
 }

@@ -47,6 +47,16 @@ impl Random {
         Duration::from_micros(from * 1000 + self.next() % ((to - from) * 1000))
     }
 
+    /// The same things in another order.
+    pub fn shuffled<T: Clone>(&mut self, things: &[T]) -> Vec<T> {
+        let mut things = things.to_vec();
+        for end in (2..=things.len()).rev() {
+            let chosen = self.below(end);
+            things.swap(end - 1, chosen);
+        }
+        things
+    }
+
     /// So many bytes of noise.
     pub fn bytes(&mut self, count: usize) -> Vec<u8> {
         (0..count).map(|_| self.next() as u8).collect()

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use e2e::{Audit, Http, Ledger, Person, counterfoil};
+use e2e::{Audit, Http, Ledger, Person, bitacoras, counterfoil};
 use reqwest::Method;
 use serde_json::{Value, json};
 use verify::Digest;
@@ -126,45 +126,13 @@ async fn of_many_who_race_for_root_one_is() -> Result<()> {
     ensure!(visitor.become_root("later@example.org").await.is_err());
     // The root's creation is the first that the ledger has of the audit.
     let http = Http::new(ledger.ready())?;
-    let all = collections(&http).await?;
+    let all = bitacoras(&http).await?;
     let created: Vec<Value> = all.values().flatten().cloned().collect();
     ensure!(
         created.len() == 1 && created[0]["what"]["did"] == "createRoot",
         "{created:?}"
     );
     Ok(())
-}
-
-/// The events in the ledger, by the collection of each participant.
-async fn collections(http: &Http) -> Result<BTreeMap<String, Vec<Value>>> {
-    let listed = http.get("/app/collections").await?;
-    let listed: Value = serde_json::from_slice(&listed.body)?;
-    let names = listed["collections"]
-        .as_array()
-        .context("there is a list")?
-        .iter();
-    let names = names.filter_map(|one| one["collectionId"].as_str());
-    let mut all = BTreeMap::new();
-    for name in names.filter(|name| name.starts_with("bitacora:")) {
-        let mut events = Vec::new();
-        let mut path = format!("/app/transactions?collectionId={name}");
-        loop {
-            let page = http.get(&path).await?;
-            let page: Value = serde_json::from_slice(&page.body)?;
-            for entry in page["entries"].as_array().context("there are entries")? {
-                let contents = entry["contents"]
-                    .as_str()
-                    .context("entries have contents")?;
-                events.push(serde_json::from_str(contents)?);
-            }
-            match page["nextLink"].as_str() {
-                Some(next) => path = next.to_owned(),
-                None => break,
-            }
-        }
-        all.insert(name.to_owned(), events);
-    }
-    Ok(all)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -209,7 +177,7 @@ async fn what_was_acknowledged_has_its_event_once_whatever_is_killed() -> Result
     // Once each, and nothing else: in the ledger are those that were acknowledged, and some whose answer
     // was lost.
     let mut seen = BTreeMap::new();
-    for event in collections(&Http::new(ledger.ready())?)
+    for event in bitacoras(&Http::new(ledger.ready())?)
         .await?
         .into_values()
         .flatten()
