@@ -253,6 +253,7 @@ fn act(known: &Known, headers: &HeaderMap, how: Operation, new: NewRecord) -> Re
         keep: new.keep,
         once: once(headers)?,
         adopt: false,
+        ours: false,
         enrol: None,
     })
 }
@@ -275,6 +276,7 @@ fn without_data(
         keep: false,
         once: once(headers)?,
         adopt: false,
+        ours: false,
         enrol: None,
     })
 }

@@ -255,6 +255,7 @@ impl Fit<'_> {
             keep: config.keep,
             once: None,
             adopt: true,
+            ours: false,
             enrol: None,
         })
     }

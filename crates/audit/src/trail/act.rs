@@ -45,6 +45,10 @@ pub struct Act {
     /// Whether the record may begin with this, whatever was done: it is older than the audit of it.
     #[serde(default)]
     pub adopt: bool,
+    /// Whether it is about what the services themselves keep: users, permissions, sessions. Who may change
+    /// those is for the users' service to say, and not only who made them.
+    #[serde(default)]
+    pub ours: bool,
     /// Whom it brings into the tree of participants, if anybody. A ledger takes such an event like any
     /// other; on a chain it is the transaction that makes the participant's contract.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -87,6 +87,7 @@ impl Trail {
             keep: true,
             once: None,
             adopt: false,
+            ours: false,
             enrol: None,
         };
         let known = |problem: &Problem| problem.kind == "Exists";

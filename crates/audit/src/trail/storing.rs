@@ -305,7 +305,7 @@ fn refused(error: LogError) -> Problem {
 
 /// A record is changed by whoever made it. Others make records of their own about the same resource.
 fn may_change(act: &Act, owner: &str) -> Result<(), Problem> {
-    let changes = matches!(act.how, Operation::Update | Operation::Delete);
+    let changes = matches!(act.how, Operation::Update | Operation::Delete) && !act.ours;
     match &act.record {
         Some(record) if changes && owner != act.who.as_str() => {
             Err(Problem::not_permitted(format!(

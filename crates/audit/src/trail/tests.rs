@@ -185,6 +185,7 @@ fn act(how: Operation, record: Option<&str>, content: Given) -> Act {
         keep: true,
         once: None,
         adopt: false,
+        ours: false,
         enrol: None,
     }
 }
@@ -372,6 +373,20 @@ async fn a_record_is_changed_by_its_owner_alone_and_read_by_others() {
         .await
         .unwrap();
     assert_eq!(log.count(), 3);
+}
+
+/// A user whom an administrator made changes their own password, and a root takes their grants away.
+#[tokio::test]
+async fn what_the_services_keep_is_changed_by_others_than_who_made_it() {
+    let world = world().await;
+    let trail = &world.trail;
+    trail.store(create("user-ben", json!(1))).await.unwrap();
+    let changed = Act {
+        who: text("ben"),
+        ours: true,
+        ..act(Operation::Update, Some("user-ben"), Given::Data(json!(2)))
+    };
+    assert_eq!(trail.store(changed).await.unwrap().event.version, 2);
 }
 
 #[tokio::test]

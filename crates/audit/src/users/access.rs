@@ -302,6 +302,7 @@ impl Users {
             keep: true,
             once: None,
             adopt: false,
+            ours: true,
             enrol: None,
         };
         self.recorder.record(act).await?;
@@ -345,6 +346,7 @@ impl Users {
             keep: true,
             once: None,
             adopt: false,
+            ours: true,
             enrol: None,
         };
         self.recorder.record(act).await.map(drop)

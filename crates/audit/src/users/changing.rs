@@ -211,6 +211,7 @@ pub(super) fn act(
         keep: true,
         once: Some(format!("{record}-{version}")),
         adopt: false,
+        ours: true,
         enrol: None,
         record: Some(record_id(record)),
     }
