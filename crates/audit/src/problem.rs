@@ -2,7 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use serde::{Deserialize, Serialize};
 
 /// Why a request was not done: who is to blame is in the status, what to do is in the detail.
@@ -19,6 +19,13 @@ pub struct Problem {
     /// Where in the request, as a JSON pointer (RFC 6901).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
+    /// After so many seconds it may go; the header `Retry-After` says it too.
+    #[serde(
+        default,
+        rename = "retryAfter",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub retry_after: Option<u64>,
 }
 
 /// The word for what is on its way.
@@ -32,6 +39,7 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             pointer: None,
+            retry_after: None,
         }
     }
 
@@ -62,7 +70,7 @@ impl Problem {
 
     /// Too much at once; later it may go.
     pub fn busy(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "Busy", detail)
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "Busy", detail).after(1)
     }
 
     /// Something that this service needs is not there now.
@@ -95,6 +103,13 @@ impl Problem {
         self.pointer = Some(pointer.into());
         self
     }
+
+    /// The same, and when to come again.
+    #[must_use]
+    pub const fn after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
 }
 
 impl IntoResponse for Problem {
@@ -105,6 +120,28 @@ impl IntoResponse for Problem {
         let mut response = (status, body).into_response();
         let json = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(CONTENT_TYPE, json);
+        if let Some(seconds) = self.retry_after {
+            let seconds = HeaderValue::from(seconds);
+            response.headers_mut().insert(RETRY_AFTER, seconds);
+        }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_told_to_come_later_is_told_when() {
+        let answer = Problem::busy("too much").into_response();
+        assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(answer.headers()[RETRY_AFTER], "1");
+        let answer = Problem::input("wrong").into_response();
+        assert_eq!(answer.headers().get(RETRY_AFTER), None);
+        let told = Problem::busy("too much").after(7);
+        let written = serde_json::to_value(&told).unwrap();
+        assert_eq!(written["retryAfter"], 7);
+        assert_eq!(serde_json::from_value::<Problem>(written).unwrap(), told);
     }
 }

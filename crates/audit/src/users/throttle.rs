@@ -31,6 +31,7 @@ pub(super) fn wait(millis: i64) -> Problem {
         "TooManyAttempts",
         format!("too many attempts have failed: try again in {seconds} seconds"),
     )
+    .after(seconds)
 }
 
 /// A span of time, as our clock counts.
@@ -128,6 +129,7 @@ mod tests {
             (refused.status, refused.kind.as_str()),
             (429, "TooManyAttempts")
         );
+        assert_eq!(refused.retry_after, Some(1));
         assert!(
             refused.detail.ends_with("try again in 1 seconds"),
             "{refused}"
