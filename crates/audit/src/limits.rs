@@ -95,6 +95,12 @@ pub const HEADER_PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of a request's headers together.
 pub const HEADER_BYTES_MAX: usize = 32 << 10;
 
+/// How long the sender of a body may let us wait in all, beyond what it earns by the pace below.
+pub const BODY_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Bytes of a body in a second, at least: a tenth of what a phone of 2003 sends.
+pub const BODY_BYTES_PER_SECOND_MIN: u32 = 1_024;
+
 /// HTTP/2 requests in flight on one connection.
 pub const STREAMS_MAX: u32 = 256;
 

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
+use crate::body::Paced;
 use crate::limits::{
     CONNECTIONS_MAX, DRAIN_PATIENCE, HEADER_BYTES_MAX, HEADER_PATIENCE, STREAMS_MAX,
 };
@@ -195,7 +196,9 @@ async fn connection(
         .keep_alive_interval(HEADER_PATIENCE);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
-        routes.clone().call(request.map(Body::new))
+        routes
+            .clone()
+            .call(request.map(|body| Body::new(Paced::new(body))))
     });
     let served = server.serve_connection_with_upgrades(stream, service);
     let mut served = std::pin::pin!(served);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
+use axum::body::Body;
 use axum::extract::{Path, Query as Pairs, State};
 use axum::response::{IntoResponse, Response};
 use epcis::document::Document;
@@ -13,9 +13,12 @@ use serde_json::{Value, json};
 
 use super::Gateway;
 use super::caller::Known;
-use super::json::Answer;
+use super::json::{Answer, says_json};
 use crate::Problem;
-use crate::limits::{EPCIS_EVENTS_LOOKED_AT, EVENTS_IN_A_DOCUMENT_MAX, PAGE_DEFAULT, PAGE_MAX};
+use crate::body::whole;
+use crate::limits::{
+    EPCIS_EVENTS_LOOKED_AT, EVENTS_IN_A_DOCUMENT_MAX, PAGE_DEFAULT, PAGE_MAX, REQUEST_BYTES_MAX,
+};
 use crate::model::capture::{Captured, record};
 use crate::model::strict;
 use crate::trail::{CaptureJob, Cursor, Log};
@@ -30,9 +33,11 @@ pub(super) async fn capture(
     State(gateway): State<Arc<Gateway>>,
     known: Known,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Result<Response, Problem> {
     known.require("createData").await?;
+    says_json(&headers, &["application/json", "application/ld+json"])?;
+    let body = whole(body, REQUEST_BYTES_MAX).await?;
     let value = strict::parse(&body);
     let value = value.map_err(|error| Problem::input(format!("this is no JSON: {error}")))?;
     let context = value.get("@context").cloned();

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Query, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING, UPGRADE};
@@ -14,6 +14,7 @@ use verify::Digest;
 use super::Proxy;
 use super::rules::{Exchange, segments};
 use crate::Problem;
+use crate::body::whole;
 use crate::limits::DATA_BYTES_MAX;
 use crate::model::{Text, strict};
 use crate::trail::{Act, Stored};
@@ -69,7 +70,7 @@ pub(super) async fn forward(
                 .map_err(unreachable)?,
         );
     };
-    let body = whole(body).await?;
+    let body = whole(body, DATA_BYTES_MAX).await?;
     let request = data(&parts.headers, &body)?;
     let place = Text::fitting(&peer.ip().to_string());
     let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
@@ -195,19 +196,10 @@ fn passed(answer: reqwest::Response) -> Result<Response, Problem> {
 async fn with_data(answer: reqwest::Response) -> Result<(Response, Value), Problem> {
     let answer = passed(answer)?;
     let (mut parts, body) = answer.into_parts();
-    let body = whole(body).await?;
+    let body = whole(body, DATA_BYTES_MAX).await?;
     let value = data(&parts.headers, &body)?;
     parts.headers.remove(CONTENT_LENGTH);
     Ok(((parts, body).into_response(), value))
-}
-
-async fn whole(body: Body) -> Result<Bytes, Problem> {
-    to_bytes(body, DATA_BYTES_MAX).await.map_err(|_| {
-        let detail = format!(
-            "what becomes an event has at most {DATA_BYTES_MAX} bytes, or it did not arrive"
-        );
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "TooLarge", detail)
-    })
 }
 
 /// What a body holds: its JSON, or the digest of its bytes.
