@@ -12,13 +12,16 @@
 
 mod body;
 pub mod database;
+pub mod edge;
 pub mod gateway;
 pub mod inside;
 pub mod limits;
+pub mod metrics;
 pub mod model;
 mod problem;
 pub mod proxy;
 pub mod serve;
+mod source;
 pub mod trail;
 mod upstreams;
 pub mod users;

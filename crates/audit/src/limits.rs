@@ -160,6 +160,18 @@ pub const FAILURE_MEMORY: Duration = Duration::from_secs(60 * 60);
 /// Sources whose wrong passwords are remembered; who was longest quiet is forgotten first. 100 bytes each.
 pub const SOURCES_REMEMBERED: usize = 65_536;
 
+/// Sources and callers whose requests are counted; who was longest quiet is forgotten first. 150 bytes each.
+pub const RATES_REMEMBERED: usize = 65_536;
+
+/// Questions of one bulk consult. Each may take a look at the ledger.
+pub const QUESTIONS_MAX: usize = 1_000;
+
+/// Questions of one bulk consult that are looked up at the same time.
+pub const QUESTIONS_TOGETHER: usize = 8;
+
+/// Bytes of a bulk consult: so many questions with data of a table's row.
+pub const BULK_BYTES_MAX: usize = 8 << 20;
+
 /// How long an access token is good: who lost their rights elsewhere keeps them no longer than this.
 pub const ACCESS_LIFETIME: Duration = Duration::from_secs(5 * 60);
 

@@ -64,8 +64,10 @@ impl Upstreams {
             let wrong = || UpstreamError::Address(address.clone());
             let base = Url::parse(address).map_err(|_| wrong())?;
             let plain = base.path() == "/" && base.query().is_none() && base.fragment().is_none();
-            let known = matches!(base.scheme(), "http" | "https") && base.username().is_empty();
-            if !plain || !known || base.host().is_none() {
+            let known = matches!(base.scheme(), "http" | "https");
+            // A password in a file that is shown around is one that leaks.
+            let nobody = base.username().is_empty() && base.password().is_none();
+            if !plain || !known || !nobody || base.host().is_none() {
                 return Err(wrong());
             }
             Ok(Server {
@@ -158,6 +160,7 @@ mod tests {
             "http://a/b",
             "http://a?b",
             "http://u@a",
+            "http://:p@a",
             "ftp://a",
         ] {
             assert!(

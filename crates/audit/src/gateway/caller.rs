@@ -64,6 +64,7 @@ impl FromRequestParts<Arc<Gateway>> for Known {
             )
         })?;
         let (session, may) = gateway.users.identify(token).await?;
+        gateway.config.edge.admit_caller(&session.user)?;
         let caller = session.at(place(parts));
         let who =
             Text::parse(caller.user.as_str()).map_err(|e| Problem::internal("a user's id", &e))?;

@@ -3,9 +3,11 @@
 //! Everything here is the table of contents below and handlers of a few lines; the rules are in `model`, in
 //! `trail` and in `users`.
 
+mod bulk;
 mod caller;
 mod epcis;
 mod json;
+pub mod openapi;
 mod pages;
 mod people;
 mod records;
@@ -16,11 +18,16 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
-use http::header::{CACHE_CONTROL, HeaderValue, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS};
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue, REFERRER_POLICY,
+    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+};
 use serde::Serialize;
 
 use crate::Problem;
+use crate::edge::Edge;
 use crate::inside::{TrailAt, UsersAt};
+pub use bulk::{Answers, BulkAnswer, Summary};
 use json::Answer;
 
 /// What the operator says about the entry.
@@ -34,6 +41,8 @@ pub struct Config {
     pub public_url: String,
     /// The ledger's service certificate, PEM: what browsers check receipts with.
     pub service_cert: String,
+    /// From which pages requests may come, and how many.
+    pub edge: Edge,
 }
 
 /// The gateway.
@@ -55,6 +64,13 @@ impl Gateway {
 
     /// All that is served.
     pub fn routes(self) -> Router {
+        let edge = self.config.edge.clone();
+        let routes = self.bare();
+        edge.around_gateway(routes)
+            .layer(axum::middleware::map_response(guarded))
+    }
+
+    fn bare(self) -> Router {
         Router::new()
             // Records and their history.
             .route("/v1/records", post(records::create))
@@ -65,6 +81,7 @@ impl Gateway {
                     .delete(records::delete),
             )
             .route("/v1/consult", post(records::consult))
+            .route("/v1/consult/bulk", post(bulk::consult))
             .route("/v1/logs", get(records::logs))
             .route("/v1/traces", get(records::trace))
             // Supply-chain events, as EPCIS 2.0 has them.
@@ -75,6 +92,7 @@ impl Gateway {
             // Coming and going.
             .route("/v1/root/slot", post(people::reserve_root))
             .route("/v1/root", post(people::create_root))
+            .route("/v1/register", post(people::register))
             .route("/v1/login", post(people::login))
             .route("/v1/renew", post(people::renew))
             .route("/v1/logout", post(people::logout))
@@ -89,6 +107,10 @@ impl Gateway {
             .route(
                 "/v1/users/{user}/sessions",
                 axum::routing::delete(people::end_sessions),
+            )
+            .route(
+                "/v1/users/{user}/totp",
+                axum::routing::delete(people::reset_totp),
             )
             .route(
                 "/v1/users/{user}/grants/{operation}",
@@ -112,11 +134,11 @@ impl Gateway {
             // The service itself.
             .route("/v1/identity", get(identity))
             .route("/health", get(health))
+            .route("/openapi.json", get(openapi::served))
             // What browsers show.
             .merge(pages::routes(&self.config.public_url))
             .fallback(nothing)
             .method_not_allowed_fallback(not_so)
-            .layer(axum::middleware::map_response(guarded))
             .with_state(Arc::new(self))
     }
 }
@@ -139,6 +161,15 @@ async fn guarded(mut answer: Response) -> Response {
     headers
         .entry(CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
+    // Pages say what they need; whatever else is opened as a page can do nothing.
+    headers
+        .entry(CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static(
+            "default-src 'none'; frame-ancestors 'none'",
+        ));
+    headers
+        .entry(REFERRER_POLICY)
+        .or_insert(HeaderValue::from_static("no-referrer"));
     answer
 }
 

@@ -54,6 +54,15 @@ pub(super) async fn create_root(
     created.await.map(made)
 }
 
+/// `POST /v1/register`: a consumer comes by themselves, where the operator lets them.
+pub(super) async fn register(
+    State(gateway): Here,
+    Place(place): Place,
+    Body(new): Body<NewUser>,
+) -> Result<Response, Problem> {
+    gateway.users.register_consumer(new, &place).await.map(made)
+}
+
 /// `POST /v1/login`
 pub(super) async fn login(
     State(gateway): Here,
@@ -174,6 +183,19 @@ pub(super) async fn end_sessions(
 ) -> Result<StatusCode, Problem> {
     gateway.users.revoke_sessions(known.caller, id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// `DELETE /v1/users/{user}/totp`: somebody below has lost their second factor.
+pub(super) async fn reset_totp(
+    State(gateway): Here,
+    known: Known,
+    Path(id): Path<UserId>,
+) -> Done<User> {
+    gateway
+        .users
+        .reset_totp(&known.caller, &id)
+        .await
+        .map(Answer)
 }
 
 /// `PUT /v1/users/{user}/grants/{operation}`

@@ -80,6 +80,14 @@ pub(super) struct StoredAnswer {
     receipt: Receipt,
 }
 
+impl Gateway {
+    async fn store(&self, act: Act) -> Result<Stored, Problem> {
+        let stored = self.trail.store(act).await;
+        self.config.edge.metrics().recorded("api", &stored);
+        stored
+    }
+}
+
 impl StoredAnswer {
     fn new(known: &Known, stored: Stored) -> Self {
         Self {
@@ -103,7 +111,7 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     known.require("createData").await?;
     let act = act(&known, &headers, Operation::Create, new)?;
-    let stored = gateway.trail.store(act).await?;
+    let stored = gateway.store(act).await?;
     let location = format!("/v1/records/{}", stored.event.record);
     let answer = Answer(StoredAnswer::new(&known, stored));
     Ok((StatusCode::CREATED, [(LOCATION, location)], answer).into_response())
@@ -124,7 +132,7 @@ pub(super) async fn update(
     }
     new.record = Some(record);
     let act = act(&known, &headers, Operation::Update, new)?;
-    let stored = gateway.trail.store(act).await?;
+    let stored = gateway.store(act).await?;
     Ok(Answer(StoredAnswer::new(&known, stored)))
 }
 
@@ -137,7 +145,7 @@ pub(super) async fn delete(
 ) -> Result<Answer<StoredAnswer>, Problem> {
     known.require("deleteData").await?;
     let act = without_data(&known, &headers, Operation::Delete, record_id(record)?)?;
-    let stored = gateway.trail.store(act).await?;
+    let stored = gateway.store(act).await?;
     Ok(Answer(StoredAnswer::new(&known, stored)))
 }
 
@@ -162,7 +170,7 @@ pub(super) async fn read(
     let (newest, data) = gateway.trail.newest(record.clone()).await?;
     if gateway.config.log_reads {
         let act = without_data(&known, &headers, Operation::Read, record)?;
-        gateway.trail.store(act).await?;
+        gateway.store(act).await?;
     }
     Ok(Answer(Shown { newest, data }))
 }
@@ -176,7 +184,9 @@ pub(super) async fn consult(
     if !visitor.may_read(&gateway).await? {
         return Ok(Answer(Consulted::not_permitted()));
     }
-    Ok(Answer(gateway.trail.consult(question).await?))
+    let said = gateway.trail.consult(question).await?;
+    gateway.config.edge.metrics().judged(&said.verdict);
+    Ok(Answer(said))
 }
 
 /// `GET /v1/logs`: a Bitacora, by whom or about what one looks for.

@@ -30,12 +30,20 @@ const NEIGHBOURS: [HeaderName; 7] = [
     UPGRADE,
 ];
 
-/// Headers by which a system would do something else than the method says, unseen by the rules.
-const OVERRIDES: [HeaderName; 3] = [
+/// Headers by which a system would do something else than the method and the path say, unseen by the rules,
+/// or believe what the client says about where it is.
+const OVERRIDES: [HeaderName; 7] = [
     HeaderName::from_static("x-http-method-override"),
     HeaderName::from_static("x-http-method"),
     HeaderName::from_static("x-method-override"),
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-rewrite-url"),
+    HeaderName::from_static("forwarded"),
+    HeaderName::from_static("x-real-ip"),
 ];
+
+/// What begins the headers that say where an event is: nobody but us says them.
+const OURS: &str = "counterfoil-";
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -61,6 +69,10 @@ pub(super) async fn forward(
     }
     hand_on(&mut parts.headers, peer);
     let Some(fit) = fit else {
+        if proxy.audited_only && !parts.method.is_safe() {
+            let detail = "no audit rule fits this change, and changes without one do not pass";
+            return Err(Problem::new(StatusCode::FORBIDDEN, "NotAudited", detail));
+        }
         let body = reqwest::Body::wrap_stream(body.into_data_stream());
         return passed(
             proxy
@@ -189,6 +201,14 @@ fn passed(answer: reqwest::Response) -> Result<Response, Problem> {
     let (parts, body) = http::Response::<reqwest::Body>::from(answer).into_parts();
     let mut answer = Response::from_parts(parts, Body::new(body));
     without_neighbours(answer.headers_mut());
+    let names = answer.headers().keys();
+    let forged: Vec<HeaderName> = names
+        .filter(|name| name.as_str().starts_with(OURS))
+        .cloned()
+        .collect();
+    for name in forged {
+        answer.headers_mut().remove(name);
+    }
     Ok(answer)
 }
 

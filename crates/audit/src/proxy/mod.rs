@@ -17,6 +17,7 @@ use axum::Router;
 pub use rules::{RuleConfig, RuleError, Rules};
 pub use template::TemplateError;
 
+use crate::edge::Edge;
 use crate::model::Text;
 use crate::trail::Recorder;
 pub use crate::upstreams::{UpstreamError, Upstreams};
@@ -27,6 +28,7 @@ pub struct Proxy {
     upstreams: Upstreams,
     recorder: Arc<dyn Recorder>,
     who: Text,
+    audited_only: bool,
 }
 
 impl Proxy {
@@ -37,14 +39,24 @@ impl Proxy {
             upstreams,
             recorder,
             who,
+            audited_only: false,
         }
     }
 
-    /// What is served in front of the system: all of its paths.
-    pub fn routes(self) -> Router {
-        Router::new()
+    /// The same, refusing changes that no rule fits: a system that knows one thing by several paths cannot be
+    /// changed past the audit of it.
+    #[must_use]
+    pub const fn audited_only(mut self, only: bool) -> Self {
+        self.audited_only = only;
+        self
+    }
+
+    /// What is served in front of the system: all of its paths, at this edge.
+    pub fn routes(self, edge: &Edge) -> Router {
+        let routes = Router::new()
             .fallback(forward::forward)
-            .with_state(Arc::new(self))
+            .with_state(Arc::new(self));
+        edge.around_proxy(routes)
     }
 }
 

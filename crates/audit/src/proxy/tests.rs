@@ -11,6 +11,8 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::Problem;
+use crate::edge::EdgeConfig;
+use crate::metrics::Metrics;
 use crate::model::{ContentHash, Event, Timestamp, What};
 use crate::trail::{Act, Address, Answering, Receipt, Stored};
 
@@ -66,6 +68,14 @@ async fn system() -> String {
         let (parts, body) = request.into_parts();
         let body = to_bytes(body, 1 << 20).await.unwrap();
         let status = match parts.uri.path() {
+            "/elsewhere" => {
+                let headers = [
+                    ("location", "http://127.0.0.1:1/"),
+                    ("counterfoil-audit", "recorded"),
+                    ("counterfoil-record", "lot-7"),
+                ];
+                return (StatusCode::FOUND, headers).into_response();
+            }
             "/api/lots/missing" => StatusCode::NOT_FOUND,
             _ if parts.method == Method::POST => StatusCode::CREATED,
             _ => StatusCode::OK,
@@ -105,7 +115,11 @@ async fn proxied(more: &[String]) -> (Router, Arc<Notes>) {
     let upstreams = Upstreams::new(&addresses).unwrap();
     let recorder = Arc::clone(&notes) as Arc<dyn Recorder>;
     let proxy = Proxy::new(rules, upstreams, recorder, Text::parse("farm").unwrap());
-    (proxy.routes(), notes)
+    (proxy.routes(&edge()), notes)
+}
+
+fn edge() -> Edge {
+    Edge::new(EdgeConfig::default(), Metrics::new())
 }
 
 async fn ask(
@@ -121,7 +135,9 @@ async fn ask(
         .header("connection", "x-mine")
         .header("x-mine", "1")
         .header("x-http-method-override", "DELETE")
+        .header("x-original-url", "/api/lots/8")
         .header("x-forwarded-for", "10.0.0.1")
+        .header("forwarded", "for=10.0.0.1")
         .body(Body::from(if body.is_null() {
             String::new()
         } else {
@@ -168,12 +184,79 @@ async fn headers_that_would_deceive_the_system_or_us_do_not_pass() {
     let (routes, _) = proxied(&[]).await;
     let (_, _, said) = ask(&routes, Method::GET, "/anything", Value::Null).await;
     let headers = &said["headers"];
-    for name in ["x-mine", "x-http-method-override", "connection"] {
+    for name in [
+        "x-mine",
+        "x-http-method-override",
+        "x-original-url",
+        "forwarded",
+        "connection",
+    ] {
         assert_eq!(headers[name], Value::Null, "{name}");
     }
     assert_eq!(headers["x-forwarded-for"], "203.0.113.7");
     let (status, ..) = ask(&routes, Method::PUT, "/api/%2e%2e/api/lots/7", json!({})).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn no_request_names_the_server_that_it_is_sent_to() {
+    let (routes, _) = proxied(&[]).await;
+    let (_, _, plain) = ask(&routes, Method::GET, "/anything?x=1", Value::Null).await;
+    for uri in [
+        "http://127.0.0.1:1/anything?x=1",
+        "http://user:secret@169.254.169.254/anything?x=1",
+        "https://evil.example/anything?x=1",
+    ] {
+        let (status, _, said) = ask(&routes, Method::GET, uri, Value::Null).await;
+        assert_eq!((status, &said["path"]), (StatusCode::OK, &plain["path"]));
+        let host = &said["headers"]["host"];
+        assert_eq!(host, &plain["headers"]["host"], "{uri}");
+        assert_eq!(said["headers"]["authorization"], Value::Null);
+    }
+    let (status, ..) = ask(&routes, Method::CONNECT, "127.0.0.1:1", Value::Null).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    let (status, ..) = ask(&routes, Method::OPTIONS, "*", Value::Null).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_redirection_is_the_clients_to_follow() {
+    let (routes, _) = proxied(&[]).await;
+    let (status, headers, _) = ask(&routes, Method::GET, "/elsewhere", Value::Null).await;
+    assert_eq!(status, StatusCode::FOUND);
+    assert_eq!(headers["location"], "http://127.0.0.1:1/");
+}
+
+#[tokio::test]
+async fn the_system_does_not_say_that_something_was_recorded() {
+    let (routes, _) = proxied(&[]).await;
+    let (status, headers, _) = ask(&routes, Method::GET, "/elsewhere", Value::Null).await;
+    assert_eq!(status, StatusCode::FOUND);
+    for name in ["counterfoil-audit", "counterfoil-record"] {
+        assert_eq!(headers.get(name), None);
+    }
+}
+
+#[tokio::test]
+async fn where_only_audited_changes_pass_others_are_refused() {
+    let (notes, address) = (Arc::new(Notes::default()), system().await);
+    let rules = Rules::new(serde_json::from_str(RULES).unwrap()).unwrap();
+    let upstreams = Upstreams::new(&[address]).unwrap();
+    let recorder = Arc::clone(&notes) as Arc<dyn Recorder>;
+    let proxy = Proxy::new(rules, upstreams, recorder, Text::parse("farm").unwrap());
+    let routes = proxy.audited_only(true).routes(&edge());
+    for path in ["/API/lots/7", "/api/lots/7.json", "/other"] {
+        let (status, _, said) = ask(&routes, Method::PUT, path, json!({})).await;
+        assert_eq!(
+            (status, &said["type"]),
+            (StatusCode::FORBIDDEN, &json!("NotAudited")),
+            "{path}"
+        );
+    }
+    let (status, ..) = ask(&routes, Method::GET, "/other", Value::Null).await;
+    assert_eq!(status, StatusCode::OK);
+    let (status, ..) = ask(&routes, Method::PUT, "/api/lots/7", json!({})).await;
+    assert_eq!(status, StatusCode::OK);
 }
 
 #[tokio::test]
@@ -235,6 +318,6 @@ async fn a_server_that_is_gone_is_left_out() {
         Arc::new(Notes::default()),
         Text::default(),
     );
-    let (status, ..) = ask(&proxy.routes(), Method::GET, "/", Value::Null).await;
+    let (status, ..) = ask(&proxy.routes(&edge()), Method::GET, "/", Value::Null).await;
     assert_eq!(status, StatusCode::BAD_GATEWAY);
 }

