@@ -285,6 +285,19 @@ mod tests {
         let brought = json!({"alg": "ES256", "jwk": jwk, "kid": ours.ring().newest().id});
         let brought = forge(&theirs, &brought, &json!(claims()));
         assert_eq!(check(&ours, &brought, NOW), Err(Refused::Signature));
+        // Nor is one looked for where the token says: nothing is fetched, in a function that cannot wait.
+        let theirs_id = theirs.ring().newest().id.clone();
+        for (id, expected) in [
+            (theirs_id, Refused::Key),
+            (ours.ring().newest().id.clone(), Refused::Signature),
+            ("../token-keys/other".to_owned(), Refused::Key),
+            ("' OR '1'='1".to_owned(), Refused::Key),
+        ] {
+            let away = json!({"alg": "ES256", "kid": id, "jku": "https://evil.example/keys",
+                "x5u": "https://evil.example/chain"});
+            let away = forge(&theirs, &away, &json!(claims()));
+            assert_eq!(check(&ours, &away, NOW), Err(expected), "{id}");
+        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -58,6 +59,42 @@ async fn an_unknown_address_and_a_wrong_password_are_answered_alike() {
         "{answers:?}"
     );
     assert_eq!(answers[0].status, 401);
+}
+
+/// What answers say alike, the time they take must not tell apart: whoever is not let in costs the same hash.
+#[tokio::test]
+async fn an_unknown_address_costs_the_same_work_as_a_wrong_password() {
+    let house = House::with(|config| {
+        config.cost = Cost {
+            memory: 16,
+            passes: 3,
+            lanes: 1,
+        };
+    });
+    let house = house.await;
+    let root = house.root().await;
+    let gone = house.create(&root, Kind::Administrator, "gone").await;
+    house.users.delete_user(&root, &gone.user).await.unwrap();
+    let mut unreadable = login("root");
+    unreadable.email = "no address".to_owned();
+    let mut long = login("root");
+    long.password = Secret::from("x".repeat(10_000));
+    let work = || house.users.passwords.work.load(Ordering::SeqCst);
+    let before = work();
+    house.login("root").await;
+    let cost = work() - before;
+    assert_eq!(cost, 16 * 3);
+    for refused in [
+        wrong("root"),
+        wrong("nobody"),
+        login("gone"),
+        unreadable,
+        long,
+    ] {
+        let before = work();
+        house.users.login(refused, &place()).await.unwrap_err();
+        assert_eq!(work() - before, cost);
+    }
 }
 
 #[tokio::test]
