@@ -33,6 +33,7 @@ fn every_command_has_an_example() {
         "audit users",
         "audit audit",
         "audit identity",
+        "audit check",
         "demo",
         "entry write",
         "entry read",

@@ -1,5 +1,6 @@
 //! `counterfoil audit`: the services that store who did what, and say later whether it still holds.
 
+mod check;
 mod config;
 mod files;
 mod identity;
@@ -28,6 +29,7 @@ pub(crate) enum Audit {
     Users(Users),
     Audit(AuditAlone),
     Identity(identity::Identity),
+    Check(check::Check),
 }
 
 impl Audit {
@@ -38,6 +40,7 @@ impl Audit {
             Self::Users(users) => users.run(),
             Self::Audit(audit) => audit.run(),
             Self::Identity(identity) => identity.run(),
+            Self::Check(check) => check.run(),
         }
     }
 }
