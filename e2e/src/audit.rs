@@ -35,6 +35,9 @@ pub struct Services {
     /// Where the proxy is, if there is one.
     #[serde(default)]
     pub proxy_url: Option<String>,
+    /// Where the numbers are, if they are served.
+    #[serde(default)]
+    pub metrics_url: Option<String>,
 }
 
 /// The services, or one of them. Dropping them kills them.
@@ -45,6 +48,7 @@ pub struct Audit {
     folder: PathBuf,
     config: Option<PathBuf>,
     listen: String,
+    log: Option<String>,
     ready: Services,
 }
 
@@ -54,23 +58,26 @@ impl Audit {
     /// # Errors
     /// When they do not say that they are ready.
     pub fn start(folder: &Path, ledger: &Ready) -> Result<Self> {
-        Self::begin(folder, ledger, None)
+        Self::start_with(folder, ledger, None, None)
     }
 
-    /// Starts them in `folder`, on a ledger, with this configuration.
+    /// The same, with a configuration, and with logs of this filter.
     ///
     /// # Errors
     /// When they do not say that they are ready.
-    pub fn start_with(folder: &Path, ledger: &Ready, config: &str) -> Result<Self> {
+    pub fn start_with(
+        folder: &Path,
+        ledger: &Ready,
+        config: Option<&str>,
+        log: Option<&str>,
+    ) -> Result<Self> {
         fs::create_dir_all(folder)?;
         let path = folder.join("audit.toml");
-        fs::write(&path, config)?;
-        Self::begin(folder, ledger, Some(path))
-    }
-
-    fn begin(folder: &Path, ledger: &Ready, config: Option<PathBuf>) -> Result<Self> {
-        fs::create_dir_all(folder)?;
-        let (process, ready) = spawn("all", folder, ledger, config.as_deref(), "127.0.0.1:0")?;
+        if let Some(text) = config {
+            fs::write(&path, text)?;
+        }
+        let config = config.map(|_| path);
+        let (process, ready) = spawn("all", folder, ledger, config.as_deref(), "127.0.0.1:0", log)?;
         // The same place again after a restart, for clients that know it.
         let listen = ready.url.trim_start_matches("https://").to_owned();
         Ok(Self {
@@ -79,6 +86,7 @@ impl Audit {
             folder: folder.to_owned(),
             config,
             listen,
+            log: log.map(str::to_owned),
             ready,
         })
     }
@@ -95,15 +103,25 @@ impl Audit {
         listen: &str,
     ) -> Result<Self> {
         fs::create_dir_all(folder)?;
-        let (process, ready) = spawn(service, folder, ledger, Some(config), listen)?;
+        let (process, ready) = spawn(service, folder, ledger, Some(config), listen, None)?;
         Ok(Self {
             service: service.to_owned(),
             process,
             folder: folder.to_owned(),
             config: Some(config.to_owned()),
+            log: None,
             listen: listen.to_owned(),
             ready,
         })
+    }
+
+    /// What they logged so far.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn logged(&self) -> Result<String> {
+        let log = fs::read(self.folder.join("audit.log"))?;
+        Ok(String::from_utf8_lossy(&log).into_owned())
     }
 
     /// What they printed.
@@ -137,9 +155,9 @@ impl Audit {
     /// # Errors
     /// When they do not say that they are ready.
     pub fn start_again(&mut self, ledger: &Ready) -> Result<()> {
-        let config = self.config.as_deref();
+        let (config, log) = (self.config.as_deref(), self.log.as_deref());
         (self.process, self.ready) =
-            spawn(&self.service, &self.folder, ledger, config, &self.listen)?;
+            spawn(&self.service, &self.folder, ledger, config, &self.listen, log)?;
         Ok(())
     }
 
@@ -189,6 +207,7 @@ fn spawn(
     ledger: &Ready,
     config: Option<&Path>,
     listen: &str,
+    log: Option<&str>,
 ) -> Result<(Child, Services)> {
     let errors = File::options()
         .create(true)
@@ -207,6 +226,9 @@ fn spawn(
     }
     if let Some(config) = config {
         command.arg("--config").arg(config);
+    }
+    if let Some(log) = log {
+        command.args(["--log", log]);
     }
     let mut process = command
         .stdin(Stdio::null())
@@ -272,10 +294,7 @@ impl Person {
         body: &Value,
         key: Option<&str>,
     ) -> Result<(u16, Value)> {
-        let mut request = self.client.request(method, format!("{}{path}", self.url));
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
-        }
+        let mut request = self.request(method, path);
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
         }
@@ -286,6 +305,20 @@ impl Person {
         let status = answer.status().as_u16();
         let body = answer.bytes().await?;
         Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
+    }
+
+    /// A request of theirs, to which more can be added.
+    pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let request = self.client.request(method, format!("{}{path}", self.url));
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    /// The access token; none for a visitor.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
     }
 
     /// Calls, and expects success.

@@ -17,6 +17,7 @@ mod network;
 mod postgres;
 mod proxy;
 mod random;
+pub mod raw;
 mod server;
 pub mod wallet;
 mod writers;

@@ -60,7 +60,7 @@ pub(super) async fn register(
     Place(place): Place,
     Body(new): Body<NewUser>,
 ) -> Result<Response, Problem> {
-    gateway.users.register_consumer(new, &place).await.map(made)
+    gateway.users.register_consumer(new, place).await.map(made)
 }
 
 /// `POST /v1/login`
@@ -193,7 +193,7 @@ pub(super) async fn reset_totp(
 ) -> Done<User> {
     gateway
         .users
-        .reset_totp(&known.caller, &id)
+        .reset_totp(known.caller, id)
         .await
         .map(Answer)
 }

@@ -56,6 +56,9 @@ calls! {
     /// See [`Users::create_root`].
     tells create_root(session: String, nb: Exposed<Secret>, root: Credentials, place: Text) -> User =
         users.create_root(&session, &nb.0, root, &place);
+    /// See [`Users::register_consumer`].
+    tells register_consumer(new: NewUser, place: Text) -> User =
+        users.register_consumer(new, &place);
     /// See [`Users::login`].
     tells login(login: Login, place: Text) -> Tokens = users.login(login, &place);
     /// See [`Users::renew`].
@@ -93,6 +96,9 @@ calls! {
     tells confirm_totp(caller: Caller, code: String) -> User = users.confirm_totp(&caller, &code);
     /// See [`Users::disable_totp`].
     tells disable_totp(caller: Caller, code: String) -> User = users.disable_totp(&caller, &code);
+
+    /// See [`Users::reset_totp`].
+    tells reset_totp(caller: Caller, id: UserId) -> User = users.reset_totp(&caller, &id);
 
     /// See [`Users::dictionary`].
     asks dictionary() -> Vec<Permission> =

@@ -37,7 +37,8 @@ impl Services {
         let mut audit = Audit::start_with(
             folder.path(),
             ledger.ready(),
-            &format!("connector = \"{connector}\"\n"),
+            Some(&format!("connector = \"{connector}\"\n")),
+            None,
         )?;
         let (_, _, people) = audit.people(USERS).await?;
         if let Some(upstream) = upstream {
