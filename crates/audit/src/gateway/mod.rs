@@ -13,13 +13,15 @@ mod people;
 mod records;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue, REFERRER_POLICY,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY,
     STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 use serde::Serialize;
@@ -29,6 +31,9 @@ use crate::edge::Edge;
 use crate::inside::{TrailAt, UsersAt};
 pub use bulk::{Answers, BulkAnswer, Summary};
 use json::Answer;
+
+/// The gateway's own part of what a client waits for (W3C Server Timing).
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// What the operator says about the entry.
 #[derive(Debug, Clone)]
@@ -67,7 +72,7 @@ impl Gateway {
         let edge = self.config.edge.clone();
         let routes = self.bare();
         edge.around_gateway(routes)
-            .layer(axum::middleware::map_response(guarded))
+            .layer(axum::middleware::from_fn(guarded))
     }
 
     fn bare(self) -> Router {
@@ -151,9 +156,15 @@ impl std::fmt::Debug for Gateway {
     }
 }
 
-/// What every answer says to browsers and to what stands between.
-async fn guarded(mut answer: Response) -> Response {
+/// What every answer says to browsers and to what stands between; and how long it took to make.
+async fn guarded(request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let mut answer = next.run(request).await;
     let headers = answer.headers_mut();
+    let millis = began.elapsed().as_secs_f64() * 1_000.0;
+    if let Ok(timing) = HeaderValue::from_str(&format!("app;dur={millis:.3}")) {
+        headers.insert(SERVER_TIMING, timing);
+    }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers
         .entry(STRICT_TRANSPORT_SECURITY)
