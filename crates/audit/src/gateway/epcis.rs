@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, Query as Pairs, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use epcis::document::Document;
 use epcis::{EventHash, Namespaces, Query};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::Gateway;
 use super::caller::Known;
-use super::json::{Answer, says_json};
+use super::json::{Answer, Path, Query as Pairs, says_json};
 use crate::Problem;
 use crate::body::whole;
 use crate::limits::{

@@ -8,7 +8,6 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, Query};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::StatusCode;
@@ -20,6 +19,7 @@ use qrcode::types::Color;
 use qrcode::{EcLevel, QrCode};
 use serde::Deserialize;
 
+use super::json::{Path, Query};
 use crate::Problem;
 use crate::model::ResourceId;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::LOCATION;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::Gateway;
 use super::caller::{Known, Place};
-use super::json::{Answer, Body};
+use super::json::{Answer, Body, Path, Query};
 use crate::Problem;
 use crate::users::{
     Changes, Credentials, Exposed, Login, NewUser, OperationName, Page, Password, Permission,

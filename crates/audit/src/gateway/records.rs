@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::LOCATION;
 use http::{HeaderMap, HeaderName, StatusCode};
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::Gateway;
 use super::caller::{Known, Visitor};
-use super::json::{Answer, Body};
+use super::json::{Answer, Body, Path, Query};
 use crate::Problem;
 use crate::model::{ContentHash, Event, Mention, Operation, RecordId, ResourceId, Salt, Text};
 use crate::trail::{
