@@ -143,7 +143,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_is_too_long_is_a_problem_of_its_own() {
         let long = "x".repeat(REQUEST_BYTES_MAX + 1);
-        let refused = refused::<Raw>(request("/", &long)).await;
+        let refused = refused::<Body<Named>>(request("/", &long)).await;
         assert_eq!(refused, (413, "TooLarge".to_owned()));
     }
 

@@ -46,7 +46,8 @@ impl Trail {
             .as_deref()
             .map(|once| name(&act, once))
             .transpose()?;
-        // Acts on one record follow each other, so that its versions stand in the ledger in their order.
+        // Acts on one record follow each other, so that its versions stand in the ledger in their order; and the
+        // second of two that are the same finds the first.
         let _turn = match &act.record {
             Some(record) => Some(self.turns.of(record).await),
             None => None,

@@ -548,6 +548,19 @@ async fn what_a_crash_left_on_its_way_goes_on_and_is_recorded_once() {
     assert_eq!(log.count(), 2);
 }
 
+#[tokio::test]
+async fn a_request_that_comes_twice_at_once_is_recorded_once_and_answered_twice() {
+    let world = world().await;
+    let World { trail, log, .. } = &world;
+    let once = || Act {
+        once: Some("k1".to_owned()),
+        ..create("x", json!(1))
+    };
+    let (one, other) = tokio::join!(trail.store(once()), trail.store(once()));
+    assert_eq!(one.unwrap(), other.unwrap());
+    assert_eq!(log.count(), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn acts_on_one_record_follow_each_other() {
     let world = world().await;
