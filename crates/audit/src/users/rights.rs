@@ -158,16 +158,15 @@ impl Users {
         check_room(&dictionary, &name, entry.is_some())?;
         let before = store::permissions::version(&mut transaction, &name).await?;
         let version = before + 1;
-        // Entries that a service begins with are not recorded before they are changed.
-        let (how, did) = match (&entry, before) {
-            (_, 0) => (Operation::Create, "putPermission"),
-            (Some(_), _) => (Operation::Update, "putPermission"),
-            (None, _) => (Operation::Delete, "deletePermission"),
+        // Entries that a service begins with are not recorded before they are changed. One that is taken out
+        // may come back, which nothing could after the end of its record.
+        let how = match before {
+            0 => Operation::Create,
+            _ => Operation::Update,
         };
-        let did = if entry.is_none() {
-            "deletePermission"
-        } else {
-            did
+        let did = match entry {
+            Some(_) => "putPermission",
+            None => "deletePermission",
         };
         let content = json!({ "name": name, "entry": entry });
         let subject = Subject::Permission(name);
