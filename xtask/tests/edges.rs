@@ -36,10 +36,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "counterfoil-epcis",
         ],
     ),
+    ("agents", &["counterfoil-verify", "counterfoil-epcis"]),
     (
         "counterfoil",
         &[
             "audit",
+            "agents",
             "counterfoil-verify",
             "attest",
             "ledger",

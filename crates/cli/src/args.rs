@@ -57,6 +57,7 @@ pub(crate) enum Command {
     /// Store who did what, where, when and how, and consult it later.
     #[command(subcommand)]
     Audit(commands::audit::Audit),
+    Agents(commands::agents::Agents),
     /// Measure a running ledger.
     #[command(subcommand)]
     Bench(commands::bench::Bench),

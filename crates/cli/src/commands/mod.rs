@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub(crate) mod agents;
 pub(crate) mod audit;
 pub(crate) mod bench;
 pub(crate) mod completions;
@@ -52,6 +53,7 @@ impl Command {
             Self::Proposal(proposal) => proposal.run(),
             Self::Contract(contract) => contract.run(),
             Self::Audit(audit) => audit.run(),
+            Self::Agents(agents) => agents.run(),
             Self::Bench(bench) => bench.run(),
             Self::Completions(completions) => completions.run(),
         }

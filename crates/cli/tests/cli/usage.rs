@@ -34,6 +34,7 @@ fn every_command_has_an_example() {
         "audit audit",
         "audit identity",
         "audit check",
+        "agents",
         "demo",
         "entry write",
         "entry read",
