@@ -161,8 +161,8 @@ fn times(rows: &[Times]) -> String {
         .to_owned();
     text.push_str(&plot::ranges(rows));
     text.push_str(
-        "<div class=\"wide\" tabindex=\"0\">\n<table>\n<thead><tr><th rowspan=\"2\">stage</th>\
-         <th rowspan=\"2\">method</th><th rowspan=\"2\">answers</th><th colspan=\"5\">latency</th>\
+        "<div class=\"wide\" tabindex=\"0\">\n<table>\n<thead><tr><th rowspan=\"2\">method and stage</th>\
+         <th rowspan=\"2\">answers</th><th colspan=\"5\">latency</th>\
          <th colspan=\"4\">processing</th></tr>\n<tr><th>mean</th><th>p50</th><th>p95</th><th>p99</th>\
          <th>max</th><th>mean</th><th>p50</th><th>p95</th><th>p99</th></tr></thead>\n<tbody>\n",
     );
@@ -174,9 +174,9 @@ fn times(rows: &[Times]) -> String {
         };
         let _ = write!(
             text,
-            "<tr><td>{}{refused}</td><td>{}</td><td>{}</td>",
-            row.stage,
+            "<tr><td>{} {}{refused}</td><td>{}</td>",
             escaped(&row.method),
+            row.stage,
             count(row.count as u64)
         );
         let cells = |spread: &Option<Spread>, with_max: bool| {

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use super::{count, escaped, short};
 use crate::report::{Curve, Spans, Times};
 
-const WIDTH: f64 = 420.0;
-const HEIGHT: f64 = 240.0;
+const WIDTH: f64 = 370.0;
+const HEIGHT: f64 = 230.0;
 const LEFT: f64 = 46.0;
 const RIGHT: f64 = 8.0;
 const TOP: f64 = 10.0;
@@ -81,8 +81,17 @@ pub(super) fn curves(curves: &[Curve]) -> String {
         grid_y(&mut svg, y(f64::from(share)), &format!("{share} %"));
     }
     scale.grid(&mut svg, LEFT, (TOP, HEIGHT - BOTTOM));
-    let classes = ["a", "a dashed", "b", "b dashed"];
-    for (curve, class) in curves.iter().zip(classes) {
+    for curve in curves {
+        let stage = if curve.name.starts_with("storing") {
+            "a"
+        } else {
+            "b"
+        };
+        let dashed = if curve.name.ends_with("processing") {
+            " dashed"
+        } else {
+            ""
+        };
         let points = curve
             .points
             .iter()
@@ -90,7 +99,7 @@ pub(super) fn curves(curves: &[Curve]) -> String {
         let points: Vec<String> = points.collect();
         let _ = write!(
             svg,
-            "<polyline class=\"line {class}\" points=\"{}\"><title>{}</title></polyline>",
+            "<polyline class=\"line {stage}{dashed}\" points=\"{}\"><title>{}</title></polyline>",
             points.join(" "),
             curve.name
         );
@@ -113,7 +122,7 @@ pub(super) fn ranges(rows: &[Times]) -> String {
         .collect();
     const STEP: f64 = 26.0;
     let height = TOP + STEP * accepted.len() as f64 + BOTTOM;
-    let left = 150.0;
+    let left = 125.0;
     let spreads = accepted
         .iter()
         .flat_map(|row| [row.latency, row.processing])
