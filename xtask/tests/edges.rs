@@ -37,11 +37,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("agents", &["counterfoil-verify", "counterfoil-epcis"]),
+    // An outsider's application: it names things and events as the standards do, and knows nothing else of ours.
+    ("avocado", &["counterfoil-epcis"]),
     (
         "counterfoil",
         &[
             "audit",
             "agents",
+            // The demo plays the case study, rather than a second one.
+            "avocado",
             "counterfoil-verify",
             "attest",
             "ledger",
@@ -56,7 +60,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("xtask", &[]),
     (
         "e2e",
-        &["counterfoil-verify", "counterfoil-connector", "audit"],
+        &[
+            "counterfoil-verify",
+            "counterfoil-connector",
+            "audit",
+            "avocado",
+        ],
     ),
 ];
 

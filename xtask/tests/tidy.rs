@@ -119,7 +119,7 @@ fn has_word(line: &str, word: &str) -> bool {
 /// Our Rust sources, with their text.
 fn sources() -> Vec<(PathBuf, String)> {
     let root = workspace().workspace_root.into_std_path_buf();
-    ["crates", "e2e", "xtask", "fuzz"]
+    ["crates", "e2e", "examples", "xtask", "fuzz"]
         .iter()
         .flat_map(|part| texts(&root.join(part), "rs"))
         .collect()
