@@ -12,6 +12,7 @@ pub(crate) mod member;
 pub(crate) mod node;
 pub(crate) mod proposal;
 pub(crate) mod receipt;
+mod recorded;
 pub(crate) mod recover;
 mod share;
 mod story;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
+use audit::model::Salt;
 use serde::Serialize;
 use verify::cose::CoseReceipt;
 use verify::ethereum::EthereumTransaction;
@@ -13,6 +14,7 @@ use verify::{
     Verifier, Witnessed, claims_digest,
 };
 
+use super::recorded::{Compared, Held};
 use crate::connection::TrustArgs;
 use crate::out::{self, bad, bold, faint, good, say};
 use crate::report::{Failure, UNREADABLE};
@@ -20,13 +22,14 @@ use crate::report::{Failure, UNREADABLE};
 /// Check a receipt offline.
 ///
 /// Nothing but the receipt and the service certificate is looked at: no server is asked. Exit code
-/// 0: the receipt holds; 1: it does not; 2: it could not be read.
+/// 0: the receipt holds, and the data is what was recorded; 1: not so; 2: it could not be read.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
   counterfoil verify receipt.json --service-cert service_cert.pem
   counterfoil verify receipt.cose --service-cert service_cert.pem --claims claims.json
   counterfoil verify receipt.json --ledger ledger --json | jq .valid
+  counterfoil verify proof.json --service-cert service_cert.pem --data record.json
   counterfoil verify receipt.json --service-cert service_cert.pem --require 2 --cosigners known")]
 pub(crate) struct Verify {
     /// The receipt, JSON or COSE; - for standard input.
@@ -48,6 +51,12 @@ pub(crate) struct Verify {
     /// The cosigners that you know, by organisation; `counterfoil node cosigners` prints such a file.
     #[arg(long, value_name = "FILE", requires = "require")]
     cosigners: Option<PathBuf>,
+    /// Compare this data (JSON) with what the audit event in the receipt recorded.
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// The salt of the recorded hash; without it, the one in the file, if that is a proof of the audit's.
+    #[arg(long, value_name = "HEX", requires = "data")]
+    salt: Option<Salt>,
     /// Print the verdict as one line of JSON.
     #[arg(long)]
     json: bool,
@@ -92,12 +101,22 @@ impl Verify {
                 verdict.witnessed = witnessed?;
                 Ok(verdict)
             });
+        let held = self
+            .data
+            .as_deref()
+            .map(|path| Held::read(path, &bytes, self.salt));
+        let compared = match (held.transpose()?, &verdict) {
+            (Some(held), Ok(verdict)) => Some(held.compare(&verdict.claims)?),
+            _ => None,
+        };
         if self.json {
-            out::write_json(&JsonVerdict::new(&verdict, &anchor));
+            out::write_json(&JsonVerdict::new(&verdict, compared.as_ref(), &anchor));
         } else {
             show(&verdict, &anchor);
+            show_compared(compared.as_ref());
         }
         Ok(match &verdict {
+            Ok(_) if matches!(compared, Some(Compared::Altered(_))) => ExitCode::FAILURE,
             Ok(_) => ExitCode::SUCCESS,
             Err(error) if is_unreadable(error) => ExitCode::from(UNREADABLE),
             Err(_) => ExitCode::FAILURE,
@@ -270,6 +289,20 @@ fn show(verdict: &Result<Verdict, CosignError>, service: &Cert) {
     }
 }
 
+fn show_compared(compared: Option<&Compared>) {
+    match compared {
+        None => {}
+        Some(Compared::Same) => say!("{} the data is what was recorded", good("SAME")),
+        Some(Compared::Altered(fields)) => {
+            let fields = out::one_line(&fields.join(" "), 300);
+            say!(
+                "{} the data is not what was recorded {fields}",
+                bad("ALTERED")
+            );
+        }
+    }
+}
+
 fn show_transaction(transaction: &EthereumTransaction) {
     say!("  call     {}", transaction.transaction_hash);
     say!("  from     {}", transaction.from);
@@ -299,6 +332,15 @@ struct JsonVerdict<'a> {
     reason: Option<String>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     proven: Option<JsonProven<'a>>,
+    /// Where data was given: whether it is what was recorded, and which fields are not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<JsonCompared<'a>>,
+}
+
+#[derive(Serialize)]
+struct JsonCompared<'a> {
+    same: bool,
+    fields: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -317,7 +359,11 @@ struct JsonProven<'a> {
 }
 
 impl<'a> JsonVerdict<'a> {
-    fn new(verdict: &'a Result<Verdict, CosignError>, service: &Cert) -> Self {
+    fn new(
+        verdict: &'a Result<Verdict, CosignError>,
+        compared: Option<&'a Compared>,
+        service: &Cert,
+    ) -> Self {
         let proven = verdict.as_ref().ok().map(|verdict| JsonProven {
             transaction_id: verdict.proven.tx_id,
             claims_digest: verdict.proven.claims_digest,
@@ -332,6 +378,16 @@ impl<'a> JsonVerdict<'a> {
             valid: verdict.is_ok(),
             reason,
             proven,
+            data: compared.map(|compared| match compared {
+                Compared::Same => JsonCompared {
+                    same: true,
+                    fields: &[],
+                },
+                Compared::Altered(fields) => JsonCompared {
+                    same: false,
+                    fields,
+                },
+            }),
         }
     }
 }
