@@ -18,7 +18,7 @@ pub(crate) struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  counterfoil demo                       see it work: ten seconds, no questions
+  counterfoil demo                       see it work: half a minute, no questions
   counterfoil up --dev                   a ledger in ./ledger, for trying things out
   counterfoil entry write 'lot 7 sold'   record something, in another terminal
   counterfoil verify receipt.json --service-cert ledger/service_cert.pem";

@@ -293,6 +293,14 @@ fn the_demo_tells_its_story_and_leaves() {
         "BROKEN",
         "truth ends after seqno",
         "NOT VALID",
+        "recorded 306 events of 60 lots, from orchard to shelf, each with its proof",
+        "the harvest date of lot EZ26-00031",
+        "306 rows of all companies consulted, 305 as recorded; ALTERED packings EZ26-00031: \
+         /ilmd/cbvmda:harvestStartDate",
+        "offline: VALID transaction ",
+        "ALTERED what the packer says today: /ilmd/cbvmda:harvestStartDate",
+        "ALTERED 1 of 7 steps of its journey, for whoever scans its label: http://127.0.0.1:",
+        "VALID all 306 proofs of the companies",
         "SOUND",
         "the ledger was founded by",
         "Carrier proposed",
@@ -318,7 +326,9 @@ fn the_demo_records_what_it_is_given() {
     // Tests run in their package's folder, programs in a folder of their own.
     let events = std::path::absolute("data/events.ndjson").unwrap();
     let events = events.to_str().unwrap();
-    let args = ["demo", "--exit", "--dir", "kept", "--events", events];
+    let args = [
+        "demo", "--exit", "--dir", "kept", "--events", events, "--lots", "3",
+    ];
     let output = counterfoil(folder.path()).args(args).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(
@@ -329,6 +339,24 @@ fn the_demo_records_what_it_is_given() {
     assert!(said.contains("committed 60 entries"), "{said}");
     let receipts = fs::read_dir(folder.path().join("kept/receipts")).unwrap();
     assert!(receipts.count() > 60);
+    // What the demo says of the altered row can be asked again.
+    let again = [
+        "verify",
+        "kept/companies/altered-proof.json",
+        "--data",
+        "kept/companies/altered-today.json",
+        "--service-cert",
+        "kept/orchard/service_cert.pem",
+    ];
+    let again = Ran::from(counterfoil(folder.path()).args(again).output().unwrap());
+    assert_eq!(again.code, 1, "{}", again.err);
+    assert!(
+        again
+            .out
+            .contains("ALTERED the data is not what was recorded"),
+        "{}",
+        again.out
+    );
     // Three folders of one ledger, which each pass alone.
     for node in ["orchard", "carrier", "market"] {
         let node = format!("kept/{node}");

@@ -1,11 +1,12 @@
-//! `counterfoil demo`: the whole story in a few seconds, and nothing in it is played: real nodes,
-//! real files, real checks.
+//! `counterfoil demo`: the whole story in less than a minute, and nothing in it is pretended: real nodes,
+//! real companies, real files, real checks.
 
 mod events;
 mod network;
 mod organisations;
 mod process;
 mod proof;
+mod season;
 mod villain;
 
 use std::fs;
@@ -16,6 +17,7 @@ use anyhow::Result;
 
 use self::network::Network;
 use self::organisations::NAMES;
+use self::season::Audited;
 use super::block_on_all_cores;
 use crate::out::{bold, faint, marked, say};
 use crate::report::Failure;
@@ -24,20 +26,22 @@ use crate::server::StopSignals;
 /// Events of a supply chain.
 const SHIPPED: &str = include_str!("../../../data/events.ndjson");
 
-/// See it work: three organisations, a dead leader, a villain, and proof.
+/// See it work: three nodes, a dead leader, five companies, a tampered record, and proof.
 ///
 /// Three organisations found a ledger on this machine, and let each other's nodes in by vote; a node
 /// that runs other code is refused. Events are written through all nodes, and go on when the leader
-/// is killed. A ledger and a receipt that somebody changed are found out, and everything is verified
-/// offline. Then the ledger runs on.
+/// is killed. A ledger and a receipt that somebody changed are found out. Five companies record a season of
+/// avocados, from orchard to shop; one lot is altered in a company's own database, and everybody finds it: the
+/// companies, this program offline, and a page in your browser. Then all of it runs on.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
   counterfoil demo
   counterfoil demo --exit
+  counterfoil demo --lots 500
   counterfoil demo --dir my-ledger --events my-events.ndjson")]
 pub(crate) struct Demo {
-    /// Leave at the end; otherwise the ledger runs on until Ctrl-C.
+    /// Leave at the end; otherwise everything runs on until Ctrl-C.
     #[arg(long)]
     exit: bool,
     /// The folder of everything, new or empty, which stays [default: one that is removed at the end].
@@ -46,6 +50,9 @@ pub(crate) struct Demo {
     /// Record the lines of this file.
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
+    /// How many lots of avocados the companies take from orchard to shop, some five events each.
+    #[arg(long, value_name = "COUNT", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    lots: u32,
 }
 
 /// The exit code of who was interrupted (128 + SIGINT).
@@ -70,21 +77,22 @@ impl Demo {
         block_on_all_cores(async {
             let mut stop = StopSignals::listen()?;
             // Nodes are killed where the story ends before its end.
-            let (network, receipt) = tokio::select! {
+            let (network, audited, receipt) = tokio::select! {
                 told = self.tell(&dir) => told?,
                 () = stop.next() => return Ok(ExitCode::from(INTERRUPTED)),
             };
             if !self.exit {
-                next_commands(&network, &receipt);
+                next_commands(&network, &audited, &receipt);
                 stop.next().await;
             }
+            audited.stop().await;
             network.stop().await;
             Ok(ExitCode::SUCCESS)
         })
     }
 
-    /// Tells it. Gives the nodes, and one of the receipts.
-    async fn tell(&self, dir: &Path) -> Result<(Network, PathBuf)> {
+    /// Tells it. Gives the nodes, the companies, and one of the receipts.
+    async fn tell(&self, dir: &Path) -> Result<(Network, Audited, PathBuf)> {
         let receipts = dir.join(RECEIPTS);
         let (events, source) = self.events()?;
         let title = format!("{}: two of three must agree", NAMES.join(", "));
@@ -108,8 +116,20 @@ impl Demo {
         );
         let receipt = receipts.join(format!("{sample}.json"));
         villain::play(&network.nodes[0].dir, &network.anchor()?, sample, &receipt)?;
-        heading("5  Proof", "from files alone: no node is asked");
-        proof::check_receipts(&network, &receipts)?;
+        heading(
+            "5  Five companies",
+            "record a season of avocados in one audit, on these three nodes",
+        );
+        let audited = Audited::start(&network, dir, self.lots as usize).await?;
+        audited.play().await?;
+        heading(
+            "6  One lot is altered",
+            "in the packer's own database, and nobody is told",
+        );
+        audited.alter(&network.anchor()?).await?;
+        heading("7  Proof", "from files alone: nobody is asked");
+        proof::check_receipts(&network, &receipts, "receipts")?;
+        proof::check_receipts(&network, &audited.proofs, "proofs of the companies")?;
         proof::tell_who_decided(&network)?;
         for line in [
             "Virtual mode: whoever runs this machine holds the ledger's keys. Receipts handed out",
@@ -117,7 +137,7 @@ impl Demo {
         ] {
             say!("{}", faint(line));
         }
-        Ok((network, receipt))
+        Ok((network, audited, receipt))
     }
 
     /// The events, and whose they are.
@@ -158,12 +178,13 @@ fn new_folder(dir: &Path) -> Result<PathBuf, Failure> {
     dir.canonicalize().map_err(Failure::reading(dir))
 }
 
-fn next_commands(network: &Network, receipt: &Path) {
+fn next_commands(network: &Network, audited: &Audited, receipt: &Path) {
     let node = &network.nodes[0];
     say!();
+    audited.show_pages();
     say!(
         "{} {}",
-        bold("The three nodes are still running."),
+        bold("Nodes and companies are still running."),
         faint("In another terminal, try:")
     );
     for command in [
@@ -171,13 +192,18 @@ fn next_commands(network: &Network, receipt: &Path) {
         "counterfoil entry write 'lot 7 harvested'".to_owned(),
         "counterfoil entry watch -c lots".to_owned(),
         format!("counterfoil verify {}", shown(receipt)),
+        format!(
+            "counterfoil verify {} --data {}",
+            shown(&audited.proof),
+            shown(&audited.today)
+        ),
         "counterfoil ledger audit $COUNTERFOIL_LEDGER".to_owned(),
     ] {
         say!("   {}", marked(command));
     }
     say!(
         "{} {}",
-        bold("Or look at it"),
+        bold("Or look at the ledger"),
         faint("in a browser, which asks once: the service's own certificate is the trust anchor.")
     );
     // What stands behind the `#` is not sent to the server.

@@ -8,7 +8,7 @@ use client::{Client, Credential};
 use verify::{Cert, TxId};
 
 use super::organisations::{NAMES, Organisation};
-use super::process::{Process, until};
+use super::process::{Process, Ready, until};
 use crate::out::{bad, faint, good, marked, one_line, say};
 use crate::report::Failure;
 
@@ -33,8 +33,9 @@ pub(super) struct Network {
     pub(super) service_cert: PathBuf,
     /// The development administrator's token.
     pub(super) token: String,
+    /// This program, which the processes run.
+    pub(super) program: PathBuf,
     dir: PathBuf,
-    program: PathBuf,
     members: Vec<Organisation>,
 }
 
@@ -53,7 +54,7 @@ impl Network {
         }
         let own = folder(dir, NAMES[0]);
         let mut process = Process::start(&program, &own, &args)?;
-        let ready = process.ready().await?;
+        let ready: Ready = process.ready().await?;
         let token = ready.token.context("the founder has a token")?;
         let mut network = Self {
             nodes: Vec::new(),
@@ -95,7 +96,7 @@ impl Network {
         expect(&proposed.proposal_state, "Open")?;
         let decided = self.members[second].vote_for(client, &proposed).await?;
         expect(&decided.proposal_state, "Accepted")?;
-        let ready = process.ready().await?;
+        let ready: Ready = process.ready().await?;
         say!(
             "   {} votes yes too: {}, and {name}'s node joins {}",
             NAMES[second],
@@ -179,7 +180,7 @@ impl Network {
     pub(super) async fn start_again(&mut self, node: usize) -> Result<()> {
         let found = &mut self.nodes[node];
         let mut process = Process::start(&self.program, &found.dir, &found.args)?;
-        process.ready().await?;
+        process.ready::<Ready>().await?;
         found.process = Some(process);
         self.caught_up(node).await
     }

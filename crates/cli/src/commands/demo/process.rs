@@ -1,4 +1,4 @@
-//! A node in a process of its own.
+//! A node, or the audit services, in a process of its own.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
 use crate::join::WAITING;
@@ -20,7 +21,7 @@ const WITHIN: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(10);
 /// A node that was asked to stop is given this long.
 const STOPS_WITHIN: Duration = Duration::from_secs(5);
-/// What a node logs.
+/// What it logs.
 const LOGGED: &str = "info,fjall=warn,lsm_tree=warn";
 
 /// The process. It is killed when this is dropped, and ends by itself when this process does,
@@ -39,21 +40,51 @@ pub(super) struct Ready {
     pub(super) token: Option<String>,
 }
 
+/// What the audit services print then.
+#[derive(Debug, Deserialize)]
+pub(super) struct AuditReady {
+    pub(super) url: String,
+    pub(super) certificate: PathBuf,
+}
+
 impl Process {
     /// Starts a node in `dir`, on free ports of this machine. Its log stands beside the folder.
     pub(super) fn start(program: &Path, dir: &Path, args: &[String]) -> Result<Self> {
+        let mut command = Command::new(program);
+        command.args(["up", "--listen", "127.0.0.1:0", "--peers", "127.0.0.1:0"]);
+        Self::spawn(command, dir, args, None)
+    }
+
+    /// Starts the audit services in `dir`, in the name of whoever has the token.
+    pub(super) fn start_audit(
+        program: &Path,
+        dir: &Path,
+        args: &[String],
+        token: &str,
+    ) -> Result<Self> {
+        let mut command = Command::new(program);
+        command.args(["audit", "all"]);
+        Self::spawn(command, dir, args, Some(token))
+    }
+
+    fn spawn(
+        mut command: Command,
+        dir: &Path,
+        args: &[String],
+        token: Option<&str>,
+    ) -> Result<Self> {
         let log = dir.with_extension("log");
         let errors = File::options().create(true).append(true).open(&log);
-        let mut command = Command::new(program);
         // What is set for this user's own ledger is not for these.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("COUNTERFOIL_") {
                 command.env_remove(name);
             }
         }
+        command.envs(token.map(|token| ("COUNTERFOIL_TOKEN", token)));
+        let program = Path::new(command.get_program()).to_owned();
         let mut child = command
-            .args(["up", "--json", "--until-stdin-ends", "--log", LOGGED])
-            .args(["--listen", "127.0.0.1:0", "--peers", "127.0.0.1:0"])
+            .args(["--json", "--until-stdin-ends", "--log", LOGGED])
             .arg("--dir")
             .arg(dir)
             .args(args)
@@ -70,8 +101,8 @@ impl Process {
         Ok(Self { child, log, line })
     }
 
-    /// Waits until the node serves.
-    pub(super) async fn ready(&mut self) -> Result<Ready> {
+    /// Waits until it serves.
+    pub(super) async fn ready<T: DeserializeOwned>(&mut self) -> Result<T> {
         let Some(line) = self.line.take() else {
             return Err(self.failed("said already that it is ready").into());
         };
@@ -126,7 +157,7 @@ impl Process {
         let name = self.log.file_stem().unwrap_or_default().to_string_lossy();
         let log = self.log();
         let last = log.lines().last().unwrap_or("it said nothing");
-        Failure::new(format!("the node {name} {what}: {last}"))
+        Failure::new(format!("{name} {what}: {last}"))
     }
 }
 

@@ -16,8 +16,8 @@ use crate::out::{faint, good, one_line, say, warning};
 use crate::report::Failure;
 use crate::server::CHUNKS_FOLDER;
 
-/// Checks each receipt in a folder.
-pub(super) fn check_receipts(network: &Network, folder: &Path) -> Result<()> {
+/// Checks each receipt in a folder; `what` they are called.
+pub(super) fn check_receipts(network: &Network, folder: &Path, what: &str) -> Result<()> {
     let anchor = network.anchor()?;
     let started = Instant::now();
     let mut count = 0;
@@ -28,7 +28,7 @@ pub(super) fn check_receipts(network: &Network, folder: &Path) -> Result<()> {
         count += 1;
     }
     say!(
-        "   {} all {} receipts, offline, with the service certificate alone {}",
+        "   {} all {} {what}, offline, with the service certificate alone {}",
         good("VALID"),
         HumanCount(count),
         faint(format!("in {} ms", started.elapsed().as_millis()))
