@@ -39,7 +39,7 @@ pub struct Finding {
     pub table: String,
     /// The row's key.
     pub key: String,
-    /// The record of its event.
+    /// The record of its event; empty as long as it has none.
     pub record: String,
     /// valid, altered, unknown, pending or not_permitted.
     pub verdict: String,
@@ -133,17 +133,20 @@ impl Company {
         for book in self.books {
             let rows = book.all(&self.pool).await?;
             let found = stream::iter(rows).map(async |row| {
-                let record = row.record.unwrap_or_default();
-                let said = self
-                    .gateway
-                    .consult(&record, &book.event(&row.row)?)
-                    .await?;
+                let (verdict, fields) = match &row.record {
+                    Some(record) => {
+                        let said = self.gateway.consult(record, &book.event(&row.row)?);
+                        let said = said.await?;
+                        (said.verdict, said.fields)
+                    }
+                    None => ("pending".to_owned(), Vec::new()),
+                };
                 Ok::<_, Error>(Finding {
                     table: book.table.to_owned(),
                     key: row.key,
-                    record,
-                    verdict: said.verdict,
-                    fields: said.fields,
+                    record: row.record.unwrap_or_default(),
+                    verdict,
+                    fields,
                 })
             });
             findings.extend(found.buffered(QUESTIONS).try_collect::<Vec<_>>().await?);

@@ -41,11 +41,21 @@ async function start() {
   anchor = directory.serviceCertificate;
   at("fingerprint").textContent = await fingerprint(anchor);
   const trace = await ask(`/api/trace?resource=${encodeURIComponent(resource)}`);
-  steps = trace.logs.map((log) => ({ log, company: companies.get(log.event.who) }));
+  steps = newest(trace.logs).map((log) => ({ log, company: companies.get(log.event.who) }));
   if (steps.length === 0) {
     return say(make("div.verdict-box.open", make("p.stamp", "UNKNOWN"), make("p", "Nobody recorded anything about this lot. The code may be mistyped, or false.")));
   }
   await checkAll();
+}
+
+/** Of a record that was corrected, what counts now. */
+function newest(logs) {
+  const records = new Map();
+  for (const log of logs) {
+    const known = records.get(log.event.record);
+    if (known === undefined || known.event.version < log.event.version) records.set(log.event.record, log);
+  }
+  return [...records.values()];
 }
 
 const say = (...what) => at("said").replaceChildren(...what);
@@ -98,8 +108,9 @@ async function checkOne(step) {
 
 async function verdictOf({ log, answer, kept, claim, company }) {
   const event = await judge({ log, answer, data: undefined, anchor });
-  if (event.verdict !== "valid") return event;
-  const name = company?.name ?? "Whoever recorded it";
+  // Whom the association does not know it cannot ask: what they recorded stands for itself.
+  if (event.verdict !== "valid" || company === undefined) return event;
+  const { name } = company;
   if (claim === null) {
     return { ...event, verdict: "unknown", why: `${name} has nothing about this step today, although it recorded it.` };
   }
