@@ -156,8 +156,14 @@ impl Audit {
     /// When they do not say that they are ready.
     pub fn start_again(&mut self, ledger: &Ready) -> Result<()> {
         let (config, log) = (self.config.as_deref(), self.log.as_deref());
-        (self.process, self.ready) =
-            spawn(&self.service, &self.folder, ledger, config, &self.listen, log)?;
+        (self.process, self.ready) = spawn(
+            &self.service,
+            &self.folder,
+            ledger,
+            config,
+            &self.listen,
+            log,
+        )?;
         Ok(())
     }
 
@@ -373,11 +379,6 @@ impl Person {
         let new = json!({"kind": kind, "email": email, "name": kind, "password": PASSWORD});
         self.done(Method::POST, "/v1/users", &new).await?;
         self.sign_in(email).await
-    }
-
-    /// Their access token; empty for a visitor.
-    pub fn token(&self) -> &str {
-        self.token.as_deref().unwrap_or_default()
     }
 
     /// The same person at services that listen elsewhere now.

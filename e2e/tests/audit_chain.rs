@@ -11,7 +11,7 @@ use audit::database::Database;
 use audit::model::{Mention, Operation, Part, RecordId, ResourceId, Text, Verdict};
 use audit::trail::chain::{ChainError, ChainSettings, MasterKey};
 use audit::trail::log::EventLog;
-use audit::trail::{Act, ChainLog, Enrolment, Given, Kind, Question, Stored, Trail};
+use audit::trail::{Act, ChainLog, Enrolment, Given, Kind, Question, Receipt, Stored, Trail};
 use connector::{Fees, Profile};
 use e2e::{Anvil, Ledger, rpc};
 use serde_json::{Value, json};
@@ -80,6 +80,7 @@ fn act(who: &str, how: Operation, record: &str, content: Given) -> Act {
         keep: true,
         once: None,
         adopt: false,
+        ours: false,
         enrol: None,
     }
 }
@@ -217,28 +218,34 @@ async fn a_proof_that_was_changed_anywhere_is_refused() -> Result<()> {
     let enrolled = tree(&world.trail).await?;
     let stored = world.trail.store(create("ana", "lot:1")).await?;
     for genuine in [&enrolled[0], &enrolled[2], &stored] {
+        let receipt = shown(&genuine.receipt);
         let mut places = Vec::new();
-        leaves_of(&genuine.receipt, String::new(), &mut places);
+        leaves_of(&receipt, String::new(), &mut places);
         ensure!(places.len() > 20, "{places:?}");
         // Whether a service has its receipt ready is between the two of them: it proves nothing.
         places.retain(|place| place != "/proof/receipt/state");
         for place in places {
-            let mut changed = genuine.receipt.clone();
+            let mut changed = receipt.clone();
             let value = changed.pointer_mut(&place).context("a place")?;
             *value = other(value);
-            let proven = world.log.proven(&genuine.address, &changed).await;
+            let proven = world
+                .log
+                .proven(&genuine.address, &Receipt::of(&changed))
+                .await;
             ensure!(proven.is_err(), "{place} was changed");
         }
         for address in [&enrolled[1].address, &enrolled[3].address] {
             ensure!(world.log.proven(address, &genuine.receipt).await.is_err());
         }
-        let mut more = genuine.receipt.clone();
+        let mut more = receipt.clone();
         more["more"] = json!(1);
+        let more = Receipt::of(&more);
         ensure!(world.log.proven(&genuine.address, &more).await.is_err());
     }
     // A document that is true in itself, and whose text is another: the chain does not have its hash.
-    let mut swapped = stored.receipt.clone();
-    swapped["event"] = enrolled[2].receipt["event"].clone();
+    let mut swapped = shown(&stored.receipt);
+    swapped["event"] = shown(&enrolled[2].receipt)["event"].take();
+    let swapped = Receipt::of(&swapped);
     ensure!(world.log.proven(&stored.address, &swapped).await.is_err());
     // Whoever changes the database is found out, and what the chain confirms is shown.
     for statement in [
@@ -259,6 +266,10 @@ async fn a_proof_that_was_changed_anywhere_is_refused() -> Result<()> {
     let verdict = world.trail.consult(asked).await?.verdict;
     ensure!(verdict == Verdict::Unknown, "{verdict:?}");
     Ok(())
+}
+
+fn shown(receipt: &Receipt) -> Value {
+    serde_json::from_str(receipt.as_str()).expect("a receipt is JSON")
 }
 
 fn leaves_of(value: &Value, at: String, places: &mut Vec<String>) {
@@ -404,8 +415,9 @@ async fn a_chain_of_others_has_the_same_tree_and_is_asked_for_its_blocks() -> Re
     let world = world(dir.path(), &profile, None).await?;
     let all = all_act(&world).await?;
     let last = all.last().context("an event")?;
-    let mut changed = last.receipt.clone();
+    let mut changed = shown(&last.receipt);
     changed["proof"]["header"] = other(&changed["proof"]["header"]);
+    let changed = Receipt::of(&changed);
     ensure!(world.log.proven(&last.address, &changed).await.is_err());
     drop(anvil);
     ensure!(

@@ -238,14 +238,14 @@ async fn who_asks_or_guesses_too_much_is_told_when_to_come_again() -> Result<()>
     for _ in 0..8 {
         let answer = visitor.request(Method::GET, "/health").send().await?;
         if answer.status() == 429 {
-            let wait = answer.headers()["retry-after"].to_str()?.to_owned();
+            let wait: u64 = answer.headers()["retry-after"].to_str()?.parse()?;
             let problem: Value = answer.json().await?;
             refused = Some((wait, problem));
         }
     }
     let (wait, problem) = refused.context("eight at once are more than five")?;
     ensure!(problem["type"] == "Busy", "{problem}");
-    ensure!(problem["retryAfter"].to_string() == wait, "{problem}");
+    ensure!(problem["retryAfter"] == wait, "{problem}");
     Ok(())
 }
 

@@ -135,8 +135,8 @@ impl Company {
             let found = stream::iter(rows).map(async |row| {
                 let (verdict, fields) = match &row.record {
                     Some(record) => {
-                        let said = self.gateway.consult(record, &book.event(&row.row)?);
-                        let said = said.await?;
+                        let event = book.event(&row.row)?;
+                        let said = self.gateway.consult(record, &event).await?;
                         (said.verdict, said.fields)
                     }
                     None => ("pending".to_owned(), Vec::new()),

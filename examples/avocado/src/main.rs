@@ -1,4 +1,5 @@
 //! `avocado`: plays a season at audit services that run.
+#![expect(clippy::print_stdout, reason = "a program for people")]
 
 mod play;
 

@@ -191,11 +191,7 @@ pub(super) async fn reset_totp(
     known: Known,
     Path(id): Path<UserId>,
 ) -> Done<User> {
-    gateway
-        .users
-        .reset_totp(known.caller, id)
-        .await
-        .map(Answer)
+    gateway.users.reset_totp(known.caller, id).await.map(Answer)
 }
 
 /// `PUT /v1/users/{user}/grants/{operation}`

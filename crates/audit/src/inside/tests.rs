@@ -12,7 +12,7 @@ use crate::model::{ContentHash, Event, Mention, Operation, Part, RecordId, Resou
 use crate::model::{Text, Verdict};
 use crate::serve::{Served, serve};
 use crate::trail::log::{Asking, EventLog, LogError, Recorded};
-use crate::trail::{Act, Address, Enrolment, Filter, Given, Question, Recorder, Trail};
+use crate::trail::{Act, Address, Enrolment, Filter, Given, Question, Receipt, Recorder, Trail};
 use crate::users::testing::{House, PASSWORD, kind_of, login, new, place};
 use crate::users::{Exposed, Kind, OperationName, Secret};
 
@@ -119,7 +119,7 @@ impl EventLog for Log {
                     transaction_address: format!("{}-{}", event.record, event.version),
                     contract_address: log.to_owned(),
                 },
-                receipt: json!({ "event": event.to_canonical() }),
+                receipt: Receipt::of(&json!({ "event": event.to_canonical() })),
             })
         })
     }
@@ -134,13 +134,14 @@ impl EventLog for Log {
         Box::pin(async { Ok(None) })
     }
 
-    fn fetch<'a>(&'a self, _: &'a Address) -> Asking<'a, Option<(Event, Value)>> {
+    fn fetch<'a>(&'a self, _: &'a Address) -> Asking<'a, Option<(Event, Receipt)>> {
         Box::pin(async { Ok(None) })
     }
 
-    fn proven<'a>(&'a self, _: &'a Address, receipt: &'a Value) -> Asking<'a, Event> {
+    fn proven<'a>(&'a self, _: &'a Address, receipt: &'a Receipt) -> Asking<'a, Event> {
         Box::pin(async move {
-            let text = receipt["event"].as_str().unwrap_or_default();
+            let shown: Value = serde_json::from_str(receipt.as_str()).unwrap();
+            let text = shown["event"].as_str().unwrap_or_default();
             Event::from_canonical(text).map_err(|error| LogError::Proof(error.to_string()))
         })
     }
@@ -172,6 +173,7 @@ fn act(record: &str, data: Value) -> Act {
         keep: true,
         once: None,
         adopt: false,
+        ours: false,
         enrol: None,
     }
 }

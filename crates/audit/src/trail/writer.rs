@@ -104,7 +104,10 @@ async fn write_all(store: Store, sender: Arc<str>, mut queue: mpsc::Receiver<Wri
             }
             // What is committed does not wait for an event that the database does not take.
             Err(_) if !events.is_empty() && !committed.is_empty() => {
-                tell(to_committed, noted(store.write(&sender, &[], &committed).await));
+                tell(
+                    to_committed,
+                    noted(store.write(&sender, &[], &committed).await),
+                );
                 tell(to_events, store.write(&sender, &events, &[]).await);
             }
             Err(error) if events.is_empty() => tell(to_committed, noted(Err(error))),

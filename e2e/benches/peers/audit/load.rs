@@ -146,7 +146,7 @@ async fn run(
             async move {
                 let mut times = Vec::new();
                 while began.elapsed().as_secs_f64() < seconds {
-                    let request = made(client, person.token());
+                    let request = made(client, person.token().unwrap_or_default());
                     let asked = Instant::now();
                     let body = connection.body(&request).await?;
                     times.push(asked.elapsed());

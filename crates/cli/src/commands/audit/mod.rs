@@ -27,7 +27,8 @@ pub(crate) enum Audit {
     All(All),
     Gateway(Gateway),
     Users(Users),
-    Audit(AuditAlone),
+    #[command(name = "audit")]
+    Alone(AuditAlone),
     Identity(identity::Identity),
     Check(check::Check),
 }
@@ -38,7 +39,7 @@ impl Audit {
             Self::All(all) => all.run(),
             Self::Gateway(gateway) => gateway.run(),
             Self::Users(users) => users.run(),
-            Self::Audit(audit) => audit.run(),
+            Self::Alone(audit) => audit.run(),
             Self::Identity(identity) => identity.run(),
             Self::Check(check) => check.run(),
         }

@@ -17,7 +17,7 @@ use audit::proxy::{Proxy, Rules, Upstreams};
 use audit::serve::{Identity, Served, serve};
 use audit::trail::chain::{ChainSettings, MasterKey as ChainKey};
 use audit::trail::log::EventLog;
-use audit::trail::{ChainLog, LedgerLog, Trail};
+use audit::trail::{ChainLog, LedgerLog, Recorder, Trail};
 use audit::users::{self, MasterKey, SystemClock, Users};
 use client::{Client, Credential};
 use connector::Profile;

@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use audit::model::{Content, Event, Verdict};
-use audit::trail::Consulted;
-use serde_json::Value;
+use audit::trail::{Consulted, Receipt};
 use verify::{Cert, Claim, ReceiptDocument, Verifier};
 
 use super::table::Row;
@@ -41,9 +40,8 @@ impl Proof {
         }
     }
 
-    fn event(&self, receipt: &Value) -> Result<Event, String> {
-        let text = receipt.to_string();
-        let document = ReceiptDocument::from_json(text.as_bytes());
+    fn event(&self, receipt: &Receipt) -> Result<Event, String> {
+        let document = ReceiptDocument::from_json(receipt.as_str().as_bytes());
         let document = document.map_err(|error| error.to_string())?;
         let verified = self.0.verify_document(&document);
         verified.map_err(|error| error.to_string())?;
