@@ -7,6 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use verify::{Cert, ReceiptDocument, Verifier};
 
 use crate::support::{Caller, Front, hold_up, send};
 
@@ -65,6 +66,70 @@ async fn each_entry_of_a_batch_is_answered_by_itself() {
     user.post(path, json!({ "entries": many }))
         .await
         .fails(400, "InvalidInput");
+    front.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_of_a_batch_is_recorded_once_under_its_key_and_proven_in_the_answer() {
+    let front = Front::start().await;
+    let user = front.user_with("u", "Contributor").await;
+    let entry = |contents: &str, key: &str| json!({ "contents": contents, "collectionId": "c", "idempotencyKey": key });
+    let send = async |entries: Vec<Value>, wait: &str| {
+        let path = format!("/app/transactions:batch{wait}");
+        let answer = user.post(&path, json!({ "entries": entries })).await;
+        let answers = answer.is(200).json();
+        answers["results"].as_array().unwrap().clone()
+    };
+    let proven = "?waitForCommit=true";
+    let first = send(vec![entry("1", "k1"), entry("2", "k2")], proven).await;
+    let verifier = Verifier::new(Cert::from_pem(front.node.service_cert()).unwrap());
+    for (answer, contents) in first.iter().zip(["1", "2"]) {
+        let document = ReceiptDocument::from_json(answer.to_string().as_bytes()).unwrap();
+        let verified = verifier.verify_document(&document).unwrap();
+        assert_eq!(answer["transactionId"], verified.tx_id.to_string());
+        let shown = &answer["applicationClaims"][0]["ledgerEntry"];
+        assert_eq!(
+            (&shown["contents"], &shown["collectionId"]),
+            (&json!(contents), &json!("c"))
+        );
+    }
+    // Sent again, alone, with others, in another order and as a stream; and for something else.
+    let again = send(
+        vec![entry("2", "k2"), entry("3", "k3"), entry("1", "k1")],
+        proven,
+    )
+    .await;
+    assert_eq!(again[0]["transactionId"], first[1]["transactionId"]);
+    assert_eq!(again[2]["transactionId"], first[0]["transactionId"]);
+    assert!(again[2]["receipt"].is_object());
+    let (lines, mut answers) = stream_lines(&user, "");
+    let line = "{\"contents\":\"1\",\"collectionId\":\"c\",\"idempotencyKey\":\"k1\"}\n";
+    lines.send(line).await.unwrap();
+    assert_eq!(
+        answers.recv().await.unwrap()["transactionId"],
+        first[0]["transactionId"]
+    );
+    drop(lines);
+    let other = send(vec![entry("other", "k1"), entry("4", "")], "").await;
+    assert_eq!(
+        (&other[0]["status"], &other[0]["error"]["code"]),
+        (&json!(409), &json!("Conflict"))
+    );
+    assert_eq!(
+        (&other[1]["status"], &other[1]["error"]["code"]),
+        (&json!(400), &json!("InvalidInput"))
+    );
+    let list = user
+        .get("/app/transactions?collectionId=c")
+        .await
+        .is(200)
+        .json();
+    let contents = list["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["contents"].clone());
+    assert_eq!(contents.collect::<Vec<_>>(), ["1", "2", "3"]);
     front.stop().await;
 }
 
