@@ -37,7 +37,12 @@ impl Postgres {
         }
         let mut initdb = command("initdb")?;
         initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8"]);
-        initdb.args(["--locale=C", "--pgdata"]);
+        initdb.args([
+            "--locale-provider=icu",
+            "--icu-locale=en",
+            "--locale=C",
+            "--pgdata",
+        ]);
         said(initdb.arg(folder.path().join("data")))?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let mut server = Self {

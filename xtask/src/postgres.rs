@@ -40,7 +40,13 @@ impl Postgres {
         let data = folder.path().join("data");
         let mut initdb = command("initdb")?;
         initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8"]);
-        initdb.args(["--locale=C", "--no-sync", "--pgdata"]);
+        initdb.args([
+            "--locale-provider=icu",
+            "--icu-locale=en",
+            "--locale=C",
+            "--no-sync",
+            "--pgdata",
+        ]);
         read(initdb.arg(&data))?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let process = serve(&data, port)?;

@@ -1,6 +1,8 @@
 //! The tables, step by step. A step that was released is never changed: another one follows it.
 
-use sqlx::{Connection, Executor, Row};
+use std::borrow::Cow;
+
+use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 
 use super::{Database, DatabaseError, Kind};
 
@@ -38,11 +40,11 @@ pub(super) async fn run(database: &Database) -> Result<(), DatabaseError> {
         .zip(1..)
         .filter(|(_, version)| *version > found)
     {
+        let step = in_dialect(step, database.kind());
         for statement in step.split(";\n").filter(|text| !text.trim().is_empty()) {
-            transaction
-                .execute(statement)
-                .await
-                .map_err(failed(version))?;
+            let statement = sqlx::query(AssertSqlSafe(statement.to_owned()));
+            let done = statement.execute(&mut *transaction).await;
+            done.map_err(failed(version))?;
         }
         let done = sqlx::query("INSERT INTO schema_version (version) VALUES ($1)").bind(version);
         done.execute(&mut *transaction)
@@ -56,4 +58,13 @@ pub(super) async fn run(database: &Database) -> Result<(), DatabaseError> {
         .await
         .map_err(DatabaseError::Open)?;
     connection.ping().await.map_err(DatabaseError::Open)
+}
+
+/// Texts have the order of their bytes: in SQLite they do, and in PostgreSQL where it is said, for else they
+/// have that of somebody's language.
+fn in_dialect(step: &str, kind: Kind) -> Cow<'_, str> {
+    match kind {
+        Kind::Sqlite => step.into(),
+        Kind::Postgres => step.replace(" TEXT", " TEXT COLLATE \"C\"").into(),
+    }
 }

@@ -4,6 +4,7 @@
 //! `$1`, `$2`, ... in the order in which they are bound.
 
 mod migrations;
+mod statement;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -14,6 +15,7 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{Any, AnyPool, Executor, Transaction};
 
 use crate::Problem;
+pub(crate) use statement::Statement;
 
 /// Connections to PostgreSQL, each a process there.
 const CONNECTIONS_POSTGRES: u32 = 16;

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 
 use sqlx::any::AnyRow;
-use sqlx::{Any, QueryBuilder, Row as _, Transaction};
+use sqlx::{Any, Row as _, Transaction};
 
 use super::act::Address;
 use super::query::Filter;
 use super::receipt::Receipt;
-use crate::database::{Database, Kind, is_collision};
+use crate::database::{Database, Kind, Statement, is_collision};
 use crate::model::{Event, Mention, Part, RecordId, ResourceId};
 
 /// An event as the database has it.
@@ -155,14 +155,14 @@ impl Store {
         record: &RecordId,
     ) -> Result<Option<(Row, String)>> {
         let statement = format!(
-            "SELECT {COLUMNS}, (SELECT actor FROM events WHERE record = $1 AND version = 1) \
+            "SELECT {COLUMNS}, (SELECT actor FROM events WHERE record = $1 AND version = 1) AS owner \
              FROM events WHERE record = $2 ORDER BY version DESC LIMIT 1"
         );
         let select = sqlx::query(sqlx::AssertSqlSafe(statement))
             .bind(record.as_str().to_owned())
             .bind(record.as_str().to_owned());
         let row = select.fetch_optional(self.database.pool()).await?;
-        let owned = |row: &AnyRow| Ok((read(row)?, row.try_get(9)?));
+        let owned = |row: &AnyRow| Ok((read(row)?, row.try_get("owner")?));
         row.as_ref().map(owned).transpose()
     }
 
@@ -218,8 +218,7 @@ impl Store {
         filter: &Filter,
         names: Option<(&str, &str)>,
     ) -> Result<Vec<Row>> {
-        let mut select =
-            QueryBuilder::<Any>::new(format!("SELECT {COLUMNS} FROM events e WHERE 1 = 1"));
+        let mut select = Statement::new(format!("SELECT {COLUMNS} FROM events e WHERE 1 = 1"));
         if let Some((from, to)) = names {
             select.push(" AND e.record >= ").push_bind(from.to_owned());
             select.push(" AND e.record < ").push_bind(to.to_owned());
@@ -310,11 +309,11 @@ async fn insert(
 ) -> Result<HashSet<(String, i64)>> {
     let mut taken = HashSet::with_capacity(rows.len());
     for some in rows.chunks(ROWS_TOGETHER) {
-        let mut insert = QueryBuilder::<Any>::new(
+        let mut insert = Statement::new(
             "INSERT INTO events (record, version, at, actor, operation, hash, event, salt, payload, \
              log, request, request_hash, enrol, after_tx, sender) ",
         );
-        insert.push_values(some, |mut values, (event, row)| {
+        insert.push_values(some, |values, (event, row)| {
             values
                 .push_bind(event.record.as_str())
                 .push_bind(whole(event.version))
@@ -346,8 +345,8 @@ async fn mention(
 ) -> Result<()> {
     for some in mentions.chunks(ROWS_TOGETHER) {
         let mut insert =
-            QueryBuilder::<Any>::new("INSERT INTO mentions (resource, at, record, version, part) ");
-        insert.push_values(some, |mut values, (event, mention)| {
+            Statement::new("INSERT INTO mentions (resource, at, record, version, part) ");
+        insert.push_values(some, |values, (event, mention)| {
             values
                 .push_bind(mention.id.as_str())
                 .push_bind(event.when.millis())
@@ -364,18 +363,16 @@ async fn mention(
 async fn commit(transaction: &mut Transaction<'_, Any>, committed: &[Committed]) -> Result<()> {
     for some in committed.chunks(ROWS_TOGETHER) {
         // Both databases name the columns of values so. What is no text has to be said.
-        let mut update = QueryBuilder::<Any>::new(
+        let mut update = Statement::new(
             "UPDATE events SET tx = v.column1, receipt = v.column2, log = v.column3 FROM (",
         );
-        update.push_values(some, |mut values, one| {
+        update.push_values(some, |values, one| {
             values
                 .push_bind(one.tx.as_str())
                 .push_bind(one.receipt.as_str())
                 .push_bind(one.log.as_str())
                 .push_bind(one.record.as_str())
-                .push("CAST(")
-                .push_bind_unseparated(whole(one.version))
-                .push_unseparated(" AS BIGINT)");
+                .push_number(whole(one.version));
         });
         update.push(") AS v WHERE events.record = v.column4 AND events.version = v.column5");
         update.build().execute(&mut **transaction).await?;

@@ -186,7 +186,7 @@ async fn the_database_learns_of_an_event_when_it_answers_again() {
     execute(&world.database, stop).await;
     let trail = world.trail.clone();
     let storing = tokio::spawn(async move { trail.store(create("r1", json!(1))).await });
-    while world.log.count() == 0 {
+    while world.log.count() == 0 && !storing.is_finished() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
