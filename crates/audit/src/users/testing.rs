@@ -33,6 +33,10 @@ impl TestClock {
     pub(crate) fn forward(&self, span: Duration) {
         self.0.fetch_add(throttle::millis(span), Ordering::SeqCst);
     }
+
+    pub(super) fn back(&self, span: Duration) {
+        self.0.fetch_sub(throttle::millis(span), Ordering::SeqCst);
+    }
 }
 
 impl Clock for TestClock {

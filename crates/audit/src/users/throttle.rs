@@ -23,6 +23,16 @@ pub(super) fn delay(failures: u32, free: u32) -> Duration {
     Duration::from_secs(seconds).min(FAILURE_DELAY_MAX)
 }
 
+/// When a wait that begins now is over. No wait was over long ago: of two that come at once, the one that took
+/// its time first may come second.
+pub(super) fn until(now: i64, delay: Duration) -> i64 {
+    if delay.is_zero() {
+        0
+    } else {
+        now + millis(delay)
+    }
+}
+
 /// Tells somebody to wait for so many milliseconds.
 pub(super) fn wait(millis: i64) -> Problem {
     let seconds = millis.max(1).unsigned_abs().div_ceil(1_000);
@@ -72,7 +82,7 @@ impl Sources {
         }
         failures.count = failures.count.saturating_add(1);
         failures.at = now;
-        failures.until = now + millis(delay(failures.count, FAILURES_FREE_SOURCE));
+        failures.until = until(now, delay(failures.count, FAILURES_FREE_SOURCE));
         Ok(())
     }
 
@@ -80,7 +90,7 @@ impl Sources {
     pub(super) fn succeeded(&self, place: &str) {
         if let Some(failures) = self.lock().get_mut(&source(place)) {
             failures.count = failures.count.saturating_sub(1);
-            failures.until = failures.at;
+            failures.until = 0;
         }
     }
 
@@ -130,6 +140,15 @@ mod tests {
         );
         sources.begin("203.0.113.8", 100).unwrap();
         sources.begin("203.0.113.7", 1_000).unwrap();
+    }
+
+    #[test]
+    fn who_overtakes_another_does_not_wait() {
+        let sources = Sources::default();
+        sources.begin("here", 1_000).unwrap();
+        sources.begin("here", 999).unwrap();
+        sources.succeeded("here");
+        sources.begin("here", 998).unwrap();
     }
 
     #[test]

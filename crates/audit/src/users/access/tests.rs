@@ -411,3 +411,13 @@ fn what_somebody_shows_is_not_printed() {
     let printed = format!("{:?}", login("root"));
     assert!(!printed.contains(PASSWORD), "{printed}");
 }
+
+#[tokio::test]
+async fn who_took_their_time_before_another_and_comes_after_does_not_wait() {
+    let house = House::open().await;
+    house.root().await;
+    let attempt = async || house.users.begin_attempt("login of root", &place()).await;
+    attempt().await.unwrap();
+    house.clock.back(Duration::from_millis(1));
+    attempt().await.unwrap();
+}

@@ -3,7 +3,7 @@
 use sqlx::{AnyConnection, Row};
 
 use super::super::model::UserId;
-use super::super::throttle::{delay, millis, wait};
+use super::super::throttle::{delay, millis, until, wait};
 use crate::Problem;
 use crate::limits::{FAILURE_MEMORY, FAILURES_FREE_ACCOUNT};
 
@@ -19,19 +19,19 @@ pub(in super::super) async fn begin(
     let old = sqlx::query("DELETE FROM failures WHERE at < $1 AND until <= $2");
     let old = old.bind(now - millis(FAILURE_MEMORY)).bind(now);
     old.execute(&mut *connection).await?;
-    let query = "INSERT INTO failures (account, count, at, until) VALUES ($1, 1, $2, $2) \
+    let query = "INSERT INTO failures (account, count, at, until) VALUES ($1, 1, $2, 0) \
                  ON CONFLICT (account) DO UPDATE SET count = failures.count + 1, at = $2 \
                  WHERE failures.until <= $2 RETURNING count";
     let query = sqlx::query(query).bind(account).bind(now);
     let Some(row) = query.fetch_optional(&mut *connection).await? else {
         let query = sqlx::query("SELECT until FROM failures WHERE account = $1").bind(account);
         let row = query.fetch_optional(connection).await?;
-        let until = row.map_or(Ok(now), |row| row.try_get::<i64, _>("until"))?;
-        return Err(wait(until - now));
+        let end = row.map_or(Ok(now), |row| row.try_get::<i64, _>("until"))?;
+        return Err(wait(end - now));
     };
     let count: i64 = row.try_get("count")?;
     let count = u32::try_from(count).unwrap_or(u32::MAX);
-    let until = now + millis(delay(count, FAILURES_FREE_ACCOUNT));
+    let until = until(now, delay(count, FAILURES_FREE_ACCOUNT));
     let query = sqlx::query("UPDATE failures SET until = $1 WHERE account = $2");
     query.bind(until).bind(account).execute(connection).await?;
     Ok(())
