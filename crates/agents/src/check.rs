@@ -14,7 +14,8 @@ use crate::invariant::{Held, Invariant};
 use crate::wire::Ask;
 use crate::world::{Standing, World};
 
-/// The events of a chain that this program does not prove whole.
+/// What proves an event on a chain. Here the ledger's receipt is checked, and the event's text; not that the
+/// transaction carries the hash of that text.
 const CHAIN_EVENT: &str = "counterfoil.audit.chain-event/1";
 
 /// What was read.
