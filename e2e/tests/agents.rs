@@ -241,7 +241,10 @@ async fn agents_notice_services_that_lie() -> Result<()> {
         })
     };
     ensure!(
-        told("make users", "had to be 403 NotPermitted, and was 201"),
+        told(
+            "make whom one may not",
+            "had to be 403 NotPermitted, and was 201"
+        ),
         "{lies:#?}"
     );
     ensure!(told("altered data", "had to be altered"), "{lies:#?}");

@@ -68,7 +68,7 @@ pub(crate) const JUNK: [&str; 12] = [
 pub(crate) const RACE: &str = "race for root";
 pub(crate) const RACE_JUNK: &str = "race for root by tricks";
 pub(crate) const EXPIRED_SLOT: &str = "hold the slot too long";
-pub(crate) const SETUP: &str = "make users";
+pub(crate) const SETUP: &str = "grow the tree";
 pub(crate) const BEGIN: &str = "begin";
 pub(crate) const GUESS: &str = "guess a password";
 pub(crate) const CHECK: &str = "read everything";
@@ -175,14 +175,14 @@ pub(crate) static BEHAVIOURS: &[Behaviour] = &table![
     Unfriendly "expired tokens" 30 x 1 tokens::expired, "too old, or as if it were not";
     Unfriendly "wrong refresh tokens" 20 x 1 tokens::refresh, "nonsense, and access tokens";
     Unfriendly "replayed refresh tokens" 4 x 5 / 1000 tokens::replay, "used twice: the session ends";
-    Unfriendly "make users" 50 x 1 escalation::create, "users make administrators, roots are made";
+    Unfriendly "make whom one may not" 50 x 1 escalation::create, "users make administrators, roots are made";
     Unfriendly "grant oneself" 50 x 1 escalation::grant, "rights that one does not have";
     Unfriendly "more rights than one's own" 30 x 1 escalation::beyond, "a user with any rights, made by few";
     Unfriendly "change others" 40 x 1 escalation::others, "users beside, above, and below others";
     Unfriendly "change others' records" 50 x 1 escalation::records, "update and delete what is another's";
     Unfriendly "store without the right" 50 x 1 escalation::store, "readers, administrators and the root";
     Unfriendly "read without the right" 40 x 1 escalation::read, "all logs, others' logs, the blind";
-    Unfriendly "change the dictionary" 30 x 1 escalation::dictionary, "anybody but the root";
+    Unfriendly "rewrite the dictionary" 30 x 1 escalation::dictionary, "anybody but the root";
     Unfriendly "altered data" 100 x 1 consulting::altered, "a field was changed: it is found";
     Unfriendly "altered hashes" 50 x 1 consulting::altered_hash, "another hash, another salt";
     Unfriendly "another's address" 30 x 1 consulting::other_address, "a receipt's address that is none";
@@ -435,8 +435,12 @@ mod tests {
 
     #[test]
     fn each_behaviour_is_told_apart_and_says_what_it_is() {
-        let names = BEHAVIOURS.iter().map(|one| (one.side as u8, one.name));
-        assert_eq!(names.collect::<BTreeSet<_>>().len(), BEHAVIOURS.len());
+        let names = BEHAVIOURS.iter().map(|one| one.name);
+        let all = names.chain(ASIDE.iter().map(|one| one.0));
+        assert_eq!(
+            all.collect::<BTreeSet<_>>().len(),
+            BEHAVIOURS.len() + ASIDE.len()
+        );
         for one in BEHAVIOURS {
             assert!(
                 one.weight > 0 && one.most > 0 && !one.says.is_empty(),
