@@ -156,7 +156,7 @@ const FACTS = {
   maxValue: ["Warmest", "\u00b0C"],
   "avo:pesosPerKilogram": ["Price", "pesos/kg"],
 };
-const QUANTITIES = { inputQuantityList: "From fruit", outputQuantityList: "Into" };
+const QUANTITIES = { inputQuantityList: "From fruit", outputQuantityList: "Packed into" };
 const PLACES = Object.keys(FACTS);
 
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "long", year: "numeric", timeZone: "UTC" });
