@@ -15,7 +15,7 @@ pub(crate) fn bench(args: &[&str]) -> Result<()> {
         Ok(binary) => binary,
         Err(_) => build("dist")?,
     };
-    if args.contains(&"contracts") {
+    if args.contains(&"contracts") || args.contains(&"audit") {
         clients::peers()?;
     }
     let mut command = cargo(&["bench", "--locked", "-p", "e2e", "--bench", "peers", "--"]);

@@ -28,9 +28,9 @@ usage: cargo xtask COMMAND
   check             formatting, lints, dependencies; writes nothing
   fix               formats, applies what clippy can fix, writes golden files anew
   test [PART]       all tests, or one part of them: light, rest, doc, e2e
-  bench [consortium | contracts] [ARGS...]
+  bench [consortium | contracts | audit] [ARGS...]
                     the benches, side by side with what they are compared with; or of these only
-                    three nodes beside one; or contracts beside other people's nodes
+                    three nodes beside one; contracts beside other people's nodes; the audit services
   chaos --seed N | --seeds FROM..TO  [--rounds M] [--seconds S]
                     the fault campaign: what must hold while nodes, links, disks and clocks fail
   fuzz [SECS [TGT]] each fuzz target, or one, for so many seconds (60)
