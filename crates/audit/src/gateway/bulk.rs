@@ -8,8 +8,10 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::Gateway;
 use super::caller::Visitor;
@@ -23,7 +25,7 @@ use crate::trail::{Consulted, Question};
 const LINES: &str = "application/x-ndjson";
 
 /// What is said to one of many questions: a verdict, or why there is none.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum BulkAnswer {
     /// There is one.
@@ -33,6 +35,23 @@ pub enum BulkAnswer {
         /// Why.
         problem: Problem,
     },
+}
+
+/// By what stands in it: receipts are kept as they came, which serde's own untagged enums cannot.
+impl<'de> Deserialize<'de> for BulkAnswer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Failed {
+            problem: Problem,
+        }
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        match serde_json::from_str(text.get()) {
+            Ok(Failed { problem }) => Ok(Self::Failed { problem }),
+            Err(_) => serde_json::from_str(text.get())
+                .map(Self::Consulted)
+                .map_err(D::Error::custom),
+        }
+    }
 }
 
 /// How often which verdict was given.
@@ -239,6 +258,10 @@ mod tests {
         let failed = BulkAnswer::Failed {
             problem: Problem::input("no"),
         };
+        let proven = r#"{"verdict":"valid","receipt":{"b":1,"a":[2]}}"#;
+        let read: BulkAnswer = serde_json::from_str(proven).unwrap();
+        let written = serde_json::to_string(&read).unwrap();
+        assert!(written.contains(r#"{"b":1,"a":[2]}"#), "{written}");
         let said = BulkAnswer::Consulted(Box::new(Consulted::not_permitted()));
         let mut summary = Summary::default();
         for answer in [&failed, &said] {
