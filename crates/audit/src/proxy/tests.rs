@@ -245,7 +245,12 @@ async fn where_only_audited_changes_pass_others_are_refused() {
     let recorder = Arc::clone(&notes) as Arc<dyn Recorder>;
     let proxy = Proxy::new(rules, upstreams, recorder, Text::parse("farm").unwrap());
     let routes = proxy.audited_only(true).routes(&edge());
-    for path in ["/API/lots/7", "/api/lots/7.json", "/other"] {
+    for path in [
+        "/API/lots/7",
+        "/api/lots.json/7",
+        "/api/lots/7/weight",
+        "/other",
+    ] {
         let (status, _, said) = ask(&routes, Method::PUT, path, json!({})).await;
         assert_eq!(
             (status, &said["type"]),

@@ -108,6 +108,11 @@ impl Trail {
         before: Option<(Row, String)>,
         request: Option<String>,
     ) -> Result<(Event, Row), Problem> {
+        if act.record.as_ref().is_some_and(is_reserved) && !act.ours {
+            let detail =
+                "names that begin with \"permission-\" are those of the services' own records";
+            return Err(Problem::input(detail).at("/record"));
+        }
         let (before, owner) = before.unzip();
         if before.as_ref().is_some_and(|row| row.tx.is_none()) {
             return Err(Problem::conflict(
@@ -302,6 +307,12 @@ fn refused(error: LogError) -> Problem {
             Problem::unavailable("LedgerRefuses", detail)
         }
     }
+}
+
+/// Whether a record is about an operation in the dictionary, whose name everybody could take beforehand. Users
+/// and sessions have names that nobody guesses.
+fn is_reserved(record: &RecordId) -> bool {
+    record.as_str().starts_with("permission-")
 }
 
 /// A record is changed by whoever made it. Others make records of their own about the same resource.

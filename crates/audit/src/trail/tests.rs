@@ -303,6 +303,22 @@ async fn a_hash_of_the_callers_own_is_compared_as_it_is() {
 }
 
 #[tokio::test]
+async fn names_of_the_services_own_records_are_taken_by_nobody_else() {
+    let world = world().await;
+    let World { trail, log, .. } = &world;
+    let theirs = create("permission-exportData", json!(1));
+    let refused = trail.store(theirs.clone()).await.unwrap_err();
+    assert_eq!((&*refused.kind, log.count()), ("InvalidInput", 0));
+    trail
+        .store(Act {
+            ours: true,
+            ..theirs
+        })
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
 async fn updating_and_deleting_append_and_nothing_follows_a_deletion() {
     let world = world().await;
     let World { trail, log, .. } = &world;
