@@ -13,6 +13,7 @@ const STEPS: &[&str] = &[
     include_str!("3.sql"), // Documents that were captured.
     include_str!("4.sql"), // Accounts on a chain.
     include_str!("5.sql"), // Which replica sends what.
+    include_str!("6.sql"), // The newest events of all.
 ];
 
 /// Any number, the same for all who migrate: one at a time.
