@@ -21,6 +21,8 @@ pub(crate) fn check() -> Result<()> {
         "warnings",
     ];
     run(&mut cargo(&clippy))?;
+    // Dependencies of other platforms too, which no build here has fetched.
+    run(&mut cargo(&["fetch", "--locked", "--quiet"]))?;
     run(DENY
         .command()?
         .args(["--offline", "check", "licenses", "bans", "sources"]))?;
