@@ -45,6 +45,10 @@ pub const ENTRIES_WAITING_MAX: usize = 4_096;
 /// Events that one request takes to the ledger: their receipts are a megabyte.
 pub const ENTRIES_TOGETHER_MAX: usize = 256;
 
+/// Bytes of events that one request takes to the ledger, unless one alone has more: a sixteenth of what a ledger
+/// takes, whatever of it is escaped.
+pub const ENTRIES_TOGETHER_BYTES_MAX: usize = 4 << 20;
+
 /// Requests with events that are under way to the ledger: the more at once, the fewer events share a signature.
 pub const LEDGER_BATCHES_MAX: usize = 1;
 

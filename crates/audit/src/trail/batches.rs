@@ -8,7 +8,9 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::ledger::in_words;
 use super::log::LogError;
-use crate::limits::{ENTRIES_TOGETHER_MAX, ENTRIES_WAITING_MAX, LEDGER_BATCHES_MAX};
+use crate::limits::{
+    ENTRIES_TOGETHER_BYTES_MAX, ENTRIES_TOGETHER_MAX, ENTRIES_WAITING_MAX, LEDGER_BATCHES_MAX,
+};
 
 /// Sends entries to a ledger. Ends when it is dropped.
 #[derive(Debug)]
@@ -49,12 +51,30 @@ async fn send_all(client: Client, mut entries: mpsc::Receiver<Waiting>) {
         if entries.recv_many(&mut waiting, ENTRIES_TOGETHER_MAX).await == 0 {
             return;
         }
-        let (client, batch) = (client.clone(), std::mem::take(&mut waiting));
+        let (client, batches) = (client.clone(), split(std::mem::take(&mut waiting)));
         tokio::spawn(async move {
-            send(&client, batch).await;
+            for batch in batches {
+                send(&client, batch).await;
+            }
             drop(place);
         });
     }
+}
+
+/// In their order, and no more in one request than a ledger takes: a few large events must not make it refuse
+/// everybody's.
+fn split(waiting: Vec<Waiting>) -> Vec<Vec<Waiting>> {
+    let (mut batches, mut bytes) = (vec![Vec::new()], 0);
+    for waiting in waiting {
+        bytes += waiting.entry.contents.len();
+        if bytes > ENTRIES_TOGETHER_BYTES_MAX {
+            batches.push(Vec::new());
+            bytes = waiting.entry.contents.len();
+        }
+        batches.last_mut().expect("there is one").push(waiting);
+    }
+    batches.retain(|batch| !batch.is_empty());
+    batches
 }
 
 async fn send(client: &Client, batch: Vec<Waiting>) {
@@ -75,5 +95,32 @@ async fn send(client: &Client, batch: Vec<Waiting>) {
                 let _ = tell.send(Err(in_words(&error)));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waiting(bytes: usize) -> Waiting {
+        Waiting {
+            key: String::new(),
+            entry: NewEntry::new("x".repeat(bytes)),
+            tell: oneshot::channel().0,
+        }
+    }
+
+    #[test]
+    fn large_entries_go_in_requests_of_their_own_and_all_in_their_order() {
+        let half = ENTRIES_TOGETHER_BYTES_MAX / 2;
+        let sizes = [1, half, half, half, 3 * half, 2, 3];
+        let batches = split(sizes.into_iter().map(waiting).collect());
+        let sizes_of = |batch: &Vec<Waiting>| -> Vec<usize> {
+            batch.iter().map(|one| one.entry.contents.len()).collect()
+        };
+        let shown: Vec<_> = batches.iter().map(sizes_of).collect();
+        let expected = [vec![1, half], vec![half, half], vec![3 * half], vec![2, 3]];
+        assert_eq!(shown, expected);
+        assert!(split(Vec::new()).is_empty());
     }
 }
