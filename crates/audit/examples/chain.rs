@@ -18,7 +18,7 @@ use audit::model::{
     ContentHash, Event, Mention, Operation, Part, RecordId, ResourceId, Text, Timestamp, What,
 };
 use audit::trail::chain::{ChainSettings, MasterKey};
-use audit::trail::log::EventLog;
+use audit::trail::log::{EventLog, Outgoing};
 use audit::trail::{ChainLog, Enrolment, Kind};
 use connector::Profile;
 use tokio::task::JoinSet;
@@ -87,8 +87,17 @@ async fn enrol(log: &ChainLog, by: &str, who: &str, kind: Kind) {
         parent: None,
         key: None,
     };
-    let event = event(by, who, 1);
-    log.record("", &event, Some(&enrol)).await.unwrap();
+    record(log, &event(by, who, 1), Some(&enrol)).await;
+}
+
+async fn record(log: &ChainLog, event: &Event, enrol: Option<&Enrolment>) {
+    let sent = Outgoing {
+        log: "",
+        event,
+        text: &event.to_canonical(),
+        enrol,
+    };
+    log.record(sent).await.unwrap();
 }
 
 async fn act(log: Arc<ChainLog>, who: String, until: Instant) -> Vec<Duration> {
@@ -98,9 +107,7 @@ async fn act(log: Arc<ChainLog>, who: String, until: Instant) -> Vec<Duration> {
         if begun >= until {
             break;
         }
-        log.record("", &event(&who, &who, version), None)
-            .await
-            .unwrap();
+        record(&log, &event(&who, &who, version), None).await;
         times.push(begun.elapsed());
     }
     times

@@ -39,7 +39,24 @@ pub const WRITES_WAITING_MAX: usize = 4_096;
 /// Events that the database takes in one transaction: a sync is shared by so many.
 pub const WRITES_TOGETHER_MAX: usize = 256;
 
-/// Events that wait for the ledger. Each is in the database already.
+/// Bytes of a journal, after which another one begins: it is read whole at a start.
+pub const JOURNAL_BYTES: u64 = 16 << 20;
+
+/// How often the database gets what the journal has, if nobody asks for it before: the more events at once, the
+/// fewer of its pages are written for each.
+pub const PUT_EVERY: Duration = Duration::from_millis(100);
+
+/// Committed events that it gets without waiting for that.
+pub const PUT_TOGETHER: usize = 1_024;
+
+/// Age of an event on its way to the ledger that the database gets as such. Younger ones are waited for, so that
+/// each is written once.
+pub const PUT_PENDING_AFTER: Duration = Duration::from_secs(1);
+
+/// Events that the journal has and the database not, before who comes is told to come later.
+pub const FRESH_MAX: usize = 16_384;
+
+/// Events that wait for the ledger. Each is in the database or its journal already.
 pub const ENTRIES_WAITING_MAX: usize = 4_096;
 
 /// Events that one request takes to the ledger: their receipts are a megabyte.

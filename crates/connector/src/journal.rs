@@ -3,12 +3,9 @@
 //! ```text
 //! outbox      a line for each record, appended and synced before anybody relies on it; how a transaction
 //!             ended is synced with the next one, because the chain says it again
-//! line        16 hex digits of the SHA-256 of what follows the space, a space, JSON, a line feed
+//! line        as `lines` has it
 //! first line  which chain and which key the file belongs to
 //! ```
-//!
-//! A record is complete when its line feed is there. What a crash leaves of the last one was never
-//! relied on and is cut; anything else that does not fit its digest is damage and refused.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
@@ -18,15 +15,14 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, BlockHash, Bytes, TxHash};
 use serde::{Deserialize, Serialize};
-use verify::Digest;
 
 use crate::durable;
 use crate::error::OutboxError;
 use crate::limits::{COMPACT_BYTES, LINE_BYTES_MAX};
+use crate::lines::{self, line};
 use crate::status::Outcome;
 
 const VERSION: u32 = 1;
-const DIGEST_DIGITS: usize = 16;
 
 /// Whose the file is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -238,54 +234,15 @@ fn begun(owner: &Owner) -> Record {
     }
 }
 
-fn line(record: &Record) -> Vec<u8> {
-    let json = serde_json::to_string(record).expect("records have text for keys");
-    let digest = Digest::of(json.as_bytes()).to_string();
-    format!("{} {json}\n", &digest[..DIGEST_DIGITS]).into_bytes()
-}
-
-/// The records in a file, and how many bytes of it are whole.
+/// The records in a file, and how many bytes of it are whole. What a crash may have torn beside the last one is how
+/// transactions ended: the chain says that again.
 fn read(path: &Path, bytes: &[u8]) -> Result<(Vec<Record>, usize), OutboxError> {
-    let mut records = Vec::new();
-    let mut good = 0;
-    let mut lines = bytes.split_inclusive(|&byte| byte == b'\n').peekable();
-    while let Some(line) = lines.next() {
-        // Only what was not synced can be torn: the last line, and notes before it. It is without its
-        // end, or has pages that were never written, which read as zeros, as JSON never does.
-        let is_last = lines.peek().is_none();
-        let unwritten = line.contains(&0) && lines.clone().all(is_lost_without_harm);
-        if unwritten || (is_last && !line.ends_with(b"\n")) {
-            break;
-        }
-        let record = parse(line).map_err(|why| OutboxError::Corrupt {
-            path: path.to_owned(),
-            line: records.len() + 1,
-            why,
-        })?;
-        records.push(record);
-        good += line.len();
-    }
-    Ok((records, good))
-}
-
-/// Whether a line behind a torn one may go with it: the last one, or how a transaction ended.
-fn is_lost_without_harm(line: &[u8]) -> bool {
-    line.contains(&0) || !line.ends_with(b"\n") || matches!(parse(line), Ok(Record::Settled(_)))
-}
-
-fn parse(line: &[u8]) -> Result<Record, String> {
-    if line.len() > LINE_BYTES_MAX {
-        return Err(format!("it has more than {LINE_BYTES_MAX} bytes"));
-    }
-    let text = str::from_utf8(line).map_err(|_| "it is not text")?;
-    let (digest, json) = text
-        .trim_end_matches('\n')
-        .split_once(' ')
-        .ok_or("it has no digest")?;
-    if Digest::of(json.as_bytes()).to_string()[..DIGEST_DIGITS] != *digest {
-        return Err("its digest does not fit".to_owned());
-    }
-    serde_json::from_str(json).map_err(|error| error.to_string())
+    let is_note = |record: &Record| matches!(record, Record::Settled(_));
+    lines::read(bytes, LINE_BYTES_MAX, is_note).map_err(|damage| OutboxError::Corrupt {
+        path: path.to_owned(),
+        line: damage.line,
+        why: damage.why,
+    })
 }
 
 fn open(path: &Path) -> Result<File, OutboxError> {
@@ -313,8 +270,6 @@ fn lock(dir: &Path) -> Result<File, OutboxError> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-
-    use proptest::prelude::*;
 
     use super::*;
 
@@ -468,12 +423,5 @@ mod tests {
         let kept = [settled(0), signed(1), signed(2)];
         assert_eq!(records_in(dir.path()).unwrap(), kept);
         assert!(!path.with_extension("new").exists());
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_make_reading_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-            let _ = read(Path::new("x"), &bytes);
-        }
     }
 }

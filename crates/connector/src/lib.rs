@@ -8,7 +8,8 @@
 //! - [`network`]: a chain as a [`Profile`] describes it; whoever answers for another chain is refused.
 //! - [`fees`]: what a transaction offers. [`signer`]: who signs it.
 //! - [`call`]: what a transaction should do.
-//! - [`outbox`]: sends, sends again, and says what became of it. `journal`: its file.
+//! - [`outbox`]: sends, sends again, and says what became of it. `journal`: its file. [`lines`]: files that show
+//!   what a crash tore.
 //! - [`merkle`]: many records under one root, as RFC 9162 builds it.
 //! - [`anchors`]: takes digests of records, anchors their root, hands out proofs.
 //! - [`bundle`]: the proof of a record, and [`proof`] of a transaction, checked offline. `trie` and `header`: what a
@@ -25,6 +26,7 @@ mod follow;
 mod header;
 mod journal;
 pub mod limits;
+pub mod lines;
 pub mod merkle;
 pub mod network;
 pub mod outbox;

@@ -11,7 +11,7 @@ use super::*;
 use crate::model::{ContentHash, Event, Mention, Operation, Part, RecordId, ResourceId};
 use crate::model::{Text, Verdict};
 use crate::serve::{Served, serve};
-use crate::trail::log::{Asking, EventLog, LogError, Recorded};
+use crate::trail::log::{Asking, EventLog, LogError, Outgoing, Recorded};
 use crate::trail::{Act, Address, Enrolment, Filter, Given, Question, Receipt, Recorder, Trail};
 use crate::users::testing::{House, PASSWORD, kind_of, login, new, place};
 use crate::users::{Exposed, Kind, OperationName, Secret};
@@ -107,30 +107,19 @@ impl EventLog for Log {
         Box::pin(async move { Ok(who.to_string()) })
     }
 
-    fn record<'a>(
-        &'a self,
-        log: &'a str,
-        event: &'a Event,
-        _: Option<&'a Enrolment>,
-    ) -> Asking<'a, Recorded> {
+    fn record<'a>(&'a self, sent: Outgoing<'a>) -> Asking<'a, Recorded> {
         Box::pin(async move {
             Ok(Recorded {
                 address: Address {
-                    transaction_address: format!("{}-{}", event.record, event.version),
-                    contract_address: log.to_owned(),
+                    transaction_address: format!("{}-{}", sent.event.record, sent.event.version),
+                    contract_address: sent.log.to_owned(),
                 },
-                receipt: Receipt::of(&json!({ "event": event.to_canonical() })),
+                receipt: Receipt::of(&json!({ "event": sent.text })),
             })
         })
     }
 
-    fn find<'a>(
-        &'a self,
-        _: &'a str,
-        _: Option<&'a str>,
-        _: &'a Event,
-        _: Option<&'a Enrolment>,
-    ) -> Asking<'a, Option<Recorded>> {
+    fn find<'a>(&'a self, _: Outgoing<'a>, _: Option<&'a str>) -> Asking<'a, Option<Recorded>> {
         Box::pin(async { Ok(None) })
     }
 

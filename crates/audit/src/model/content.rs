@@ -69,6 +69,11 @@ impl Content {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The same, as a text of one's own.
+    pub fn into_string(self) -> String {
+        self.0
+    }
 }
 
 /// Where two versions of data differ, as JSON pointers (RFC 6901) in the order of `kept`; an empty pointer

@@ -6,7 +6,7 @@ use verify::{Cert, Claim, Digest, ReceiptDocument, TxId, Verifier};
 
 use super::act::{Address, Enrolment};
 use super::batches::Batches;
-use super::log::{Asking, EventLog, LogError, Recorded};
+use super::log::{Asking, EventLog, LogError, Outgoing, Recorded};
 use super::receipt::Receipt;
 use crate::model::{Event, Text};
 
@@ -65,16 +65,11 @@ impl EventLog for LedgerLog {
         Box::pin(async move { Ok(format!("{COLLECTION}{who}")) })
     }
 
-    fn record<'a>(
-        &'a self,
-        log: &'a str,
-        event: &'a Event,
-        _: Option<&'a Enrolment>,
-    ) -> Asking<'a, Recorded> {
+    fn record<'a>(&'a self, sent: Outgoing<'a>) -> Asking<'a, Recorded> {
         Box::pin(async move {
-            let contents = event.to_canonical();
-            let key = Digest::of(contents.as_bytes()).to_string();
-            let entry = NewEntry::new(contents).collection(log);
+            let Outgoing { log, text, .. } = sent;
+            let key = Digest::of(text.as_bytes()).to_string();
+            let entry = NewEntry::new(text).collection(log);
             let recorded = self.batches.append(key, entry).await?;
             Ok(Recorded {
                 address: address(recorded.id, log),
@@ -85,13 +80,11 @@ impl EventLog for LedgerLog {
 
     fn find<'a>(
         &'a self,
-        log: &'a str,
+        sent: Outgoing<'a>,
         after: Option<&'a str>,
-        event: &'a Event,
-        _: Option<&'a Enrolment>,
     ) -> Asking<'a, Option<Recorded>> {
         Box::pin(async move {
-            let contents = event.to_canonical();
+            let Outgoing { log, text, .. } = sent;
             let range = EntryRange {
                 collection_id: Some(log.to_owned()),
                 from: after.and_then(|after| after.parse().ok()),
@@ -99,7 +92,7 @@ impl EventLog for LedgerLog {
             };
             let mut entries = std::pin::pin!(self.client.entries(&range));
             while let Some(entry) = entries.try_next().await.map_err(|error| in_words(&error))? {
-                if entry.contents == contents {
+                if entry.contents == text {
                     let id = entry.transaction_id;
                     let receipt = self
                         .client

@@ -38,6 +38,19 @@ pub struct Recorded {
     pub receipt: Receipt,
 }
 
+/// An event on its way to a log.
+#[derive(Debug, Clone, Copy)]
+pub struct Outgoing<'a> {
+    /// The log: see [`EventLog::log_of`].
+    pub log: &'a str,
+    /// The event.
+    pub event: &'a Event,
+    /// The event as the log gets it: canonical JSON.
+    pub text: &'a str,
+    /// Whom it brings into the tree of participants, if anybody.
+    pub enrol: Option<&'a Enrolment>,
+}
+
 /// An append-only log with receipts.
 pub trait EventLog: Send + Sync {
     /// The log that a participant's event goes to (the paper's Bitacora), before it is sent; where the event
@@ -46,20 +59,13 @@ pub trait EventLog: Send + Sync {
 
     /// Records an event in its participant's log and waits until it is committed. Sent again with the same
     /// bytes within some seconds, it is recorded once; who comes later looks with [`EventLog::find`].
-    fn record<'a>(
-        &'a self,
-        log: &'a str,
-        event: &'a Event,
-        enrol: Option<&'a Enrolment>,
-    ) -> Asking<'a, Recorded>;
+    fn record<'a>(&'a self, sent: Outgoing<'a>) -> Asking<'a, Recorded>;
 
-    /// Looks for an event in a log, behind the transaction `after`.
+    /// Looks for an event in its log, behind the transaction `after`.
     fn find<'a>(
         &'a self,
-        log: &'a str,
+        sent: Outgoing<'a>,
         after: Option<&'a str>,
-        event: &'a Event,
-        enrol: Option<&'a Enrolment>,
     ) -> Asking<'a, Option<Recorded>>;
 
     /// The event at an address, with its receipt; `None` if there is none.

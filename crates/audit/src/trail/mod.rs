@@ -5,6 +5,9 @@ mod batches;
 mod captures;
 pub mod chain;
 mod consulting;
+mod fresh;
+mod journal;
+mod keeping;
 mod ledger;
 pub mod log;
 mod query;
@@ -18,6 +21,8 @@ mod trace;
 mod turns;
 mod writer;
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 pub use act::{Act, Address, Answering, Enrolment, Given, Kind, Recorder, Stored};
@@ -30,7 +35,9 @@ pub use receipt::Receipt;
 pub(crate) use storing::now;
 pub use trace::{Direction, Link, Trace};
 
-use crate::database::Database;
+use crate::database::{Database, Kind as Databases};
+use fresh::About;
+use journal::{Journal, Left};
 use log::EventLog;
 use sending::Sending;
 use store::Store;
@@ -68,6 +75,41 @@ impl Trail {
         }
     }
 
+    /// The same, with a journal in this folder, which nobody else uses: what it has that the database does not is
+    /// brought there. On PostgreSQL, which several replicas ask, events go straight into the database.
+    ///
+    /// # Errors
+    /// See [`JournalError`].
+    pub async fn by_journal(
+        name: &str,
+        database: Database,
+        log: Arc<dyn EventLog>,
+        folder: &Path,
+    ) -> Result<Self, JournalError> {
+        let name: Arc<str> = name.into();
+        let (kind, store) = (database.kind(), Store::new(database));
+        keeping::bring_back(&store, &name, Left::read(folder)?).await?;
+        let (writer, store) = match kind {
+            Databases::Sqlite => Writer::by_journal(store, &name, Journal::open(folder)?),
+            Databases::Postgres => (Writer::start(&store, &name), store),
+        };
+        Ok(Self {
+            writer,
+            store,
+            log,
+            turns: Arc::default(),
+            sending: Arc::new(Sending::of(name)),
+        })
+    }
+
+    /// Waits until the database has all that was stored.
+    ///
+    /// # Errors
+    /// It does not take it.
+    pub async fn settled(&self) -> Result<(), crate::Problem> {
+        Ok(self.store.settled(About::All).await?)
+    }
+
     /// Whether the database answers.
     ///
     /// # Errors
@@ -75,6 +117,17 @@ impl Trail {
     pub async fn is_well(&self) -> Result<(), crate::Problem> {
         Ok(self.store.ping().await?)
     }
+}
+
+/// Why a journal cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// It cannot be read or written, or is not what was written.
+    #[error("the journal of events")]
+    Files(#[from] io::Error),
+    /// The database does not take what it has.
+    #[error("bringing the journal's events into the database")]
+    Database(#[from] sqlx::Error),
 }
 
 impl std::fmt::Debug for Trail {

@@ -12,7 +12,8 @@ use sqlx::Row as _;
 use tokio_util::sync::CancellationToken;
 
 use super::Trail;
-use super::store::{COLUMNS, Row, Store, read};
+use super::fresh::About;
+use super::store::{COLUMNS, Pending, Row, Store, read};
 use super::storing::now;
 use crate::Problem;
 use crate::database::Kind;
@@ -111,7 +112,7 @@ impl Trail {
         let rows = rows.into_iter().filter_map(|row| {
             match Event::from_canonical(&row.event) {
                 // What is being sent goes on as it does.
-                Ok(event) => Some((self.sending.begin(&event)?, event, row)),
+                Ok(event) => Some((self.sending.begin(&event)?, Pending { event, row })),
                 Err(error) => {
                     tracing::error!(%error, "an event in the database is damaged");
                     None
@@ -123,9 +124,9 @@ impl Trail {
         let trail = self.clone();
         // One after the other: on a chain, somebody comes into the tree before those below them.
         tokio::spawn(async move {
-            for (_ours, event, row) in rows {
+            for (_ours, pending) in rows {
                 // What became of it stands in the database.
-                let _ = trail.send(event, row, true).await;
+                let _ = trail.send(&pending, true).await;
             }
         });
         Ok(count)
@@ -135,6 +136,7 @@ impl Trail {
 impl Store {
     /// Says that a replica is alive, and gives it what those left who are not.
     async fn renew(&self, name: &str, seen: Option<String>) -> Result<(), sqlx::Error> {
+        self.settled(About::All).await?;
         let now = now().millis();
         let renew = sqlx::query(
             "INSERT INTO senders (id, until, seen) VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE SET \

@@ -1,18 +1,29 @@
 //! The events beside the ledger: found by their names, with what the ledger does not keep.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
 
 use super::act::Address;
+use super::fresh::{About, Batch, Fresh};
 use super::query::Filter;
 use super::receipt::Receipt;
 use crate::database::{Database, Kind, Statement, is_collision};
 use crate::model::{Event, Mention, Part, RecordId, ResourceId};
 
-/// An event as the database has it.
+/// An event that is on its way.
 #[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Pending {
+    pub(crate) event: Event,
+    /// What the database has of it.
+    pub(crate) row: Row,
+}
+
+/// An event as the database has it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Row {
     /// The event as it is in the ledger: canonical JSON.
     pub(crate) event: String,
@@ -47,13 +58,23 @@ impl Row {
 }
 
 /// What has become of an event.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Committed {
     pub(crate) record: RecordId,
     pub(crate) version: u64,
     pub(crate) log: String,
     pub(crate) tx: String,
     pub(crate) receipt: Receipt,
+}
+
+impl Committed {
+    /// Where it is.
+    pub(crate) fn address(&self) -> Address {
+        Address {
+            transaction_address: self.tx.clone(),
+            contract_address: self.log.clone(),
+        }
+    }
 }
 
 pub(super) const COLUMNS: &str =
@@ -66,13 +87,34 @@ const COLLISIONS_MAX: u32 = 8;
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
     database: Database,
+    /// What is asked about here is brought to the database first.
+    fresh: Option<Arc<Fresh>>,
 }
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
 impl Store {
     pub(crate) const fn new(database: Database) -> Self {
-        Self { database }
+        Self {
+            database,
+            fresh: None,
+        }
+    }
+
+    /// The same, before whose answers the database gets what these have about it.
+    pub(crate) fn behind(self, fresh: Arc<Fresh>) -> Self {
+        Self {
+            fresh: Some(fresh),
+            ..self
+        }
+    }
+
+    /// Waits until the database has what is known about something.
+    pub(super) async fn settled(&self, about: About<'_>) -> Result<()> {
+        match &self.fresh {
+            Some(fresh) => fresh.settled(about).await,
+            None => Ok(()),
+        }
     }
 
     pub(crate) async fn ping(&self) -> Result<()> {
@@ -88,8 +130,8 @@ impl Store {
     pub(crate) async fn write(
         &self,
         sender: &str,
-        rows: &[(Event, Row)],
-        committed: &[Committed],
+        rows: &[Arc<Pending>],
+        committed: &[Arc<Committed>],
     ) -> Result<Vec<bool>> {
         let mut left = COLLISIONS_MAX;
         loop {
@@ -104,28 +146,90 @@ impl Store {
     async fn try_write(
         &self,
         sender: &str,
-        rows: &[(Event, Row)],
-        committed: &[Committed],
+        rows: &[Arc<Pending>],
+        committed: &[Arc<Committed>],
     ) -> Result<Vec<bool>> {
         let mut transaction = self.database.begin().await?;
         commit(&mut transaction, committed).await?;
-        let taken = insert(&mut transaction, sender, rows).await?;
+        let as_they_are: Vec<_> = rows.iter().map(|one| (&**one, None)).collect();
+        let taken = insert(&mut transaction, sender, &as_they_are).await?;
         let is_in = |event: &Event| {
             taken.contains(&(event.record.as_str().to_owned(), whole(event.version)))
         };
-        let mentions: Vec<_> = rows
-            .iter()
-            .map(|(event, _)| event)
-            .filter(|event| is_in(event))
-            .flat_map(|event| event.what.about.iter().map(move |mention| (event, mention)))
-            .collect();
-        mention(&mut transaction, &mentions).await?;
+        let events = rows.iter().map(|one| &one.event);
+        mention(
+            &mut transaction,
+            events.clone().filter(|event| is_in(event)),
+        )
+        .await?;
         transaction.commit().await?;
-        Ok(rows.iter().map(|(event, _)| is_in(event)).collect())
+        Ok(events.map(is_in).collect())
+    }
+
+    /// Puts what a journal has: one transaction, synced when this answers. What is there already stays as it is, or
+    /// is committed now.
+    pub(super) async fn put(&self, sender: &str, batch: &Batch) -> Result<()> {
+        let mut transaction = self.database.begin().await?;
+        let rows: Vec<_> = batch
+            .events
+            .iter()
+            .map(|(pending, committed)| (&**pending, committed.as_deref()))
+            .collect();
+        let put = insert(&mut transaction, sender, &rows).await?;
+        if put.len() < rows.len() {
+            tracing::warn!("events were in the database before it got them");
+        }
+        let events = rows.iter().map(|(pending, _)| &pending.event);
+        mention(&mut transaction, events).await?;
+        commit(&mut transaction, &batch.committed).await?;
+        transaction.commit().await
+    }
+
+    /// Which of these have a version, or a request's name, that the database has.
+    pub(super) async fn taken(&self, events: &[Arc<Pending>]) -> Result<Vec<bool>> {
+        let (mut versions, mut requests) = (HashSet::new(), HashSet::new());
+        for some in events.chunks(ROWS_TOGETHER) {
+            let mut select = Statement::new("SELECT e.record, e.version, e.request FROM (");
+            select.push_values(some, |values, one| {
+                values
+                    .push_bind(one.event.record.as_str())
+                    .push_number(whole(one.event.version));
+            });
+            select.push(
+                ") AS v CROSS JOIN events e WHERE e.record = v.column1 AND e.version = v.column2",
+            );
+            let named: Vec<_> = some
+                .iter()
+                .filter_map(|one| one.row.request.as_deref())
+                .collect();
+            if !named.is_empty() {
+                select.push(" UNION ALL SELECT e.record, e.version, e.request FROM (");
+                select.push_values(named, |values, request| {
+                    values.push_bind(request);
+                });
+                select.push(") AS v CROSS JOIN events e WHERE e.request = v.column1");
+            }
+            for row in select.build().fetch_all(self.database.pool()).await? {
+                let record: String = row.try_get(0)?;
+                let version: i64 = row.try_get(1)?;
+                versions.insert((record, version));
+                requests.extend(row.try_get::<Option<String>, _>(2)?);
+            }
+        }
+        let is_taken = |one: &Arc<Pending>| {
+            let version = (
+                one.event.record.as_str().to_owned(),
+                whole(one.event.version),
+            );
+            let request = one.row.request.as_ref();
+            versions.contains(&version) || request.is_some_and(|request| requests.contains(request))
+        };
+        Ok(events.iter().map(is_taken).collect())
     }
 
     /// Takes an event back that the ledger refused, unless it is committed all the same.
     pub(crate) async fn take_back(&self, record: &RecordId, version: u64) -> Result<()> {
+        self.settled(About::Record(record)).await?;
         let mut transaction = self.database.begin().await?;
         for statement in [
             "DELETE FROM events WHERE record = $1 AND version = $2 AND tx IS NULL",
@@ -142,6 +246,7 @@ impl Store {
 
     /// The newest event of a record.
     pub(crate) async fn newest(&self, record: &RecordId) -> Result<Option<Row>> {
+        self.settled(About::Record(record)).await?;
         self.one(
             "record = $1 ORDER BY version DESC LIMIT 1",
             &[record.as_str()],
@@ -154,6 +259,7 @@ impl Store {
         &self,
         record: &RecordId,
     ) -> Result<Option<(Row, String)>> {
+        self.settled(About::Record(record)).await?;
         let statement = format!(
             "SELECT {COLUMNS}, (SELECT actor FROM events WHERE record = $1 AND version = 1) AS owner \
              FROM events WHERE record = $2 ORDER BY version DESC LIMIT 1"
@@ -168,6 +274,7 @@ impl Store {
 
     /// One event of a record.
     pub(crate) async fn version(&self, record: &RecordId, version: u64) -> Result<Option<Row>> {
+        self.settled(About::Record(record)).await?;
         let statement = format!("SELECT {COLUMNS} FROM events WHERE record = $1 AND version = $2");
         let select = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(record.as_str());
         let row = select.bind(whole(version));
@@ -177,6 +284,7 @@ impl Store {
 
     /// The data as of a version, if it was kept: that of the last version that brought some.
     pub(crate) async fn kept(&self, record: &RecordId, version: u64) -> Result<Option<String>> {
+        self.settled(About::Record(record)).await?;
         let select = sqlx::query(
             "SELECT payload FROM events WHERE record = $1 AND version <= $2 \
              AND operation IN ('create', 'update') ORDER BY version DESC LIMIT 1",
@@ -188,11 +296,13 @@ impl Store {
 
     /// The event that a request led to.
     pub(crate) async fn request(&self, request: &str) -> Result<Option<Row>> {
+        self.settled(About::Request(request)).await?;
         self.one("request = $1", &[request]).await
     }
 
     /// The event at an address.
     pub(crate) async fn at(&self, address: &Address) -> Result<Option<Row>> {
+        self.settled(About::Place(address)).await?;
         let place = [&address.contract_address[..], &address.transaction_address];
         self.one("log = $1 AND tx = $2", &place).await
     }
@@ -218,6 +328,7 @@ impl Store {
         filter: &Filter,
         names: Option<(&str, &str)>,
     ) -> Result<Vec<Row>> {
+        self.settled(About::All).await?;
         let mut select = Statement::new(format!("SELECT {COLUMNS} FROM events e WHERE 1 = 1"));
         if let Some((from, to)) = names {
             select.push(" AND e.record >= ").push_bind(from.to_owned());
@@ -266,6 +377,7 @@ impl Store {
         resource: &ResourceId,
         limit: u32,
     ) -> Result<Vec<(Row, Part)>> {
+        self.settled(About::All).await?;
         let statement = format!(
             "SELECT {COLUMNS}, part FROM mentions m JOIN events e ON e.record = m.record AND \
              e.version = m.version WHERE m.resource = $1 ORDER BY m.at, m.record, m.version LIMIT $2"
@@ -305,15 +417,17 @@ const ROWS_TOGETHER: usize = 64;
 async fn insert(
     transaction: &mut Transaction<'_, Any>,
     sender: &str,
-    rows: &[(Event, Row)],
+    rows: &[(&Pending, Option<&Committed>)],
 ) -> Result<HashSet<(String, i64)>> {
     let mut taken = HashSet::with_capacity(rows.len());
     for some in rows.chunks(ROWS_TOGETHER) {
         let mut insert = Statement::new(
             "INSERT INTO events (record, version, at, actor, operation, hash, event, salt, payload, \
-             log, request, request_hash, enrol, after_tx, sender) ",
+             request, request_hash, enrol, after_tx, sender, log, tx, receipt) ",
         );
-        insert.push_values(some, |values, (event, row)| {
+        insert.push_values(some, |values, (pending, committed)| {
+            let Pending { event, row } = pending;
+            let log = committed.map_or(&row.log, |committed| &committed.log);
             values
                 .push_bind(event.record.as_str())
                 .push_bind(whole(event.version))
@@ -324,12 +438,14 @@ async fn insert(
                 .push_bind(row.event.as_str())
                 .push_bind(row.salt.as_str())
                 .push_bind(row.payload.as_deref())
-                .push_bind(row.log.as_str())
                 .push_bind(row.request.as_deref())
                 .push_bind(row.request_hash.as_deref())
                 .push_bind(row.enrol.as_deref())
                 .push_bind(row.after.as_deref())
-                .push_bind(sender);
+                .push_bind(sender)
+                .push_bind(log.as_str())
+                .push_bind(committed.map(|committed| committed.tx.as_str()))
+                .push_bind(committed.map(|committed| committed.receipt.as_str()));
         });
         insert.push(" ON CONFLICT DO NOTHING RETURNING record, version");
         for row in insert.build().fetch_all(&mut **transaction).await? {
@@ -339,10 +455,13 @@ async fn insert(
     Ok(taken)
 }
 
-async fn mention(
+async fn mention<'e>(
     transaction: &mut Transaction<'_, Any>,
-    mentions: &[(&Event, &Mention)],
+    events: impl Iterator<Item = &'e Event>,
 ) -> Result<()> {
+    let mentions: Vec<(&Event, &Mention)> = events
+        .flat_map(|event| event.what.about.iter().map(move |mention| (event, mention)))
+        .collect();
     for some in mentions.chunks(ROWS_TOGETHER) {
         let mut insert =
             Statement::new("INSERT INTO mentions (resource, at, record, version, part) ");
@@ -360,7 +479,10 @@ async fn mention(
     Ok(())
 }
 
-async fn commit(transaction: &mut Transaction<'_, Any>, committed: &[Committed]) -> Result<()> {
+async fn commit(
+    transaction: &mut Transaction<'_, Any>,
+    committed: &[Arc<Committed>],
+) -> Result<()> {
     for some in committed.chunks(ROWS_TOGETHER) {
         // Both databases name the columns of values so. What is no text has to be said.
         let mut update = Statement::new(

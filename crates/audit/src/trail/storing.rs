@@ -1,26 +1,28 @@
 //! Storing: from an act to an event that is committed.
 //!
-//! The event is in the database, synced, before the ledger sees it, and is sent until the ledger has it or
+//! The event is in the database or its journal, synced, before the ledger sees it, and is sent until the ledger has it or
 //! refuses it. So a caller who was answered finds it for ever; one who was not finds it by the name of the
 //! request; and what a crash left on its way goes on: see `sending`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::rand;
+use serde::Serialize;
 use tokio::time::{sleep, timeout};
 use verify::Digest;
 
 use super::Trail;
 use super::act::{Act, Enrolment, Given, Stored};
-use super::log::{LogError, Recorded};
+use super::log::{LogError, Outgoing, Recorded};
 use super::receipt::Receipt;
 use super::sending::Ours;
-use super::store::{Committed, Row};
+use super::store::{Committed, Pending, Row};
 use super::writer::STOPPING;
 use crate::Problem;
 use crate::limits::{COMMIT_PATIENCE, IDEMPOTENCY_KEY_BYTES_MAX};
 use crate::model::{
-    Content, ContentHash, Event, Mention, Operation, RecordId, Salt, Timestamp, What,
+    Content, ContentHash, Event, Mention, Operation, RecordId, Salt, Text, Timestamp, What,
 };
 
 /// How long after a failure an event is sent again; twice as long each time, up to the longest.
@@ -31,7 +33,8 @@ const AGAIN_MAX: Duration = Duration::from_secs(5);
 struct Bound {
     hash: ContentHash,
     salt: Option<Salt>,
-    payload: Option<String>,
+    /// The data, where that was given: canonical JSON.
+    canonical: Option<String>,
 }
 
 impl Trail {
@@ -52,7 +55,7 @@ impl Trail {
             Some(record) => Some(self.turns.of(record).await),
             None => None,
         };
-        let (event, row, ours) = match self.reserve(&act, request.clone()).await {
+        let (event, ours) = match self.reserve(&act, request.clone()).await {
             Ok(reserved) => reserved,
             // Mostly a request is new. What refuses it may be that it was done before.
             Err(problem) => return self.unless_known(request, &act, problem).await,
@@ -61,7 +64,7 @@ impl Trail {
         // To its end, whether the caller waits or not.
         let recording = tokio::spawn(async move {
             let _ours = ours;
-            trail.send(event, row, false).await
+            trail.send(&event, false).await
         });
         match timeout(COMMIT_PATIENCE, recording).await {
             Ok(Ok(stored)) => stored,
@@ -75,21 +78,22 @@ impl Trail {
         &self,
         act: &Act,
         request: Option<String>,
-    ) -> Result<(Event, Row, Ours), Problem> {
+    ) -> Result<(Arc<Pending>, Ours), Problem> {
         // A new record is usually new: only where its place is taken is looked what was before.
         let is_new = act.how == Operation::Create;
         let before = match &act.record {
             Some(record) if !is_new => self.store.newest_and_owner(record).await?,
             _ => None,
         };
-        let (event, row) = self.prepare(act, before, request).await?;
+        let pending = Arc::new(self.prepare(act, before, request).await?);
+        let event = &pending.event;
         let taken = || {
             let detail = "somebody else was faster with this record; try again";
             Problem::conflict("Concurrent", detail)
         };
-        let ours = self.sending.begin(&event).ok_or_else(taken)?;
-        if self.writer.insert(event.clone(), row.clone()).await? {
-            return Ok((event, row, ours));
+        let ours = self.sending.begin(event).ok_or_else(taken)?;
+        if self.writer.insert(Arc::clone(&pending)).await? {
+            return Ok((pending, ours));
         }
         match self.store.newest(&event.record).await? {
             Some(before) if is_new && before.tx.is_some() => {
@@ -107,7 +111,7 @@ impl Trail {
         act: &Act,
         before: Option<(Row, String)>,
         request: Option<String>,
-    ) -> Result<(Event, Row), Problem> {
+    ) -> Result<Pending, Problem> {
         if act.record.as_ref().is_some_and(is_reserved) && !act.ours {
             let detail =
                 "names that begin with \"permission-\" are those of the services' own records";
@@ -164,33 +168,37 @@ impl Trail {
         let log = self.log.log_of(&act.who, act.enrol.as_ref()).await;
         let log = log.map_err(refused)?;
         let enrol = act.enrol.as_ref().map(serde_json::to_string);
+        let named = request.is_some();
+        let request_hash = named.then(|| digest(act, bound.canonical.as_deref()));
         let row = Row {
             event: event.to_canonical(),
             salt: bound.salt.map(|salt| salt.to_string()).unwrap_or_default(),
-            payload: bound.payload,
             log,
             tx: None,
             receipt: None,
-            request_hash: request.is_some().then(|| digest(act)),
+            request_hash,
             request,
+            payload: bound.canonical.filter(|_| act.keep),
             enrol: enrol.transpose().map_err(damaged)?,
             after: self.sending.seen(),
         };
-        Ok((event, row))
+        Ok(Pending { event, row })
     }
 
     /// Sends an event until the ledger has it or refuses it.
-    pub(super) async fn send(
-        &self,
-        event: Event,
-        row: Row,
-        mut again: bool,
-    ) -> Result<Stored, Problem> {
+    pub(super) async fn send(&self, pending: &Pending, mut again: bool) -> Result<Stored, Problem> {
+        let Pending { event, row } = pending;
         let mut wait = AGAIN;
         let enrol = row.enrol.as_deref().map(serde_json::from_str);
         let enrol: Option<Enrolment> = enrol.transpose().map_err(damaged)?;
+        let sent = Outgoing {
+            log: &row.log,
+            event,
+            text: &row.event,
+            enrol: enrol.as_ref(),
+        };
         let recorded = loop {
-            match self.send_once(&event, &row, enrol.as_ref(), again).await {
+            match self.send_once(sent, row.after.as_deref(), again).await {
                 Ok(recorded) => break recorded,
                 Err(LogError::InDoubt(why)) => {
                     tracing::warn!(why, record = %event.record, "an event is sent again");
@@ -199,7 +207,9 @@ impl Trail {
                     wait = (2 * wait).min(AGAIN_MAX);
                 }
                 Err(error) => {
-                    self.store.take_back(&event.record, event.version).await?;
+                    if !self.writer.take_back(&event.record, event.version) {
+                        self.store.take_back(&event.record, event.version).await?;
+                    }
                     return Err(refused(error));
                 }
             }
@@ -212,10 +222,10 @@ impl Trail {
             receipt: recorded.receipt.clone(),
         };
         self.sending.saw(&recorded.address.transaction_address);
-        self.note(committed).await?;
+        self.note(Arc::new(committed)).await?;
         Ok(Stored {
             salt: row.salt.parse().ok(),
-            event,
+            event: event.clone(),
             address: recorded.address,
             receipt: recorded.receipt,
         })
@@ -223,23 +233,21 @@ impl Trail {
 
     async fn send_once(
         &self,
-        event: &Event,
-        row: &Row,
-        enrol: Option<&Enrolment>,
+        sent: Outgoing<'_>,
+        after: Option<&str>,
         again: bool,
     ) -> Result<Recorded, LogError> {
-        let (log, after) = (&row.log, row.after.as_deref());
-        if again && let Some(found) = self.log.find(log, after, event, enrol).await? {
+        if again && let Some(found) = self.log.find(sent, after).await? {
             return Ok(found);
         }
-        self.log.record(log, event, enrol).await
+        self.log.record(sent).await
     }
 
     /// Tells the database of an event that is in the ledger, as soon as it listens.
-    async fn note(&self, committed: Committed) -> Result<(), Problem> {
+    async fn note(&self, committed: Arc<Committed>) -> Result<(), Problem> {
         let mut wait = AGAIN;
         loop {
-            match self.writer.commit(committed.clone()).await {
+            match self.writer.commit(Arc::clone(&committed)).await {
                 Ok(()) => return Ok(()),
                 // The next start finds it in the ledger.
                 Err(problem) if problem.kind == STOPPING => return Err(pending()),
@@ -272,7 +280,12 @@ impl Trail {
 
     /// What became of a request that was sent before.
     async fn known(&self, row: Row, act: &Act) -> Result<Stored, Problem> {
-        if row.request_hash.as_deref() != Some(&digest(act)) {
+        let content = match &act.content {
+            Given::Data(data) => Content::of(data).ok(),
+            _ => None,
+        };
+        let asked = digest(act, content.as_ref().map(Content::as_str));
+        if row.request_hash.as_deref() != Some(&asked) {
             return Err(Problem::conflict(
                 "OtherRequest",
                 "this Idempotency-Key stands for another request: choose a new one for a new request",
@@ -353,7 +366,7 @@ fn bind(act: &Act, before: Option<&Event>, salt: Option<Salt>) -> Result<Bound, 
             Ok(Bound {
                 hash: content.hash(&salt),
                 salt: Some(salt),
-                payload: act.keep.then(|| content.as_str().to_owned()),
+                canonical: Some(content.into_string()),
             })
         }
         Given::Hash(hash) if *hash == ContentHash([0; 32]) => {
@@ -362,13 +375,13 @@ fn bind(act: &Act, before: Option<&Event>, salt: Option<Salt>) -> Result<Bound, 
         Given::Hash(hash) => Ok(Bound {
             hash: *hash,
             salt: None,
-            payload: None,
+            canonical: None,
         }),
         Given::Same => match before {
             Some(before) => Ok(Bound {
                 hash: before.what.hash,
                 salt,
-                payload: None,
+                canonical: None,
             }),
             None => Err(Problem::input("a new record has data, or a hash of it").at("/data")),
         },
@@ -393,12 +406,38 @@ fn name(act: &Act, once: &str) -> Result<String, Problem> {
     Ok(format!("{} {once}", act.who))
 }
 
-/// What was asked for, wherever it was asked from.
-fn digest(act: &Act) -> String {
-    let mut asked = act.clone();
-    asked.place = crate::model::Text::default();
-    let asked = serde_json_canonicalizer::to_string(&asked).expect("an act is JSON");
-    Digest::of(asked.as_bytes()).to_string()
+/// What was asked for, wherever it was asked from; data as canonical JSON.
+fn digest(act: &Act, data: Option<&str>) -> String {
+    #[derive(Serialize)]
+    struct Asked<'a> {
+        how: Operation,
+        record: Option<&'a RecordId>,
+        about: &'a [Mention],
+        did: &'a Text,
+        target: &'a Text,
+        data: Option<&'a str>,
+        hash: Option<&'a ContentHash>,
+        keep: bool,
+        adopt: bool,
+        enrol: Option<&'a Enrolment>,
+    }
+    let asked = Asked {
+        how: act.how,
+        record: act.record.as_ref(),
+        about: &act.about,
+        did: &act.did,
+        target: &act.target,
+        data,
+        hash: match &act.content {
+            Given::Hash(hash) => Some(hash),
+            Given::Data(_) | Given::Same => None,
+        },
+        keep: act.keep,
+        adopt: act.adopt,
+        enrol: act.enrol.as_ref(),
+    };
+    let asked = serde_json::to_vec(&asked).expect("what was asked is JSON");
+    Digest::of(&asked).to_string()
 }
 
 pub(super) fn fresh() -> RecordId {

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::log::{Asking, EventLog, LogError, Recorded};
+use super::log::{Asking, EventLog, LogError, Outgoing, Recorded};
 use super::*;
 use crate::model::{Event, Mention, Operation, Part, RecordId, ResourceId, Text, Verdict};
 
 mod consulting;
+mod journal;
 mod replicas;
 
 /// A log that keeps its events in memory, and fails when it is told to.
@@ -53,12 +54,7 @@ impl EventLog for Log {
         Box::pin(async move { Ok(format!("of:{who}")) })
     }
 
-    fn record<'a>(
-        &'a self,
-        log: &'a str,
-        event: &'a Event,
-        _: Option<&'a Enrolment>,
-    ) -> Asking<'a, Recorded> {
+    fn record<'a>(&'a self, sent: Outgoing<'a>) -> Asking<'a, Recorded> {
         Box::pin(async move {
             let lost = || LogError::InDoubt("no answer".to_owned());
             if one_of(&self.refuses) {
@@ -67,7 +63,7 @@ impl EventLog for Log {
             if one_of(&self.drop) {
                 return Err(lost());
             }
-            let contents = event.to_canonical();
+            let (log, contents) = (sent.log, sent.text.to_owned());
             let place = {
                 let (mut keys, mut entries) =
                     (self.keys.lock().unwrap(), self.entries.lock().unwrap());
@@ -86,14 +82,12 @@ impl EventLog for Log {
 
     fn find<'a>(
         &'a self,
-        log: &'a str,
+        sent: Outgoing<'a>,
         after: Option<&'a str>,
-        event: &'a Event,
-        _: Option<&'a Enrolment>,
     ) -> Asking<'a, Option<Recorded>> {
         Box::pin(async move {
             let after: usize = after.map_or(0, |after| after[2..].parse().unwrap());
-            let wanted = (log.to_owned(), event.to_canonical());
+            let wanted = (sent.log.to_owned(), sent.text.to_owned());
             let found = self
                 .entries
                 .lock()
@@ -142,17 +136,32 @@ struct World {
     dir: TempDir,
 }
 
+/// A trail as it runs: with a journal where the database is a file.
 async fn world() -> World {
+    world_of(true).await
+}
+
+async fn world_of(journal: bool) -> World {
     let dir = TempDir::new().unwrap();
     let database = open(&dir).await;
     let log = Arc::new(Log::default());
-    let trail = Trail::new(database.clone(), Arc::clone(&log) as Arc<dyn EventLog>);
+    let events = Arc::clone(&log) as Arc<dyn EventLog>;
+    let trail = match journal {
+        true => by_journal(&dir, &database, events).await,
+        false => Trail::new(database.clone(), events),
+    };
     World {
         trail,
         log,
         database,
         dir,
     }
+}
+
+async fn by_journal(dir: &TempDir, database: &Database, log: Arc<dyn EventLog>) -> Trail {
+    let folder = dir.path().join("journal");
+    let trail = Trail::by_journal("one", database.clone(), log, &folder).await;
+    trail.unwrap()
 }
 
 async fn open(dir: &TempDir) -> Database {
@@ -200,7 +209,9 @@ fn question(record: &str) -> Question {
     }
 }
 
-async fn execute(database: &Database, statement: &'static str) {
+/// Changes what the trail has in its database.
+async fn execute(trail: &Trail, database: &Database, statement: &'static str) {
+    trail.settled().await.unwrap();
     sqlx::query(statement)
         .execute(database.pool())
         .await
@@ -392,7 +403,12 @@ async fn what_a_crash_left_on_its_way_goes_on_and_is_recorded_once() {
     // As if the process had ended after the ledger had the first, and before it had the second.
     log.entries.lock().unwrap().pop();
     log.keys.lock().unwrap().clear();
-    execute(&database, "UPDATE events SET tx = NULL, receipt = NULL").await;
+    execute(
+        &trail,
+        &database,
+        "UPDATE events SET tx = NULL, receipt = NULL",
+    )
+    .await;
     let verdict = trail.consult(question("r1")).await.unwrap().verdict;
     assert_eq!(verdict, Verdict::Pending);
     drop(trail);

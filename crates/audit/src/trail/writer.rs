@@ -4,36 +4,61 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::store::{Committed, Row, Store};
+use super::fresh::Fresh;
+use super::journal::Journal;
+use super::keeping::{bring, keep};
+use super::store::{Committed, Pending, Store};
 use crate::Problem;
 use crate::database::problem;
 use crate::limits::{WRITES_TOGETHER_MAX, WRITES_WAITING_MAX};
-use crate::model::Event;
+use crate::model::RecordId;
 
 /// The word for a service that takes nothing more.
 pub(crate) const STOPPING: &str = "Stopping";
 
-/// Takes events and what became of them into the database. Ends when the last clone is gone.
+/// Takes events and what became of them, into the database or into a journal before it. Ends when the last clone is
+/// gone.
 #[derive(Debug, Clone)]
-pub(crate) struct Writer {
+pub(super) struct Writer {
     queue: mpsc::Sender<Write>,
+    fresh: Option<Arc<Fresh>>,
 }
 
 /// What somebody wants written, and where they wait.
 #[derive(Debug)]
-enum Write {
-    Event(Box<(Event, Row)>, Tell<bool>),
-    Committed(Committed, Tell<()>),
+pub(super) enum Write {
+    Event(Arc<Pending>, Tell<bool>),
+    Committed(Arc<Committed>, Tell<()>),
+    /// What became of events, for the journal.
+    Notes,
 }
 
-type Tell<A> = oneshot::Sender<Result<A, Arc<sqlx::Error>>>;
+pub(super) type Tell<A> = oneshot::Sender<Result<A, Problem>>;
 
 impl Writer {
-    /// A writer for the replica of this name.
-    pub(crate) fn start(store: &Store, sender: &Arc<str>) -> Self {
+    /// A writer for the replica of this name, straight into the database.
+    pub(super) fn start(store: &Store, sender: &Arc<str>) -> Self {
         let (queue, writes) = mpsc::channel(WRITES_WAITING_MAX);
         tokio::spawn(write_all(store.clone(), Arc::clone(sender), writes));
-        Self { queue }
+        Self { queue, fresh: None }
+    }
+
+    /// The same by a journal, of which nothing is left that the database does not have; and what has to be asked
+    /// instead of the database.
+    pub(super) fn by_journal(store: Store, sender: &Arc<str>, journal: Journal) -> (Self, Store) {
+        let (queue, writes) = mpsc::channel(WRITES_WAITING_MAX);
+        let (fresh, before) = (Arc::new(Fresh::new()), journal.before());
+        let bringing = bring(
+            store.clone(),
+            Arc::clone(sender),
+            Arc::clone(&fresh),
+            before,
+        );
+        tokio::spawn(bringing);
+        tokio::spawn(keep(store.clone(), Arc::clone(&fresh), journal, writes));
+        let store = store.behind(Arc::clone(&fresh));
+        let fresh = Some(fresh);
+        (Self { queue, fresh }, store)
     }
 
     /// Puts an event that is on its way; it is synced when this answers. `false`: its version or its
@@ -41,9 +66,9 @@ impl Writer {
     ///
     /// # Errors
     /// Too many wait, or the database does not take it.
-    pub(crate) async fn insert(&self, event: Event, row: Row) -> Result<bool, Problem> {
+    pub(super) async fn insert(&self, pending: Arc<Pending>) -> Result<bool, Problem> {
         let (tell, told) = oneshot::channel();
-        let write = Write::Event(Box::new((event, row)), tell);
+        let write = Write::Event(pending, tell);
         self.queue.try_send(write).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Problem::busy(
                 "too many events at once: nothing was recorded, try again in a second",
@@ -53,25 +78,37 @@ impl Writer {
         answer(told).await
     }
 
-    /// Notes that an event is committed. This waits for its turn: the event is in the ledger already.
+    /// Notes that an event is committed. The database has it when this answers; where there is a journal, before it
+    /// is asked next.
     ///
     /// # Errors
     /// The database does not take it.
-    pub(crate) async fn commit(&self, committed: Committed) -> Result<(), Problem> {
+    pub(super) async fn commit(&self, committed: Arc<Committed>) -> Result<(), Problem> {
+        if let Some(fresh) = &self.fresh {
+            fresh.commit(committed);
+            // With a full queue, somebody else's event brings it into the journal.
+            let _ = self.queue.try_send(Write::Notes);
+            return Ok(());
+        }
         let (tell, told) = oneshot::channel();
         let write = Write::Committed(committed, tell);
         self.queue.send(write).await.map_err(|_| stopping())?;
         answer(told).await
     }
+
+    /// Forgets an event that the ledger refused. `false`: the database may have it.
+    pub(super) fn take_back(&self, record: &RecordId, version: u64) -> bool {
+        let Some(fresh) = &self.fresh else {
+            return false;
+        };
+        let is_gone = fresh.take_back(record, version);
+        let _ = self.queue.try_send(Write::Notes);
+        is_gone
+    }
 }
 
-async fn answer<A>(told: oneshot::Receiver<Result<A, Arc<sqlx::Error>>>) -> Result<A, Problem> {
-    match told.await {
-        Ok(Ok(answer)) => Ok(answer),
-        // One error for all whose write was in the transaction.
-        Ok(Err(error)) => Err(problem(&error)),
-        Err(_) => Err(stopping()),
-    }
+async fn answer<A>(told: oneshot::Receiver<Result<A, Problem>>) -> Result<A, Problem> {
+    told.await.unwrap_or_else(|_| Err(stopping()))
 }
 
 fn stopping() -> Problem {
@@ -87,13 +124,14 @@ async fn write_all(store: Store, sender: Arc<str>, mut queue: mpsc::Receiver<Wri
         for write in writes.drain(..) {
             match write {
                 Write::Event(event, tell) => {
-                    events.push(*event);
+                    events.push(event);
                     to_events.push(tell);
                 }
                 Write::Committed(one, tell) => {
                     committed.push(one);
                     to_committed.push(tell);
                 }
+                Write::Notes => {}
             }
         }
         let noted = |result: Result<Vec<bool>, _>| result.map(|_| vec![(); committed.len()]);
@@ -124,10 +162,11 @@ fn tell<A>(waiting: Vec<Tell<A>>, answers: Result<Vec<A>, sqlx::Error>) {
                 let _ = tell.send(Ok(answer));
             }
         }
+        // One error for all whose write was in the transaction.
         Err(error) => {
-            let error = Arc::new(error);
+            let problem = problem(&error);
             for tell in waiting {
-                let _ = tell.send(Err(Arc::clone(&error)));
+                let _ = tell.send(Err(problem.clone()));
             }
         }
     }

@@ -27,7 +27,7 @@ use verify::ethereum::Hex;
 use verify::{Cert, Verifier};
 
 use super::act::{self, Enrolment};
-use super::log::{Asking, EventLog, LogError, Recorded};
+use super::log::{Asking, EventLog, LogError, Outgoing, Recorded};
 use super::receipt::Receipt;
 use super::store::Store;
 use crate::Problem;
@@ -236,23 +236,12 @@ impl EventLog for ChainLog {
         Box::pin(self.log_before(who, enrol))
     }
 
-    fn record<'a>(
-        &'a self,
-        _: &'a str,
-        event: &'a Event,
-        enrol: Option<&'a Enrolment>,
-    ) -> Asking<'a, Recorded> {
-        Box::pin(self.send(event, enrol))
+    fn record<'a>(&'a self, sent: Outgoing<'a>) -> Asking<'a, Recorded> {
+        Box::pin(self.send(sent))
     }
 
-    fn find<'a>(
-        &'a self,
-        _: &'a str,
-        _: Option<&'a str>,
-        event: &'a Event,
-        enrol: Option<&'a Enrolment>,
-    ) -> Asking<'a, Option<Recorded>> {
-        Box::pin(self.sent(event, enrol))
+    fn find<'a>(&'a self, sent: Outgoing<'a>, _: Option<&'a str>) -> Asking<'a, Option<Recorded>> {
+        Box::pin(self.sent(sent))
     }
 
     fn fetch<'a>(&'a self, address: &'a act::Address) -> Asking<'a, Option<(Event, Receipt)>> {

@@ -11,7 +11,7 @@ use crate::Problem;
 use crate::limits::EVENT_GAS;
 use crate::model::{Event, Operation, Text};
 use crate::trail::act::{self, Enrolment, Kind};
-use crate::trail::log::{LogError, Recorded};
+use crate::trail::log::{LogError, Outgoing, Recorded};
 
 impl ChainLog {
     /// The contract whose log an event will be in, before it is sent.
@@ -33,37 +33,28 @@ impl ChainLog {
     }
 
     /// Sends an event, and waits until it is final.
-    pub(super) async fn send(
-        &self,
-        event: &Event,
-        enrol: Option<&Enrolment>,
-    ) -> Result<Recorded, LogError> {
-        let text = event.to_canonical();
-        let account = self.sending(event, enrol).await?;
-        let call = self.call(event, &text, enrol).await?;
+    pub(super) async fn send(&self, sent: Outgoing<'_>) -> Result<Recorded, LogError> {
+        let account = self.sending(sent.event, sent.enrol).await?;
+        let call = self.call(sent).await?;
         let borrowed = self.outbox(&account).await?;
-        let ticket = borrowed.outbox.send(call.named(name(&text))).await;
+        let ticket = borrowed.outbox.send(call.named(name(sent.text))).await;
         let ticket = ticket.map_err(error::of_outbox)?;
         let settled = borrowed.outbox.settle(ticket).await;
         let settled = settled.map_err(error::of_outbox)?;
-        self.recorded(text, &settled.receipt).await
+        self.recorded(sent.text, &settled.receipt).await
     }
 
     /// Looks for an event that was sent.
-    pub(super) async fn sent(
-        &self,
-        event: &Event,
-        enrol: Option<&Enrolment>,
-    ) -> Result<Option<Recorded>, LogError> {
-        let text = event.to_canonical();
-        let account = self.sending(event, enrol).await?;
+    pub(super) async fn sent(&self, sent: Outgoing<'_>) -> Result<Option<Recorded>, LogError> {
+        let account = self.sending(sent.event, sent.enrol).await?;
         let borrowed = self.outbox(&account).await?;
-        let Some(ticket) = borrowed.outbox.ticket(&name(&text)).await else {
+        let Some(ticket) = borrowed.outbox.ticket(&name(sent.text)).await else {
             return Ok(None);
         };
         let settled = borrowed.outbox.settle(ticket).await;
         let settled = settled.map_err(error::of_outbox)?;
-        self.recorded(text, &settled.receipt).await.map(Some)
+        let recorded = self.recorded(sent.text, &settled.receipt).await;
+        recorded.map(Some)
     }
 
     /// How to see what a transaction did.
@@ -91,12 +82,10 @@ impl ChainLog {
         Ok((*account).clone())
     }
 
-    async fn call(
-        &self,
-        event: &Event,
-        text: &str,
-        enrol: Option<&Enrolment>,
-    ) -> Result<Call, LogError> {
+    async fn call(&self, sent: Outgoing<'_>) -> Result<Call, LogError> {
+        let Outgoing {
+            event, text, enrol, ..
+        } = sent;
         let (words, hash) = (abi::Words::of(event), abi::content_hash(text));
         let Some(enrol) = enrol else {
             let (_, contract) = self.member(&event.who).await?;
@@ -183,7 +172,7 @@ impl ChainLog {
     }
 
     /// What a final transaction means for the tree, and its receipt.
-    async fn recorded(&self, text: String, receipt: &Receipt) -> Result<Recorded, LogError> {
+    async fn recorded(&self, text: &str, receipt: &Receipt) -> Result<Recorded, LogError> {
         let Some(contract) = receipt.to.or(receipt.contract_address) else {
             return Err(LogError::Proof("the transaction called nobody".to_owned()));
         };
@@ -205,7 +194,7 @@ impl ChainLog {
             .map_err(unknown)?
             .and_then(|account| account.contract);
         let place = known.map_or(ROOT_PLACE, |contract| contract.place);
-        let document = Document::new(&text, root, place, self.proof(receipt).await?);
+        let document = Document::new(text, root, place, self.proof(receipt).await?);
         self.checked(&address, &document).await?;
         Ok(Recorded {
             address,

@@ -54,7 +54,7 @@ async fn data_that_is_not_kept_is_checked_with_its_salt_all_the_same() {
     let nothing = trail.consult(question("r1")).await.unwrap_err();
     assert_eq!(nothing.kind, "InvalidInput");
     // Forgotten, it is proven by whoever has data and salt.
-    execute(database, "UPDATE events SET salt = ''").await;
+    execute(trail, database, "UPDATE events SET salt = ''").await;
     let mut asked = Question {
         data: Some(json!("a secret")),
         ..question("r1")
@@ -104,7 +104,12 @@ async fn a_changed_database_is_found_out_and_the_ledger_is_believed() {
         trail, database, ..
     } = &world;
     let stored = trail.store(create("r1", json!({"kg": 20}))).await.unwrap();
-    execute(database, r#"UPDATE events SET payload = '{"kg":25}'"#).await;
+    execute(
+        trail,
+        database,
+        r#"UPDATE events SET payload = '{"kg":25}'"#,
+    )
+    .await;
     let consulted = trail.consult(question("r1")).await.unwrap();
     assert_eq!(consulted.verdict, Verdict::Altered { fields: vec![] });
     // With event and hash changed too, as whoever runs the database could.
@@ -129,7 +134,7 @@ async fn a_changed_database_is_found_out_and_the_ledger_is_believed() {
         assert_eq!(consulted.event, Some(stored.event.clone()));
     }
     // With the whole row gone, the address still leads to it.
-    execute(database, "DELETE FROM events").await;
+    execute(trail, database, "DELETE FROM events").await;
     let asked = Question {
         transaction_address: Some(stored.address.transaction_address.clone()),
         contract_address: Some(stored.address.contract_address.clone()),

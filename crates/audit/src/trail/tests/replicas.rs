@@ -15,7 +15,7 @@ async fn another(world: &World) -> Trail {
 /// As if the database had never heard that these are committed, and the ledger had forgotten their names.
 async fn unnoted(world: &World, statement: &'static str) {
     world.log.keys.lock().unwrap().clear();
-    execute(&world.database, statement).await;
+    execute(&world.trail, &world.database, statement).await;
 }
 
 async fn is_valid(trail: &Trail, record: &str) {
@@ -31,7 +31,7 @@ async fn is_valid(trail: &Trail, record: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_replicas_that_race_under_one_name_record_once() {
-    let world = world().await;
+    let world = world_of(false).await;
     let replicas = [world.trail.clone(), another(&world).await];
     for round in 0..20 {
         let mut same = act(Operation::Create, None, Given::Data(json!(round)));
@@ -57,7 +57,7 @@ async fn two_replicas_that_race_under_one_name_record_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_replicas_that_race_for_a_record_make_one_version_after_the_other() {
-    let world = world().await;
+    let world = world_of(false).await;
     let replicas = [world.trail.clone(), another(&world).await];
     let races = (0..8).map(|number| {
         let (trail, new) = (replicas[number % 2].clone(), create("r1", json!(number)));
@@ -100,7 +100,7 @@ async fn two_replicas_that_race_for_a_record_make_one_version_after_the_other() 
 
 #[tokio::test]
 async fn what_a_replica_left_that_is_gone_another_takes_up() {
-    let world = world().await;
+    let world = world_of(false).await;
     world.trail.resume().await.unwrap();
     for record in ["r1", "r2"] {
         world.trail.store(create(record, json!(1))).await.unwrap();
@@ -111,7 +111,12 @@ async fn what_a_replica_left_that_is_gone_another_takes_up() {
     let other = another(&world).await;
     if world.database.kind() == Kind::Postgres {
         assert_eq!(other.resume().await.unwrap(), 0, "the first is alive");
-        execute(&world.database, "UPDATE senders SET until = 0").await;
+        execute(
+            &world.trail,
+            &world.database,
+            "UPDATE senders SET until = 0",
+        )
+        .await;
     }
     assert_eq!(other.resume().await.unwrap(), 2);
     assert_eq!(other.resume().await.unwrap(), 0, "it sends them");
@@ -123,7 +128,7 @@ async fn what_a_replica_left_that_is_gone_another_takes_up() {
 
 #[tokio::test]
 async fn two_replicas_that_send_the_same_record_it_once() {
-    let world = world().await;
+    let world = world_of(false).await;
     world.trail.store(create("r1", json!(1))).await.unwrap();
     unnoted(&world, "UPDATE events SET tx = NULL, receipt = NULL").await;
     world.log.entries.lock().unwrap().clear();
@@ -131,7 +136,12 @@ async fn two_replicas_that_send_the_same_record_it_once() {
     // Each takes the other for dead, and the first answers are lost.
     world.log.lose.store(2, Ordering::SeqCst);
     for replica in [another(&world).await, another(&world).await] {
-        execute(&world.database, "UPDATE senders SET until = 0").await;
+        execute(
+            &world.trail,
+            &world.database,
+            "UPDATE senders SET until = 0",
+        )
+        .await;
         taken += replica.resume().await.unwrap();
     }
     assert!(taken > 0);
@@ -141,14 +151,19 @@ async fn two_replicas_that_send_the_same_record_it_once() {
 
 #[tokio::test]
 async fn what_nobody_sends_any_more_is_sent_though_its_replica_is_alive() {
-    let world = world().await;
+    let world = world_of(false).await;
     world.trail.resume().await.unwrap();
     world.trail.store(create("r1", json!(1))).await.unwrap();
     world.log.entries.lock().unwrap().clear();
     unnoted(&world, "UPDATE events SET tx = NULL, receipt = NULL").await;
     let young = world.trail.take_up(ORPHAN_AGE).await.unwrap();
     assert_eq!(young, 0, "somebody may be about to send it");
-    execute(&world.database, "UPDATE events SET at = at - 60000").await;
+    execute(
+        &world.trail,
+        &world.database,
+        "UPDATE events SET at = at - 60000",
+    )
+    .await;
     assert_eq!(world.trail.take_up(ORPHAN_AGE).await.unwrap(), 1);
     is_valid(&world.trail, "r1").await;
     assert_eq!(world.log.count(), 1);
@@ -156,14 +171,19 @@ async fn what_nobody_sends_any_more_is_sent_though_its_replica_is_alive() {
 
 #[tokio::test]
 async fn an_event_is_found_in_the_ledger_before_later_ones_of_the_same_log() {
-    let world = world().await;
+    let world = world_of(false).await;
     for record in ["r1", "r2", "r3"] {
         world.trail.store(create(record, json!(1))).await.unwrap();
     }
     let forget = "UPDATE events SET tx = NULL, receipt = NULL WHERE record = 'r2'";
     unnoted(&world, forget).await;
     let other = another(&world).await;
-    execute(&world.database, "UPDATE senders SET until = 0").await;
+    execute(
+        &world.trail,
+        &world.database,
+        "UPDATE senders SET until = 0",
+    )
+    .await;
     assert_eq!(other.resume().await.unwrap(), 1);
     is_valid(&other, "r2").await;
     assert_eq!(world.log.count(), 3);
@@ -171,7 +191,7 @@ async fn an_event_is_found_in_the_ledger_before_later_ones_of_the_same_log() {
 
 #[tokio::test]
 async fn the_database_learns_of_an_event_when_it_answers_again() {
-    let world = world().await;
+    let world = world_of(false).await;
     // Nothing can be noted as long as this stands in the way.
     let (stop, go) = match world.database.kind() {
         Kind::Sqlite => (
@@ -183,7 +203,7 @@ async fn the_database_learns_of_an_event_when_it_answers_again() {
             "ALTER TABLE events DROP CONSTRAINT away",
         ),
     };
-    execute(&world.database, stop).await;
+    execute(&world.trail, &world.database, stop).await;
     let trail = world.trail.clone();
     let storing = tokio::spawn(async move { trail.store(create("r1", json!(1))).await });
     while world.log.count() == 0 && !storing.is_finished() {
@@ -191,7 +211,7 @@ async fn the_database_learns_of_an_event_when_it_answers_again() {
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(!storing.is_finished());
-    execute(&world.database, go).await;
+    execute(&world.trail, &world.database, go).await;
     assert_eq!(storing.await.unwrap().unwrap().event.version, 1);
     is_valid(&world.trail, "r1").await;
     assert_eq!(world.log.count(), 1);

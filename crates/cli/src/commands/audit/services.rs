@@ -45,6 +45,7 @@ pub(super) struct Services {
     pub(super) has_root: Option<bool>,
     metrics: Metrics,
     database: Option<Database>,
+    trail: Option<Trail>,
     served: Vec<Served>,
     stop: CancellationToken,
     _replica: Option<Replica>,
@@ -121,6 +122,7 @@ impl Services {
             has_root: None,
             metrics: Metrics::new(),
             database: None,
+            trail: None,
             served: Vec::new(),
             stop: CancellationToken::new(),
             _replica: None,
@@ -144,7 +146,9 @@ impl Services {
             Connector::Ledger => Arc::new(ledger_log(ledger)?),
             Connector::Contracts => Arc::new(chain_log(config, ledger, database).await?),
         };
-        let trail = Trail::of_replica(&replica.name, database.clone(), log);
+        let journal = config.dir.join("journal");
+        let trail = Trail::by_journal(&replica.name, database.clone(), log, &journal).await?;
+        self.trail = Some(trail.clone());
         self._replica = Some(replica);
         let resumed = trail.resume().await?;
         if resumed > 0 {
@@ -242,8 +246,18 @@ impl Services {
             return;
         };
         // Events that the ledger did not take yet are in the database, and go on at the next start.
-        let closing = tokio::time::timeout(Duration::from_secs(5), database.close());
-        if closing.await.is_err() {
+        let closing = async {
+            if let Some(trail) = self.trail
+                && let Err(problem) = trail.settled().await
+            {
+                tracing::warn!(%problem, "the journal has events that the database does not");
+            }
+            database.close().await;
+        };
+        if tokio::time::timeout(Duration::from_secs(5), closing)
+            .await
+            .is_err()
+        {
             tracing::warn!("the database was still in use");
         }
     }

@@ -1,0 +1,353 @@
+//! Events that a journal has, and the database not yet: what is asked about them is answered when it has.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::{Notify, watch};
+
+use super::act::Address;
+use super::journal::Note;
+use super::store::{Committed, Pending};
+use crate::limits::{PUT_EVERY, PUT_PENDING_AFTER, PUT_TOGETHER};
+use crate::model::RecordId;
+
+/// A version of a record.
+pub(super) type Key = (RecordId, u64);
+
+/// What the database does not have yet.
+#[derive(Debug)]
+pub(super) struct Fresh {
+    state: Mutex<State>,
+    /// Somebody waits, or much has come.
+    wake: Notify,
+    put: watch::Sender<Put>,
+}
+
+/// How far the database is.
+#[derive(Debug, Clone, Default)]
+struct Put {
+    /// It has all changes up to this one.
+    number: u64,
+    /// How often it did not take some, and why it did not at last.
+    failures: u64,
+    why: String,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The number of the last change.
+    last: u64,
+    events: BTreeMap<u64, Held>,
+    /// What became of events that the database has, or is getting.
+    committed: BTreeMap<u64, Arc<Committed>>,
+    /// Where each event is, and those that the database is getting.
+    numbers: HashMap<Key, u64>,
+    putting: HashMap<Key, u64>,
+    /// The last change about each of these; some are done.
+    records: HashMap<RecordId, u64>,
+    requests: HashMap<String, u64>,
+    places: HashMap<Address, u64>,
+    /// What the journal is to be told.
+    notes: Vec<Note>,
+    ready: usize,
+    is_wanted: bool,
+    is_closed: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Held {
+    since: Instant,
+    pending: Arc<Pending>,
+    committed: Option<Arc<Committed>>,
+}
+
+/// What somebody asks about.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum About<'a> {
+    All,
+    Record(&'a RecordId),
+    Request(&'a str),
+    Place(&'a Address),
+}
+
+/// What the database gets in one transaction.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) events: Vec<(Arc<Pending>, Option<Arc<Committed>>)>,
+    pub(super) committed: Vec<Arc<Committed>>,
+    taken: BTreeMap<u64, Held>,
+    taken_committed: BTreeMap<u64, Arc<Committed>>,
+}
+
+impl Fresh {
+    pub(super) fn new() -> Self {
+        Self {
+            state: Mutex::default(),
+            wake: Notify::new(),
+            put: watch::Sender::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nobody panics while holding it; if so, what is there is whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a version, or a request's name, is taken by one of these.
+    pub(super) fn has(&self, pending: &Pending) -> bool {
+        let state = self.lock();
+        let key = (pending.event.record.clone(), pending.event.version);
+        let request = pending.row.request.as_ref();
+        state.numbers.contains_key(&key)
+            || state.putting.contains_key(&key)
+            || request.is_some_and(|request| state.requests.contains_key(request))
+    }
+
+    /// How many the database does not have.
+    pub(super) fn count(&self) -> usize {
+        let state = self.lock();
+        state.events.len() + state.putting.len()
+    }
+
+    /// Takes events that the journal has. Gives the number of the last change.
+    pub(super) fn add(&self, events: Vec<Arc<Pending>>) -> u64 {
+        let mut state = self.lock();
+        let was_empty = state.events.is_empty();
+        for pending in events {
+            let number = state.count();
+            let record = pending.event.record.clone();
+            state.records.insert(record.clone(), number);
+            if let Some(request) = &pending.row.request {
+                state.requests.insert(request.clone(), number);
+            }
+            let key = (record, pending.event.version);
+            state.numbers.insert(key, number);
+            let held = Held {
+                since: Instant::now(),
+                pending,
+                committed: None,
+            };
+            state.events.insert(number, held);
+        }
+        let last = state.last;
+        drop(state);
+        if was_empty {
+            self.wake.notify_one();
+        }
+        last
+    }
+
+    /// An event is in the ledger.
+    pub(super) fn commit(&self, committed: Arc<Committed>) {
+        let key = (committed.record.clone(), committed.version);
+        let mut state = self.lock();
+        let number = match state.numbers.get(&key).copied() {
+            Some(number) => {
+                if let Some(held) = state.events.get_mut(&number) {
+                    held.committed = Some(Arc::clone(&committed));
+                }
+                number
+            }
+            // The database has it already, as one that is on its way.
+            None => {
+                let number = state.count();
+                state.committed.insert(number, Arc::clone(&committed));
+                state.records.insert(key.0, number);
+                number
+            }
+        };
+        state.places.insert(committed.address(), number);
+        state.notes.push(Note::Committed(committed));
+        state.ready += 1;
+        let much = state.ready == PUT_TOGETHER;
+        drop(state);
+        if much {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Forgets an event that the ledger refused; `false`: the database has it, or is getting it.
+    pub(super) fn take_back(&self, record: &RecordId, version: u64) -> bool {
+        let mut state = self.lock();
+        let key = (record.clone(), version);
+        state.notes.push(Note::TakenBack(record.clone(), version));
+        let Some(number) = state.numbers.remove(&key) else {
+            return false;
+        };
+        if let Some(held) = state.events.remove(&number)
+            && let Some(request) = &held.pending.row.request
+        {
+            state.requests.remove(request);
+        }
+        true
+    }
+
+    /// What the journal is to be told.
+    pub(super) fn notes(&self) -> Vec<Note> {
+        std::mem::take(&mut self.lock().notes)
+    }
+
+    /// Waits until the database has all that is known now about something.
+    ///
+    /// # Errors
+    /// It does not take it.
+    pub(super) async fn settled(&self, about: About<'_>) -> Result<(), sqlx::Error> {
+        let mut put = self.put.subscribe();
+        let failures = put.borrow().failures;
+        let number = {
+            let mut state = self.lock();
+            let number = match about {
+                About::All => Some(state.last),
+                About::Record(record) => state.records.get(record).copied(),
+                About::Request(request) => state.requests.get(request).copied(),
+                About::Place(place) => state.places.get(place).copied(),
+            };
+            let Some(number) = number.filter(|number| *number > put.borrow().number) else {
+                return Ok(());
+            };
+            state.is_wanted = true;
+            number
+        };
+        self.wake.notify_one();
+        let done = put.wait_for(|put| put.number >= number || put.failures > failures);
+        match done.await {
+            Ok(put) if put.number >= number => Ok(()),
+            Ok(put) => Err(sqlx::Error::Protocol(format!(
+                "events wait for the database: {}",
+                put.why
+            ))),
+            // Nobody brings them there any more.
+            Err(_) => Err(sqlx::Error::PoolClosed),
+        }
+    }
+
+    /// Waits until there is something that the database should have; `None` when this is closed and all is
+    /// there.
+    pub(super) async fn due(&self) -> Option<Batch> {
+        loop {
+            let is_idle = {
+                let state = self.lock();
+                state.events.is_empty() && state.committed.is_empty()
+            };
+            let mut timed_out = false;
+            if is_idle {
+                if self.lock().is_closed {
+                    return None;
+                }
+                self.wake.notified().await;
+            } else {
+                let woken = tokio::time::timeout(PUT_EVERY, self.wake.notified());
+                timed_out = woken.await.is_err();
+            }
+            let mut state = self.lock();
+            let all = std::mem::take(&mut state.is_wanted) || state.is_closed;
+            if all || timed_out || state.ready >= PUT_TOGETHER {
+                let batch = state.take(all);
+                drop(state);
+                if !batch.taken.is_empty() || !batch.committed.is_empty() {
+                    return Some(batch);
+                }
+                // What was waited for came just before.
+                if all {
+                    self.progress();
+                }
+            }
+        }
+    }
+
+    /// The database has these. Gives the number up to which it has all.
+    pub(super) fn done(&self) -> u64 {
+        self.lock().putting.clear();
+        self.progress()
+    }
+
+    /// The database did not take these. Whether nothing more comes.
+    pub(super) fn failed(&self, batch: Batch, why: &sqlx::Error) -> bool {
+        let mut state = self.lock();
+        state.putting.clear();
+        state.ready +=
+            batch.events.iter().filter(|(_, c)| c.is_some()).count() + batch.committed.len();
+        for (number, mut held) in batch.taken {
+            let key = (
+                held.pending.event.record.clone(),
+                held.pending.event.version,
+            );
+            // What came of it meanwhile stands among what became of those that the database has.
+            let found = state.committed.iter().find_map(|(at, one)| {
+                ((&one.record, one.version) == (&key.0, key.1)).then_some(*at)
+            });
+            if let Some(at) = found {
+                held.committed = state.committed.remove(&at);
+            }
+            state.numbers.insert(key, number);
+            state.events.insert(number, held);
+        }
+        state.committed.extend(batch.taken_committed);
+        let is_closed = state.is_closed;
+        drop(state);
+        self.put.send_modify(|put| {
+            put.failures += 1;
+            put.why = why.to_string();
+        });
+        is_closed
+    }
+
+    /// Nothing more comes.
+    pub(super) fn close(&self) {
+        self.lock().is_closed = true;
+        self.wake.notify_one();
+    }
+
+    fn progress(&self) -> u64 {
+        let mut state = self.lock();
+        let first = |number: Option<&u64>| number.map_or(u64::MAX, |number| number - 1);
+        let done = state.last;
+        let done = done.min(first(state.events.keys().next()));
+        let done = done.min(first(state.committed.keys().next()));
+        let done = done.min(
+            state
+                .putting
+                .values()
+                .min()
+                .map_or(u64::MAX, |number| number - 1),
+        );
+        state.records.retain(|_, number| *number > done);
+        state.requests.retain(|_, number| *number > done);
+        state.places.retain(|_, number| *number > done);
+        drop(state);
+        self.put.send_modify(|put| put.number = done);
+        done
+    }
+}
+
+impl State {
+    fn count(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+
+    /// What the database gets now: all, or what is committed and what has been on its way for long.
+    fn take(&mut self, all: bool) -> Batch {
+        let is_old = |held: &Held| held.since.elapsed() >= PUT_PENDING_AFTER;
+        let is_due = |held: &Held| all || held.committed.is_some() || is_old(held);
+        let taken: BTreeMap<_, _> = self.events.extract_if(.., |_, held| is_due(held)).collect();
+        let committed = std::mem::take(&mut self.committed);
+        self.ready = 0;
+        for (number, held) in &taken {
+            let event = &held.pending.event;
+            let key = (event.record.clone(), event.version);
+            self.numbers.remove(&key);
+            self.putting.insert(key, *number);
+        }
+        Batch {
+            events: taken
+                .values()
+                .map(|held| (Arc::clone(&held.pending), held.committed.clone()))
+                .collect(),
+            committed: committed.values().cloned().collect(),
+            taken,
+            taken_committed: committed,
+        }
+    }
+}
