@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, TxHash};
 
@@ -10,7 +11,7 @@ use crate::limits::{BATCH_RECORDS_MAX, DATA_BYTES_MAX, REFERENCE_BYTES_MAX, UNSE
 use crate::signer::SignerError;
 
 /// A node of the other chain was asked in vain.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum NetworkError {
     /// The profile cannot be used: correct it.
     #[error("the profile cannot be used: {0}")]
@@ -21,7 +22,7 @@ pub enum NetworkError {
         /// The node.
         url: String,
         /// Why.
-        source: reqwest::Error,
+        source: Arc<reqwest::Error>,
     },
     /// The connection broke, or the answer took too long: try again.
     #[error("{url} did not answer {method}")]
@@ -31,7 +32,7 @@ pub enum NetworkError {
         /// What it was asked.
         method: String,
         /// Why.
-        source: reqwest::Error,
+        source: Arc<reqwest::Error>,
     },
     /// The answer is not what JSON-RPC says: this is no Ethereum node, or one that is overloaded.
     #[error("{url} answers {method} with something else: {why}")]

@@ -34,6 +34,7 @@ pub mod proof;
 mod rpc;
 pub mod signer;
 pub mod status;
+mod together;
 mod trie;
 
 pub use anchors::{Anchors, Batch};

@@ -12,6 +12,10 @@ pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a node may take to put a transaction into a block while it is waited for, in milliseconds: less
 /// than the answer may take, so that the node is the one that says so.
 pub const SENDING_PATIENCE_MS: u64 = 5_000;
+/// Questions in one request: with more, the first would wait long for the last.
+pub const TOGETHER_MAX: usize = 64;
+/// Questions that wait for a request. Who comes then waits until there is room.
+pub const TOGETHER_WAITING_MAX: usize = 1024;
 /// What is kept of a node's own words, in characters: they go into errors and logs.
 pub const MESSAGE_CHARS_MAX: usize = 300;
 

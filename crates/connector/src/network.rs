@@ -14,6 +14,7 @@ use crate::fees::{Fees, Market, Price};
 use crate::limits::SENDING_PATIENCE_MS;
 use crate::rpc::Rpc;
 use crate::status::Place;
+use crate::together::Together;
 
 /// When a block cannot be replaced any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,7 +197,10 @@ pub struct Network {
 
 #[derive(Debug)]
 struct Shared {
-    rpc: Rpc,
+    rpc: Arc<Rpc>,
+    /// Transactions whose receipts are awaited, and receipts of a ledger of ours.
+    sends: Together,
+    proofs: Together,
     profile: Profile,
     genesis: BlockHash,
 }
@@ -232,7 +236,10 @@ impl Network {
             .await?;
         // A chain that has no first block yet is told apart by its id alone.
         let genesis = first.map_or(B256::ZERO, |block| block.hash);
+        let rpc = Arc::new(rpc);
         let shared = Arc::new(Shared {
+            sends: Together::start(Arc::clone(&rpc), "eth_sendRawTransactionSync"),
+            proofs: Together::start(Arc::clone(&rpc), "counterfoil_getReceipt"),
             rpc,
             profile,
             genesis,
@@ -372,7 +379,7 @@ impl Network {
             }
             Sending::Awaited => {
                 let params = json!([raw, SENDING_PATIENCE_MS]);
-                self.ask("eth_sendRawTransactionSync", params).await
+                self.shared.sends.ask(params).await
             }
         }
     }
@@ -398,7 +405,7 @@ impl Network {
 
     /// The ledger's own receipt, on networks of ours.
     pub(crate) async fn ledger_receipt(&self, hash: TxHash) -> Result<Value, NetworkError> {
-        self.ask("counterfoil_getReceipt", json!([hash])).await
+        self.shared.proofs.ask(json!([hash])).await
     }
 
     /// Logs of a contract with these first topics in one block.

@@ -1,13 +1,15 @@
 //! JSON-RPC over HTTP: one request, one answer, bounded in size and time.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bytes::BytesMut;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use reqwest::{Certificate, Identity, Url};
-use serde::Deserialize;
+use reqwest::{Certificate, Identity, StatusCode, Url};
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::error::NetworkError;
 use crate::limits::{ANSWER_BYTES_MAX, ANSWER_TIMEOUT, CONNECT_TIMEOUT, MESSAGE_CHARS_MAX};
@@ -21,6 +23,9 @@ pub(crate) struct Rpc {
 
 #[derive(Deserialize)]
 struct Answer {
+    /// That of the question; null where the node could not read it.
+    #[serde(default)]
+    id: Option<u64>,
     #[serde(default)]
     result: Option<Value>,
     #[serde(default)]
@@ -106,12 +111,62 @@ impl Rpc {
         params: Value,
     ) -> Result<T, NetworkError> {
         let result = self.result(method, params).await?;
+        self.read(method, result)
+    }
+
+    /// Reads an answer's result.
+    pub(crate) fn read<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        result: Value,
+    ) -> Result<T, NetworkError> {
         serde_json::from_value(result).map_err(|error| self.answer(method, error.to_string()))
     }
 
     async fn result(&self, method: &str, params: Value) -> Result<Value, NetworkError> {
-        let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-        let sent = self.http.post(self.url.clone()).json(&request).send().await;
+        let (status, body) = self.post(method, &request(1, method, &params)).await?;
+        // Some nodes answer a refusal with a status of its own; the body says more.
+        match serde_json::from_slice::<Answer>(&body) {
+            Ok(answer) => answer.result(method),
+            Err(_) => Err(self.no_answer(method, status)),
+        }
+    }
+
+    /// Asks several questions in one request: an answer for each, in their order.
+    ///
+    /// # Errors
+    /// None of them is answered.
+    pub(crate) async fn results(
+        &self,
+        questions: &[(&'static str, Value)],
+    ) -> Result<Vec<Result<Value, NetworkError>>, NetworkError> {
+        let method = questions.first().map_or("", |(method, _)| method);
+        let requests = (0..).zip(questions);
+        let requests: Vec<_> = requests
+            .map(|(id, (method, params))| request(id, method, params))
+            .collect();
+        let (status, body) = self.post(method, &requests).await?;
+        let Ok(answers) = serde_json::from_slice::<Vec<Answer>>(&body) else {
+            return Err(self.no_answer(method, status));
+        };
+        let mut by_id: HashMap<_, _> = answers
+            .into_iter()
+            .map(|answer| (answer.id, answer))
+            .collect();
+        let mut answer_of =
+            |(id, (method, _)): (u64, &(&'static str, Value))| match by_id.remove(&Some(id)) {
+                Some(answer) => answer.result(method),
+                None => Err(self.answer(method, "it has no answer to this".to_owned())),
+            };
+        Ok((0..).zip(questions).map(&mut answer_of).collect())
+    }
+
+    async fn post(
+        &self,
+        method: &str,
+        request: &impl Serialize,
+    ) -> Result<(StatusCode, BytesMut), NetworkError> {
+        let sent = self.http.post(self.url.clone()).json(request).send().await;
         let mut response = sent.map_err(|error| self.transport(method, error))?;
         let status = response.status();
         let mut body = BytesMut::new();
@@ -126,23 +181,15 @@ impl Rpc {
             }
             body.extend_from_slice(&chunk);
         }
-        // Some nodes answer a refusal with a status of its own; the body says more.
-        let Ok(answer) = serde_json::from_slice::<Answer>(&body) else {
-            let why = match status.is_success() {
-                true => "it is not an answer of JSON-RPC".to_owned(),
-                false => format!("HTTP {}", status.as_u16()),
-            };
-            return Err(self.answer(method, why));
+        Ok((status, body))
+    }
+
+    fn no_answer(&self, method: &str, status: StatusCode) -> NetworkError {
+        let why = match status.is_success() {
+            true => "it is not an answer of JSON-RPC".to_owned(),
+            false => format!("HTTP {}", status.as_u16()),
         };
-        match answer.error {
-            Some(fault) => Err(NetworkError::Refused {
-                method: method.to_owned(),
-                code: fault.code,
-                message: shortened(&fault.message),
-                data: fault.data.as_ref().and_then(Value::as_str).map(shortened),
-            }),
-            None => Ok(answer.result.unwrap_or(Value::Null)),
-        }
+        self.answer(method, why)
     }
 
     pub(crate) fn answer(&self, method: &str, why: String) -> NetworkError {
@@ -156,7 +203,7 @@ impl Rpc {
     fn transport(&self, method: &str, error: reqwest::Error) -> NetworkError {
         let url = self.shown();
         let unreachable = error.is_connect();
-        let source = error.without_url();
+        let source = Arc::new(error.without_url());
         match unreachable {
             true => NetworkError::Unreachable { url, source },
             false => NetworkError::Interrupted {
@@ -165,6 +212,36 @@ impl Rpc {
                 source,
             },
         }
+    }
+}
+
+impl Answer {
+    fn result(self, method: &str) -> Result<Value, NetworkError> {
+        match self.error {
+            Some(fault) => Err(NetworkError::Refused {
+                method: method.to_owned(),
+                code: fault.code,
+                message: shortened(&fault.message),
+                data: fault.data.as_ref().and_then(Value::as_str).map(shortened),
+            }),
+            None => Ok(self.result.unwrap_or(Value::Null)),
+        }
+    }
+}
+
+fn request<'a>(id: u64, method: &'a str, params: &'a Value) -> impl Serialize + use<'a> {
+    #[derive(Serialize)]
+    struct Request<'a> {
+        jsonrpc: &'static str,
+        id: u64,
+        method: &'a str,
+        params: &'a Value,
+    }
+    Request {
+        jsonrpc: "2.0",
+        id,
+        method,
+        params,
     }
 }
 
@@ -179,6 +256,7 @@ fn is_loopback(url: &Url) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
@@ -285,5 +363,18 @@ mod tests {
         let rpc = Rpc::new(&url, None, None, None).unwrap();
         let answer = rpc.ask::<Value>("eth_chainId", json!([])).await;
         assert!(matches!(answer, Err(NetworkError::Unreachable { .. })));
+    }
+
+    #[tokio::test]
+    async fn questions_of_one_request_get_their_own_answers_in_whatever_order_those_come() {
+        let body = r#"[{"id":1,"result":"0x2"},{"id":0,"error":{"code":-32000,"message":"no"}}]"#;
+        let rpc = answering(http("200 OK", body)).await;
+        let questions = ["a", "b", "c"].map(|method| (method, json!([])));
+        let answers = rpc.results(&questions).await.unwrap();
+        assert!(
+            matches!(&answers[0], Err(NetworkError::Refused { message, .. }) if message == "no")
+        );
+        assert_eq!(answers[1].as_ref().unwrap(), "0x2");
+        assert!(matches!(&answers[2], Err(NetworkError::Answer { method, .. }) if method == "c"));
     }
 }

@@ -74,7 +74,8 @@ where
 }
 
 fn is_send(call: &Request<'_>) -> bool {
-    call.method_name() == "eth_sendRawTransaction"
+    let name = call.method_name();
+    name == "eth_sendRawTransaction" || name == "eth_sendRawTransactionSync"
 }
 
 fn follows(entry: &Result<BatchEntry<'_>, BatchEntryErr<'_>>) -> bool {
