@@ -47,6 +47,6 @@ pub use builder::{API_VERSION, Client, ClientBuilder, Credential};
 pub use error::{ClientError, Refusal};
 pub use gov::{GoverningMember, Proposal, SharesGiven};
 pub use identity::fetch_identity_on_first_use;
-pub use model::{BatchAnswer, Entry, EntryRange, NewEntry, Recorded};
+pub use model::{BatchAnswer, Entry, EntryRange, NewEntry, Proven, Recorded};
 pub use receipts::receipt_json;
 pub use rpc::{RpcError, RpcRefusal};

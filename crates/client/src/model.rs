@@ -70,6 +70,18 @@ pub struct Recorded {
     pub receipt: ReceiptDocument,
 }
 
+/// An entry that is committed, with a receipt that need not be read any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proven {
+    /// The transaction.
+    pub id: TxId,
+    /// The collection it went to.
+    pub collection_id: String,
+    /// Its receipt as the ledger wrote it: JSON that [`ReceiptDocument::from_json`] reads. Verified as that of
+    /// [`Recorded`].
+    pub receipt: String,
+}
+
 /// Which entries of a collection to list.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EntryRange {

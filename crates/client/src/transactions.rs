@@ -16,7 +16,7 @@ use crate::error::{ClientError, Refusal};
 use crate::http::{parse, shown, transport, unexpected};
 use crate::limits::{LINE_BYTES_MAX, POLL_INTERVAL};
 use crate::lines::Lines;
-use crate::model::{BatchAnswer, Entry, EntryRange, ErrorBody, NewEntry, Recorded};
+use crate::model::{BatchAnswer, Entry, EntryRange, ErrorBody, NewEntry, Proven, Recorded};
 
 const NDJSON: &str = "application/x-ndjson";
 
@@ -72,20 +72,16 @@ struct ProvenAnswers<'a> {
     results: Vec<&'a RawValue>,
 }
 
-/// What became of one entry of a batch, but for its receipt.
+/// What became of one entry of a batch, but for its receipt: it is recorded, or refused.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum ProvenAnswer {
-    #[serde(rename_all = "camelCase")]
-    Recorded {
-        transaction_id: TxId,
-        collection_id: String,
-        receipt: Option<IgnoredAny>,
-    },
-    Refused {
-        status: u16,
-        error: ErrorBody,
-    },
+#[serde(rename_all = "camelCase")]
+struct ProvenAnswer {
+    transaction_id: Option<TxId>,
+    #[serde(default)]
+    collection_id: String,
+    receipt: Option<IgnoredAny>,
+    status: Option<u16>,
+    error: Option<ErrorBody>,
 }
 
 impl Client {
@@ -209,7 +205,7 @@ impl Client {
     pub async fn append_batch_once(
         &self,
         entries: &[(String, NewEntry)],
-    ) -> Result<Vec<Result<Recorded, ClientError>>, ClientError> {
+    ) -> Result<Vec<Result<Proven, ClientError>>, ClientError> {
         let keyed = entries.iter().map(|(key, entry)| Keyed {
             entry,
             idempotency_key: key,
@@ -231,35 +227,41 @@ impl Client {
         }
         let mut recorded = Vec::with_capacity(entries.len());
         for (answer, (_, entry)) in answers.results.iter().zip(entries) {
-            recorded.push(self.proven_answer(answer.get().as_bytes(), entry).await);
+            recorded.push(self.proven_answer(answer.get(), entry).await);
         }
         Ok(recorded)
     }
 
-    async fn proven_answer(&self, json: &[u8], entry: &NewEntry) -> Result<Recorded, ClientError> {
-        let (id, collection_id, receipt) = match parse(self.url(), json)? {
-            ProvenAnswer::Recorded {
-                transaction_id,
-                collection_id,
-                receipt,
-            } => (transaction_id, collection_id, receipt),
-            ProvenAnswer::Refused { status, error } => {
-                return Err(ClientError::Refused(Refusal {
-                    status,
-                    code: error.code,
-                    message: error.message,
-                }));
-            }
+    async fn proven_answer(&self, json: &str, entry: &NewEntry) -> Result<Proven, ClientError> {
+        let answer: ProvenAnswer = parse(self.url(), json.as_bytes())?;
+        let Some(id) = answer.transaction_id else {
+            return Err(match (answer.status, answer.error) {
+                (Some(status), Some(ErrorBody { code, message })) => {
+                    ClientError::Refused(Refusal {
+                        status,
+                        code,
+                        message,
+                    })
+                }
+                _ => unexpected(
+                    self.url(),
+                    "an entry is neither recorded nor refused".to_owned(),
+                ),
+            });
         };
-        let receipt = match receipt {
-            Some(_) => self.read_receipt(id, json)?,
-            None => self.receipt(id).await?,
+        let is_there = answer.receipt.is_some();
+        let receipt = match is_there {
+            true => self.read_receipt(id, json.as_bytes())?,
+            false => self.receipt(id).await?,
         };
-        self.check_written(id, &receipt, &collection_id, &entry.contents)?;
-        Ok(Recorded {
+        self.check_written(id, &receipt, &answer.collection_id, &entry.contents)?;
+        Ok(Proven {
             id,
-            collection_id,
-            receipt,
+            collection_id: answer.collection_id,
+            receipt: match is_there {
+                true => json.to_owned(),
+                false => serde_json::to_string(&receipt).expect("a receipt is JSON"),
+            },
         })
     }
 
