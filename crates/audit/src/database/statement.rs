@@ -1,5 +1,5 @@
-//! Statements of many parts. Their places are numbered, which both databases understand; those of the library's
-//! own builder are question marks, which PostgreSQL does not.
+//! Statements of many parts. PostgreSQL wants places that are numbered; SQLite understands them too, but looks for
+//! each among all, so that there they are question marks.
 
 use std::fmt::Write;
 
@@ -7,19 +7,22 @@ use sqlx::any::AnyArguments;
 use sqlx::query::Query;
 use sqlx::{Any, Arguments, AssertSqlSafe, Encode, Type};
 
+use super::Kind;
+
 /// A statement, and the values that are bound in it.
-#[derive(Default)]
 pub(crate) struct Statement {
+    kind: Kind,
     text: String,
     values: AnyArguments,
 }
 
 impl Statement {
-    /// Begins with this text.
-    pub(crate) fn new(text: impl Into<String>) -> Self {
+    /// Begins with this text, for a database of this kind.
+    pub(crate) fn new(kind: Kind, text: impl Into<String>) -> Self {
         Self {
+            kind,
             text: text.into(),
-            ..Self::default()
+            values: AnyArguments::default(),
         }
     }
 
@@ -33,8 +36,13 @@ impl Statement {
     pub(crate) fn push_bind<'t, T: Encode<'t, Any> + Type<Any>>(&mut self, value: T) -> &mut Self {
         let added = self.values.add(value);
         added.expect("texts and numbers are bound as they are");
-        // Writing to a string does not fail.
-        let _ = write!(self.text, "${}", self.values.len());
+        match self.kind {
+            Kind::Sqlite => self.text.push('?'),
+            // Writing to a string does not fail.
+            Kind::Postgres => {
+                let _ = write!(self.text, "${}", self.values.len());
+            }
+        }
         self
     }
 
@@ -100,14 +108,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_numbered_through_all_rows() {
-        let mut insert = Statement::new("INSERT INTO t (a, b) ");
-        insert.push_values([1_i64, 2], |row, value| {
-            row.push_bind(value).push_bind("text");
-        });
-        insert.push(" RETURNING a LIMIT ").push_bind(7_i64);
-        let text = "INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4) RETURNING a LIMIT $5";
-        assert_eq!(insert.build().sql().as_str(), text);
+    fn places_are_those_that_the_database_understands() {
+        for (kind, places) in [
+            (
+                Kind::Postgres,
+                "VALUES ($1, $2), ($3, $4) RETURNING a LIMIT $5",
+            ),
+            (Kind::Sqlite, "VALUES (?, ?), (?, ?) RETURNING a LIMIT ?"),
+        ] {
+            let mut insert = Statement::new(kind, "INSERT INTO t (a, b) ");
+            insert.push_values([1_i64, 2], |row, value| {
+                row.push_bind(value).push_bind("text");
+            });
+            insert.push(" RETURNING a LIMIT ").push_bind(7_i64);
+            let text = format!("INSERT INTO t (a, b) {places}");
+            assert_eq!(insert.build().sql().as_str(), text);
+        }
     }
 
     #[tokio::test]
@@ -115,8 +131,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let address = crate::database::testing::address(dir.path()).await;
         let database = crate::database::Database::open(&address).await.unwrap();
-        let mut insert =
-            Statement::new("INSERT INTO captures (id, actor, created, finished, events, errors) ");
+        let mut insert = Statement::new(
+            database.kind(),
+            "INSERT INTO captures (id, actor, created, finished, events, errors) ",
+        );
         insert.push_values(
             [("x", None, 1_i64), ("y", Some(7_i64), 2)],
             |row, (id, end, events)| {
@@ -125,7 +143,8 @@ mod tests {
             },
         );
         insert.build().execute(database.pool()).await.unwrap();
-        let mut select = Statement::new("SELECT id, finished FROM captures WHERE events = ");
+        let text = "SELECT id, finished FROM captures WHERE events = ";
+        let mut select = Statement::new(database.kind(), text);
         select.push_bind(2_i64).push(" AND id = ").push_bind("y");
         let row = select.build().fetch_one(database.pool()).await.unwrap();
         assert_eq!(row.try_get::<String, _>(0).unwrap(), "y");

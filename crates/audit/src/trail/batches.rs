@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use client::{Client, NewEntry, Recorded};
+use client::{Client, NewEntry, Proven};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::ledger::in_words;
@@ -22,7 +22,7 @@ pub(super) struct Batches {
 struct Waiting {
     key: String,
     entry: NewEntry,
-    tell: oneshot::Sender<Result<Recorded, LogError>>,
+    tell: oneshot::Sender<Result<Proven, LogError>>,
 }
 
 impl Batches {
@@ -33,7 +33,7 @@ impl Batches {
     }
 
     /// Writes an entry and waits until it is committed; with the same key it is recorded once.
-    pub(super) async fn append(&self, key: String, entry: NewEntry) -> Result<Recorded, LogError> {
+    pub(super) async fn append(&self, key: String, entry: NewEntry) -> Result<Proven, LogError> {
         let (tell, told) = oneshot::channel();
         let waiting = Waiting { key, entry, tell };
         let stopping = || LogError::InDoubt("this service is stopping".to_owned());

@@ -351,3 +351,119 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ContentHash, Event, Operation, Text, Timestamp, What};
+    use crate::trail::Receipt;
+    use crate::trail::store::Row;
+
+    fn pending(record: &str) -> Arc<Pending> {
+        let event = Event {
+            record: RecordId::parse(record).unwrap(),
+            version: 1,
+            how: Operation::Create,
+            who: Text::default(),
+            what: What {
+                about: Vec::new(),
+                did: Text::default(),
+                hash: ContentHash([1; 32]),
+            },
+            when: Timestamp::from_millis(0).unwrap(),
+            place: Text::default(),
+            target: Text::default(),
+        };
+        let row = Row {
+            event: event.to_canonical(),
+            salt: String::new(),
+            payload: None,
+            log: "log".to_owned(),
+            tx: None,
+            receipt: None,
+            request: Some(format!("request of {record}")),
+            request_hash: None,
+            enrol: None,
+            after: None,
+        };
+        Arc::new(Pending { event, row })
+    }
+
+    fn committed(record: &str) -> Arc<Committed> {
+        Arc::new(Committed {
+            record: RecordId::parse(record).unwrap(),
+            version: 1,
+            log: "log".to_owned(),
+            tx: format!("tx of {record}"),
+            receipt: Receipt::of(&"proof"),
+        })
+    }
+
+    /// The events of a batch, with whether each is committed; and those that are there already.
+    fn shown(batch: &Batch) -> (Vec<(&str, bool)>, Vec<&str>) {
+        let events = batch.events.iter();
+        let events =
+            events.map(|(one, committed)| (one.event.record.as_str(), committed.is_some()));
+        let committed = batch.committed.iter().map(|one| one.record.as_str());
+        (events.collect(), committed.collect())
+    }
+
+    #[tokio::test]
+    async fn an_event_goes_to_the_database_once_and_complete_unless_somebody_asks_before() {
+        let fresh = Fresh::new();
+        fresh.add(vec![pending("a"), pending("b")]);
+        fresh.commit(committed("a"));
+        let batch = fresh.due().await.unwrap();
+        assert_eq!(shown(&batch), (vec![("a", true)], vec![]));
+        // The one before it is not there yet.
+        assert_eq!(fresh.done(), 1);
+        let record = RecordId::parse("b").unwrap();
+        let (settled, batch) = tokio::join!(fresh.settled(About::Record(&record)), async {
+            let batch = fresh.due().await.unwrap();
+            assert_eq!(shown(&batch), (vec![("b", false)], vec![]));
+            // What comes meanwhile is the next.
+            fresh.commit(committed("b"));
+            assert_eq!(fresh.done(), 2);
+            fresh.due().await.unwrap()
+        });
+        settled.unwrap();
+        assert_eq!(shown(&batch), (vec![], vec!["b"]));
+        assert_eq!(fresh.done(), 3);
+        assert!(
+            !fresh.has(&pending("b")),
+            "the database is asked from now on"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_the_database_did_not_take_is_put_again_with_what_came_meanwhile() {
+        let fresh = Fresh::new();
+        fresh.add(vec![pending("a")]);
+        let wanted = async {
+            let batch = fresh.due().await.unwrap();
+            fresh.commit(committed("a"));
+            assert!(fresh.has(&pending("a")), "it is being put");
+            assert!(!fresh.failed(batch, &sqlx::Error::PoolTimedOut));
+        };
+        let (asked, ()) = tokio::join!(fresh.settled(About::All), wanted);
+        assert!(asked.is_err(), "whoever asks is told");
+        fresh.close();
+        let batch = fresh.due().await.unwrap();
+        assert_eq!(shown(&batch), (vec![("a", true)], vec![]));
+        fresh.done();
+        fresh.settled(About::All).await.unwrap();
+        assert!(fresh.due().await.is_none(), "nothing more comes");
+    }
+
+    #[tokio::test]
+    async fn what_is_taken_back_leaves_its_names_free() {
+        let fresh = Fresh::new();
+        fresh.add(vec![pending("a")]);
+        assert!(fresh.has(&pending("a")));
+        assert!(fresh.take_back(&RecordId::parse("a").unwrap(), 1));
+        assert!(!fresh.has(&pending("a")));
+        assert_eq!(fresh.notes().len(), 1, "the journal is told");
+        fresh.close();
+        assert!(fresh.due().await.is_none());
+    }
+}

@@ -70,10 +70,11 @@ impl EventLog for LedgerLog {
             let Outgoing { log, text, .. } = sent;
             let key = Digest::of(text.as_bytes()).to_string();
             let entry = NewEntry::new(text).collection(log);
-            let recorded = self.batches.append(key, entry).await?;
+            let proven = self.batches.append(key, entry).await?;
+            let receipt = Receipt::parse(proven.receipt);
             Ok(Recorded {
-                address: address(recorded.id, log),
-                receipt: Receipt::of(&recorded.receipt),
+                address: address(proven.id, log),
+                receipt: receipt.map_err(|error| LogError::Proof(error.to_string()))?,
             })
         })
     }

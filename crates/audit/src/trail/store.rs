@@ -1,18 +1,19 @@
 //! The events beside the ledger: found by their names, with what the ledger does not keep.
 
-use std::collections::HashSet;
+mod writing;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use sqlx::Row as _;
 use sqlx::any::AnyRow;
-use sqlx::{Any, Row as _, Transaction};
 
 use super::act::Address;
-use super::fresh::{About, Batch, Fresh};
+use super::fresh::{About, Fresh};
 use super::query::Filter;
 use super::receipt::Receipt;
-use crate::database::{Database, Kind, Statement, is_collision};
-use crate::model::{Event, Mention, Part, RecordId, ResourceId};
+use crate::database::{Database, Kind, Statement};
+use crate::model::{Event, Part, RecordId, ResourceId};
 
 /// An event that is on its way.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,9 +81,6 @@ impl Committed {
 pub(super) const COLUMNS: &str =
     "event, salt, payload, log, tx, receipt, request, request_hash, enrol, after_tx";
 
-/// How often events are put again that another transaction stood in the way of.
-const COLLISIONS_MAX: u32 = 8;
-
 /// The statements about events.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
@@ -122,126 +120,6 @@ impl Store {
             .execute(self.database.pool())
             .await
             .map(drop)
-    }
-
-    /// Puts events that this replica sends, and notes which others are committed: one transaction, synced
-    /// when this answers. Says of each new one whether it is there: not if its version or its request's name
-    /// is taken.
-    pub(crate) async fn write(
-        &self,
-        sender: &str,
-        rows: &[Arc<Pending>],
-        committed: &[Arc<Committed>],
-    ) -> Result<Vec<bool>> {
-        let mut left = COLLISIONS_MAX;
-        loop {
-            match self.try_write(sender, rows, committed).await {
-                // Another replica put some of the same, in another order.
-                Err(error) if left > 0 && is_collision(&error) => left -= 1,
-                done => return done,
-            }
-        }
-    }
-
-    async fn try_write(
-        &self,
-        sender: &str,
-        rows: &[Arc<Pending>],
-        committed: &[Arc<Committed>],
-    ) -> Result<Vec<bool>> {
-        let mut transaction = self.database.begin().await?;
-        commit(&mut transaction, committed).await?;
-        let as_they_are: Vec<_> = rows.iter().map(|one| (&**one, None)).collect();
-        let taken = insert(&mut transaction, sender, &as_they_are).await?;
-        let is_in = |event: &Event| {
-            taken.contains(&(event.record.as_str().to_owned(), whole(event.version)))
-        };
-        let events = rows.iter().map(|one| &one.event);
-        mention(
-            &mut transaction,
-            events.clone().filter(|event| is_in(event)),
-        )
-        .await?;
-        transaction.commit().await?;
-        Ok(events.map(is_in).collect())
-    }
-
-    /// Puts what a journal has: one transaction, synced when this answers. What is there already stays as it is, or
-    /// is committed now.
-    pub(super) async fn put(&self, sender: &str, batch: &Batch) -> Result<()> {
-        let mut transaction = self.database.begin().await?;
-        let rows: Vec<_> = batch
-            .events
-            .iter()
-            .map(|(pending, committed)| (&**pending, committed.as_deref()))
-            .collect();
-        let put = insert(&mut transaction, sender, &rows).await?;
-        if put.len() < rows.len() {
-            tracing::warn!("events were in the database before it got them");
-        }
-        let events = rows.iter().map(|(pending, _)| &pending.event);
-        mention(&mut transaction, events).await?;
-        commit(&mut transaction, &batch.committed).await?;
-        transaction.commit().await
-    }
-
-    /// Which of these have a version, or a request's name, that the database has.
-    pub(super) async fn taken(&self, events: &[Arc<Pending>]) -> Result<Vec<bool>> {
-        let (mut versions, mut requests) = (HashSet::new(), HashSet::new());
-        for some in events.chunks(ROWS_TOGETHER) {
-            let mut select = Statement::new("SELECT e.record, e.version, e.request FROM (");
-            select.push_values(some, |values, one| {
-                values
-                    .push_bind(one.event.record.as_str())
-                    .push_number(whole(one.event.version));
-            });
-            select.push(
-                ") AS v CROSS JOIN events e WHERE e.record = v.column1 AND e.version = v.column2",
-            );
-            let named: Vec<_> = some
-                .iter()
-                .filter_map(|one| one.row.request.as_deref())
-                .collect();
-            if !named.is_empty() {
-                select.push(" UNION ALL SELECT e.record, e.version, e.request FROM (");
-                select.push_values(named, |values, request| {
-                    values.push_bind(request);
-                });
-                select.push(") AS v CROSS JOIN events e WHERE e.request = v.column1");
-            }
-            for row in select.build().fetch_all(self.database.pool()).await? {
-                let record: String = row.try_get(0)?;
-                let version: i64 = row.try_get(1)?;
-                versions.insert((record, version));
-                requests.extend(row.try_get::<Option<String>, _>(2)?);
-            }
-        }
-        let is_taken = |one: &Arc<Pending>| {
-            let version = (
-                one.event.record.as_str().to_owned(),
-                whole(one.event.version),
-            );
-            let request = one.row.request.as_ref();
-            versions.contains(&version) || request.is_some_and(|request| requests.contains(request))
-        };
-        Ok(events.iter().map(is_taken).collect())
-    }
-
-    /// Takes an event back that the ledger refused, unless it is committed all the same.
-    pub(crate) async fn take_back(&self, record: &RecordId, version: u64) -> Result<()> {
-        self.settled(About::Record(record)).await?;
-        let mut transaction = self.database.begin().await?;
-        for statement in [
-            "DELETE FROM events WHERE record = $1 AND version = $2 AND tx IS NULL",
-            "DELETE FROM mentions WHERE record = $1 AND version = $2",
-        ] {
-            let delete = sqlx::query(statement).bind(record.as_str());
-            let done = delete.bind(whole(version)).execute(&mut *transaction);
-            if done.await?.rows_affected() == 0 {
-                break;
-            }
-        }
-        transaction.commit().await
     }
 
     /// The newest event of a record.
@@ -329,7 +207,10 @@ impl Store {
         names: Option<(&str, &str)>,
     ) -> Result<Vec<Row>> {
         self.settled(About::All).await?;
-        let mut select = Statement::new(format!("SELECT {COLUMNS} FROM events e WHERE 1 = 1"));
+        let mut select = Statement::new(
+            self.kind(),
+            format!("SELECT {COLUMNS} FROM events e WHERE 1 = 1"),
+        );
         if let Some((from, to)) = names {
             select.push(" AND e.record >= ").push_bind(from.to_owned());
             select.push(" AND e.record < ").push_bind(to.to_owned());
@@ -409,97 +290,6 @@ impl Store {
         let rows = select.fetch_all(self.database.pool()).await?;
         rows.iter().map(read).collect()
     }
-}
-
-/// Rows of one statement: it has places for some thousand values.
-const ROWS_TOGETHER: usize = 64;
-
-async fn insert(
-    transaction: &mut Transaction<'_, Any>,
-    sender: &str,
-    rows: &[(&Pending, Option<&Committed>)],
-) -> Result<HashSet<(String, i64)>> {
-    let mut taken = HashSet::with_capacity(rows.len());
-    for some in rows.chunks(ROWS_TOGETHER) {
-        let mut insert = Statement::new(
-            "INSERT INTO events (record, version, at, actor, operation, hash, event, salt, payload, \
-             request, request_hash, enrol, after_tx, sender, log, tx, receipt) ",
-        );
-        insert.push_values(some, |values, (pending, committed)| {
-            let Pending { event, row } = pending;
-            let log = committed.map_or(&row.log, |committed| &committed.log);
-            values
-                .push_bind(event.record.as_str())
-                .push_bind(whole(event.version))
-                .push_bind(event.when.millis())
-                .push_bind(event.who.as_str())
-                .push_bind(event.how.word())
-                .push_bind(event.what.hash.to_string())
-                .push_bind(row.event.as_str())
-                .push_bind(row.salt.as_str())
-                .push_bind(row.payload.as_deref())
-                .push_bind(row.request.as_deref())
-                .push_bind(row.request_hash.as_deref())
-                .push_bind(row.enrol.as_deref())
-                .push_bind(row.after.as_deref())
-                .push_bind(sender)
-                .push_bind(log.as_str())
-                .push_bind(committed.map(|committed| committed.tx.as_str()))
-                .push_bind(committed.map(|committed| committed.receipt.as_str()));
-        });
-        insert.push(" ON CONFLICT DO NOTHING RETURNING record, version");
-        for row in insert.build().fetch_all(&mut **transaction).await? {
-            taken.insert((row.try_get(0)?, row.try_get(1)?));
-        }
-    }
-    Ok(taken)
-}
-
-async fn mention<'e>(
-    transaction: &mut Transaction<'_, Any>,
-    events: impl Iterator<Item = &'e Event>,
-) -> Result<()> {
-    let mentions: Vec<(&Event, &Mention)> = events
-        .flat_map(|event| event.what.about.iter().map(move |mention| (event, mention)))
-        .collect();
-    for some in mentions.chunks(ROWS_TOGETHER) {
-        let mut insert =
-            Statement::new("INSERT INTO mentions (resource, at, record, version, part) ");
-        insert.push_values(some, |values, (event, mention)| {
-            values
-                .push_bind(mention.id.as_str())
-                .push_bind(event.when.millis())
-                .push_bind(event.record.as_str())
-                .push_bind(whole(event.version))
-                .push_bind(mention.part.word());
-        });
-        insert.push(" ON CONFLICT DO NOTHING");
-        insert.build().execute(&mut **transaction).await?;
-    }
-    Ok(())
-}
-
-async fn commit(
-    transaction: &mut Transaction<'_, Any>,
-    committed: &[Arc<Committed>],
-) -> Result<()> {
-    for some in committed.chunks(ROWS_TOGETHER) {
-        // Both databases name the columns of values so. What is no text has to be said.
-        let mut update = Statement::new(
-            "UPDATE events SET tx = v.column1, receipt = v.column2, log = v.column3 FROM (",
-        );
-        update.push_values(some, |values, one| {
-            values
-                .push_bind(one.tx.as_str())
-                .push_bind(one.receipt.as_str())
-                .push_bind(one.log.as_str())
-                .push_bind(one.record.as_str())
-                .push_number(whole(one.version));
-        });
-        update.push(") AS v WHERE events.record = v.column4 AND events.version = v.column5");
-        update.build().execute(&mut **transaction).await?;
-    }
-    Ok(())
 }
 
 pub(super) fn read(row: &AnyRow) -> Result<Row> {
