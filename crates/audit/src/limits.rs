@@ -66,9 +66,6 @@ pub const ENTRIES_TOGETHER_MAX: usize = 256;
 /// takes, whatever of it is escaped.
 pub const ENTRIES_TOGETHER_BYTES_MAX: usize = 4 << 20;
 
-/// Requests with events that are under way to the ledger: the more at once, the fewer events share a signature.
-pub const LEDGER_BATCHES_MAX: usize = 1;
-
 /// How long an event may take to be committed in the ledger before its caller is told that it is pending:
 /// a lost leader is replaced in two seconds.
 pub const COMMIT_PATIENCE: Duration = Duration::from_secs(15);

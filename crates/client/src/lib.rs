@@ -50,3 +50,4 @@ pub use identity::fetch_identity_on_first_use;
 pub use model::{BatchAnswer, Entry, EntryRange, NewEntry, Proven, Recorded};
 pub use receipts::receipt_json;
 pub use rpc::{RpcError, RpcRefusal};
+pub use transactions::WrittenBatch;

@@ -84,7 +84,72 @@ struct ProvenAnswer {
     error: Option<ErrorBody>,
 }
 
+/// The ledger's answer about a batch, which has not been read yet.
+#[derive(Debug)]
+pub struct WrittenBatch {
+    client: Client,
+    entries: Vec<(String, NewEntry)>,
+    body: Bytes,
+}
+
+impl WrittenBatch {
+    /// Reads it: one answer per entry, in order. Each receipt is checked as it is for one.
+    ///
+    /// # Errors
+    /// It is no answer about these entries; they may be recorded.
+    pub async fn proven(&self) -> Result<Vec<Result<Proven, ClientError>>, ClientError> {
+        let (client, entries) = (&self.client, &self.entries);
+        let answers: ProvenAnswers<'_> = serde_json::from_slice(&self.body)
+            .map_err(|error| unexpected(client.url(), error.to_string()))?;
+        if answers.results.len() != entries.len() {
+            let (count, sent) = (answers.results.len(), entries.len());
+            return Err(unexpected(
+                client.url(),
+                format!("it has {count} answers for {sent} entries"),
+            ));
+        }
+        let mut proven = Vec::with_capacity(entries.len());
+        for (answer, (_, entry)) in answers.results.iter().zip(entries) {
+            proven.push(client.proven_answer(answer.get(), entry).await);
+        }
+        Ok(proven)
+    }
+}
+
 impl Client {
+    async fn proven_answer(&self, json: &str, entry: &NewEntry) -> Result<Proven, ClientError> {
+        let answer: ProvenAnswer = parse(self.url(), json.as_bytes())?;
+        let Some(id) = answer.transaction_id else {
+            return Err(match (answer.status, answer.error) {
+                (Some(status), Some(ErrorBody { code, message })) => {
+                    ClientError::Refused(Refusal {
+                        status,
+                        code,
+                        message,
+                    })
+                }
+                _ => unexpected(
+                    self.url(),
+                    "an entry is neither recorded nor refused".to_owned(),
+                ),
+            });
+        };
+        let is_there = answer.receipt.is_some();
+        let receipt = match is_there {
+            true => self.read_receipt(id, json.as_bytes())?,
+            false => self.receipt(id).await?,
+        };
+        self.check_written(id, &receipt, &answer.collection_id, &entry.contents)?;
+        Ok(Proven {
+            id,
+            collection_id: answer.collection_id,
+            receipt: match is_there {
+                true => json.to_owned(),
+                false => serde_json::to_string(&receipt).expect("a receipt is JSON"),
+            },
+        })
+    }
+
     /// Writes an entry and waits until it is committed: durable, signed, and with its receipt,
     /// which is checked against the service certificate and against `entry`.
     ///
@@ -197,15 +262,15 @@ impl Client {
     }
 
     /// Writes entries in one request, each under a name of its own, and waits until they are committed:
-    /// [`Client::append_once`] for many, at a fraction of the cost. One answer per entry, in order; each
-    /// receipt is checked as it is for one.
+    /// [`Client::append_once`] for many, at a fraction of the cost. What became of each,
+    /// [`WrittenBatch::proven`] says; so the next batch may be on its way while that is read.
     ///
     /// # Errors
     /// No answer for any of them; see [`ClientError::may_be_recorded`].
     pub async fn append_batch_once(
         &self,
-        entries: &[(String, NewEntry)],
-    ) -> Result<Vec<Result<Proven, ClientError>>, ClientError> {
+        entries: Vec<(String, NewEntry)>,
+    ) -> Result<WrittenBatch, ClientError> {
         let keyed = entries.iter().map(|(key, entry)| Keyed {
             entry,
             idempotency_key: key,
@@ -216,52 +281,10 @@ impl Client {
         let request = self.app(Method::POST, &["transactions:batch"]);
         let request = request.query(&[("waitForCommit", "true")]).json(&batch);
         let (body, _) = self.bytes_and_id(request).await?;
-        let answers: ProvenAnswers<'_> = serde_json::from_slice(&body)
-            .map_err(|error| unexpected(self.url(), error.to_string()))?;
-        if answers.results.len() != entries.len() {
-            let (count, sent) = (answers.results.len(), entries.len());
-            return Err(unexpected(
-                self.url(),
-                format!("it has {count} answers for {sent} entries"),
-            ));
-        }
-        let mut recorded = Vec::with_capacity(entries.len());
-        for (answer, (_, entry)) in answers.results.iter().zip(entries) {
-            recorded.push(self.proven_answer(answer.get(), entry).await);
-        }
-        Ok(recorded)
-    }
-
-    async fn proven_answer(&self, json: &str, entry: &NewEntry) -> Result<Proven, ClientError> {
-        let answer: ProvenAnswer = parse(self.url(), json.as_bytes())?;
-        let Some(id) = answer.transaction_id else {
-            return Err(match (answer.status, answer.error) {
-                (Some(status), Some(ErrorBody { code, message })) => {
-                    ClientError::Refused(Refusal {
-                        status,
-                        code,
-                        message,
-                    })
-                }
-                _ => unexpected(
-                    self.url(),
-                    "an entry is neither recorded nor refused".to_owned(),
-                ),
-            });
-        };
-        let is_there = answer.receipt.is_some();
-        let receipt = match is_there {
-            true => self.read_receipt(id, json.as_bytes())?,
-            false => self.receipt(id).await?,
-        };
-        self.check_written(id, &receipt, &answer.collection_id, &entry.contents)?;
-        Ok(Proven {
-            id,
-            collection_id: answer.collection_id,
-            receipt: match is_there {
-                true => json.to_owned(),
-                false => serde_json::to_string(&receipt).expect("a receipt is JSON"),
-            },
+        Ok(WrittenBatch {
+            client: self.clone(),
+            entries,
+            body,
         })
     }
 

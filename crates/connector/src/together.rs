@@ -16,7 +16,7 @@ use crate::rpc::Rpc;
 
 /// A request under way for so long is not waited for any more: the questions that came meanwhile may have nothing to
 /// do with what delays it.
-const SLOW: Duration = Duration::from_millis(100);
+const SLOW: Duration = Duration::from_millis(10);
 
 /// Asks a node one kind of question. It ends when it is dropped.
 #[derive(Debug)]

@@ -1,16 +1,12 @@
 //! Entries on their way to a ledger: what comes while a batch is under way goes with the next, so that all of
 //! them share a request, a sync and a signature. An entry that comes alone goes alone, at once.
 
-use std::sync::Arc;
-
-use client::{Client, NewEntry, Proven};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use client::{Client, ClientError, NewEntry, Proven};
+use tokio::sync::{mpsc, oneshot};
 
 use super::ledger::in_words;
 use super::log::LogError;
-use crate::limits::{
-    ENTRIES_TOGETHER_BYTES_MAX, ENTRIES_TOGETHER_MAX, ENTRIES_WAITING_MAX, LEDGER_BATCHES_MAX,
-};
+use crate::limits::{ENTRIES_TOGETHER_BYTES_MAX, ENTRIES_TOGETHER_MAX, ENTRIES_WAITING_MAX};
 
 /// Sends entries to a ledger. Ends when it is dropped.
 #[derive(Debug)]
@@ -22,8 +18,10 @@ pub(super) struct Batches {
 struct Waiting {
     key: String,
     entry: NewEntry,
-    tell: oneshot::Sender<Result<Proven, LogError>>,
+    tell: Tell,
 }
+
+type Tell = oneshot::Sender<Result<Proven, LogError>>;
 
 impl Batches {
     pub(super) fn start(client: Client) -> Self {
@@ -42,22 +40,24 @@ impl Batches {
     }
 }
 
+/// One request at a time: with more, fewer events share a signature. What it came to is read while the next is on its
+/// way.
 async fn send_all(client: Client, mut entries: mpsc::Receiver<Waiting>) {
-    let places = Arc::new(Semaphore::new(LEDGER_BATCHES_MAX));
     let mut waiting = Vec::new();
-    loop {
-        let place = Arc::clone(&places).acquire_owned().await;
-        let place = place.expect("it is never closed");
-        if entries.recv_many(&mut waiting, ENTRIES_TOGETHER_MAX).await == 0 {
-            return;
-        }
-        let (client, batches) = (client.clone(), split(std::mem::take(&mut waiting)));
-        tokio::spawn(async move {
-            for batch in batches {
-                send(&client, batch).await;
+    while entries.recv_many(&mut waiting, ENTRIES_TOGETHER_MAX).await > 0 {
+        for batch in split(std::mem::take(&mut waiting)) {
+            let (mut entries, mut tell) = (Vec::new(), Vec::new());
+            for waiting in batch {
+                entries.push((waiting.key, waiting.entry));
+                tell.push(waiting.tell);
             }
-            drop(place);
-        });
+            match client.append_batch_once(entries).await {
+                Ok(written) => {
+                    tokio::spawn(async move { answer(tell, written.proven().await) });
+                }
+                Err(error) => answer(tell, Err(error)),
+            }
+        }
     }
 }
 
@@ -77,21 +77,18 @@ fn split(waiting: Vec<Waiting>) -> Vec<Vec<Waiting>> {
     batches
 }
 
-async fn send(client: &Client, batch: Vec<Waiting>) {
-    let (mut entries, mut tell) = (Vec::new(), Vec::new());
-    for waiting in batch {
-        entries.push((waiting.key, waiting.entry));
-        tell.push(waiting.tell);
-    }
-    // Whoever does not wait any more needs no answer.
-    match client.append_batch_once(&entries).await {
+type Answers = Vec<Result<Proven, ClientError>>;
+
+/// Tells each what became of theirs. Whoever does not wait any more needs no answer.
+fn answer(waiting: Vec<Tell>, answers: Result<Answers, ClientError>) {
+    match answers {
         Ok(answers) => {
-            for (tell, answer) in tell.into_iter().zip(answers) {
+            for (tell, answer) in waiting.into_iter().zip(answers) {
                 let _ = tell.send(answer.map_err(|error| in_words(&error)));
             }
         }
         Err(error) => {
-            for tell in tell {
+            for tell in waiting {
                 let _ = tell.send(Err(in_words(&error)));
             }
         }
