@@ -100,6 +100,29 @@ fn hex(text: &str) -> Result<Vec<u8>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn labels_lead_to_the_port_that_was_taken() -> Result<()> {
+    let ledger = Ledger::start()?;
+    // At port 0.
+    let mut audit = Audit::start(&ledger.scratch()?.join("audit"), ledger.ready())?;
+    let label = async |audit: &Audit| -> Result<String> {
+        let asked = audit.visitor()?;
+        let asked = asked.request(Method::GET, "/v1/labels?resource=lot:7");
+        Ok(asked.send().await?.error_for_status()?.text().await?)
+    };
+    let printed = label(&audit).await?;
+    for (url, is_same) in [
+        (audit.ready().url.clone(), true),
+        ("https://127.0.0.1:0".to_owned(), false),
+    ] {
+        audit.configure(&format!("public_url = \"{url}\"\n"))?;
+        audit.kill()?;
+        audit.start_again(ledger.ready())?;
+        ensure!((label(&audit).await? == printed) == is_same, "{url}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_many_who_race_for_root_one_is() -> Result<()> {
     let ledger = Ledger::start()?;
     let audit = Audit::start(&ledger.scratch()?.join("audit"), ledger.ready())?;

@@ -92,7 +92,7 @@ impl Identity {
 /// A service that is being served.
 #[derive(Debug)]
 pub struct Served {
-    /// Where: the port is the one taken where 0 was asked for.
+    /// Where.
     pub address: SocketAddr,
     task: tokio::task::JoinHandle<()>,
 }
@@ -106,8 +106,37 @@ impl Served {
     }
 }
 
-/// Serves `routes` until `stop` is cancelled. Handlers find the caller's address as
-/// [`ConnectInfo`]`<SocketAddr>`.
+/// A place where a service will be served: its address is known before what is served there.
+#[derive(Debug)]
+pub struct Listening {
+    /// Where: the port is the one taken where 0 was asked for.
+    pub address: SocketAddr,
+    listener: TcpListener,
+}
+
+impl Listening {
+    /// Takes an address.
+    ///
+    /// # Errors
+    /// See [`ServeError`].
+    pub async fn at(address: SocketAddr) -> Result<Self, ServeError> {
+        let failed = |source| ServeError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { address, listener })
+    }
+
+    /// Serves `routes` until `stop` is cancelled. Handlers find the caller's address as
+    /// [`ConnectInfo`]`<SocketAddr>`.
+    pub fn serve(self, identity: Identity, routes: Router, stop: CancellationToken) -> Served {
+        Served {
+            address: self.address,
+            task: tokio::spawn(accept(self.listener, identity, routes, stop)),
+        }
+    }
+}
+
+/// Takes an address, and serves `routes` there.
 ///
 /// # Errors
 /// See [`ServeError`].
@@ -117,11 +146,8 @@ pub async fn serve(
     routes: Router,
     stop: CancellationToken,
 ) -> Result<Served, ServeError> {
-    let failed = |source| ServeError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    let task = tokio::spawn(accept(listener, identity, routes, stop));
-    Ok(Served { address, task })
+    let listening = Listening::at(address).await?;
+    Ok(listening.serve(identity, routes, stop))
 }
 
 async fn accept(

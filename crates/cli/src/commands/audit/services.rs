@@ -14,7 +14,7 @@ use audit::inside::{self, Credentials, Peers, Service, TrailAt, UsersAt};
 use audit::metrics::Metrics;
 use audit::model::Text;
 use audit::proxy::{Proxy, Rules, Upstreams};
-use audit::serve::{Identity, Served, serve};
+use audit::serve::{Identity, Listening, Served, serve};
 use audit::trail::chain::{ChainSettings, MasterKey as ChainKey};
 use audit::trail::log::EventLog;
 use audit::trail::{ChainLog, LedgerLog, Recorder, Trail};
@@ -92,7 +92,8 @@ impl Services {
         let routes = inside::users::routes(users.await?);
         let identity = credentials.serving()?;
         services.certificate = alone.identity.join("ca.pem");
-        services.serve(alone.users_listen, identity, routes).await?;
+        let listening = Listening::at(alone.users_listen).await?;
+        services.serve(listening, identity, routes);
         Ok(services)
     }
 
@@ -107,7 +108,8 @@ impl Services {
         let identity = credentials.serving()?;
         services.certificate = alone.identity.join("ca.pem");
         services.ledger = Some(ledger.url);
-        services.serve(alone.audit_listen, identity, routes).await?;
+        let listening = Listening::at(alone.audit_listen).await?;
+        services.serve(listening, identity, routes);
         Ok(services)
     }
 
@@ -191,18 +193,19 @@ impl Services {
         let identity = Identity::read(&certificate, &key)?;
         self.certificate = certificate;
         let edge = Edge::new(config.edge(), self.metrics.clone());
+        let listening = Listening::at(config.listen).await?;
         let settings = gateway::Config {
             log_reads: config.log_reads,
             open_to_visitors: config.open_to_visitors,
             public_url: config
                 .public_url
                 .clone()
-                .unwrap_or_else(|| address(config.listen)),
+                .unwrap_or_else(|| address(listening.address)),
             service_cert,
             edge: edge.clone(),
         };
         let routes = Gateway::new(settings, trail.clone(), users).routes();
-        self.serve(config.listen, identity.clone(), routes).await?;
+        self.serve(listening, identity.clone(), routes);
         if let Some(listen) = config.metrics_listen {
             let routes = self.metrics.clone().routes(self.database.clone());
             let beside = serve(listen, identity.clone(), routes, self.stop.clone()).await?;
@@ -218,22 +221,16 @@ impl Services {
             );
             let routes = routes.audited_only(proxy.audited_only).routes(&edge);
             let front = serve(proxy.listen, identity, routes, self.stop.clone()).await?;
-            self.proxy_url = Some(format!("https://{}", front.address));
+            self.proxy_url = Some(address(front.address));
             self.served.push(front);
         }
         Ok(())
     }
 
-    async fn serve(
-        &mut self,
-        listen: SocketAddr,
-        identity: Identity,
-        routes: axum::Router,
-    ) -> Result<()> {
-        let front = serve(listen, identity, routes, self.stop.clone()).await?;
-        self.url = format!("https://{}", front.address);
+    fn serve(&mut self, listening: Listening, identity: Identity, routes: axum::Router) {
+        self.url = address(listening.address);
+        let front = listening.serve(identity, routes, self.stop.clone());
         self.served.push(front);
-        Ok(())
     }
 
     /// Answers what is under way, and ends.
