@@ -14,6 +14,7 @@ const STEPS: &[&str] = &[
     include_str!("4.sql"), // Accounts on a chain.
     include_str!("5.sql"), // Which replica sends what.
     include_str!("6.sql"), // The newest events of all.
+    include_str!("7.sql"), // The newest EPCIS events.
 ];
 
 /// Any number, the same for all who migrate: one at a time.

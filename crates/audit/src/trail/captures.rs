@@ -11,7 +11,7 @@ use super::storing::{damaged, now};
 use super::{Log, Trail};
 use crate::Problem;
 use crate::limits::CAPTURES_TOGETHER;
-use crate::model::capture::{Captured, RECORDS};
+use crate::model::capture::Captured;
 use crate::model::{Operation, RecordId, Text, Timestamp};
 
 /// What became of a document.
@@ -120,7 +120,7 @@ impl Trail {
         Ok(job(id.to_owned(), created, finished.and_then(time), errors))
     }
 
-    /// A page of EPCIS events with their data, the newest first.
+    /// A page of EPCIS events with their data, the newest first: full unless it is the last.
     ///
     /// # Errors
     /// The database does not answer.
@@ -135,7 +135,7 @@ impl Trail {
             ..Filter::default()
         }
         .bounded();
-        let rows = self.store.page_between(&filter, Some(RECORDS)).await?;
+        let rows = self.store.page_of_epcis(&filter).await?;
         let read = rows.iter().filter_map(|row| {
             let data = row.payload.as_deref()?;
             let data = serde_json::from_str(data).map_err(damaged);

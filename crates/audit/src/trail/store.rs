@@ -197,24 +197,20 @@ impl Store {
 
     /// A page of events, the newest first.
     pub(crate) async fn page(&self, filter: &Filter) -> Result<Vec<Row>> {
-        self.page_between(filter, None).await
+        self.rows(self.selecting(filter, "")).await
     }
 
-    /// The same, of records whose names are not before the first and before the second.
-    pub(crate) async fn page_between(
-        &self,
-        filter: &Filter,
-        names: Option<(&str, &str)>,
-    ) -> Result<Vec<Row>> {
-        self.settled(About::All).await?;
+    /// The same of EPCIS events whose data is kept.
+    pub(crate) async fn page_of_epcis(&self, filter: &Filter) -> Result<Vec<Row>> {
+        self.rows(self.selecting(filter, OF_EPCIS)).await
+    }
+
+    /// Selects a page of events, the newest first; `of` is one of our conditions.
+    fn selecting(&self, filter: &Filter, of: &str) -> Statement {
         let mut select = Statement::new(
             self.kind(),
-            format!("SELECT {COLUMNS} FROM events e WHERE 1 = 1"),
+            format!("SELECT {COLUMNS} FROM events e WHERE 1 = 1{of}"),
         );
-        if let Some((from, to)) = names {
-            select.push(" AND e.record >= ").push_bind(from.to_owned());
-            select.push(" AND e.record < ").push_bind(to.to_owned());
-        }
         if let Some(who) = &filter.who {
             select.push(" AND e.actor = ").push_bind(who.as_str());
         }
@@ -248,6 +244,11 @@ impl Store {
         }
         select.push(" ORDER BY e.at DESC, e.record DESC, e.version DESC LIMIT ");
         select.push_bind(i64::from(filter.limit));
+        select
+    }
+
+    async fn rows(&self, select: Statement) -> Result<Vec<Row>> {
+        self.settled(About::All).await?;
         let rows = select.build().fetch_all(self.database.pool()).await?;
         rows.iter().map(read).collect()
     }
@@ -292,6 +293,10 @@ impl Store {
     }
 }
 
+/// Which events have an index of their own, word by word as it says it: what is bound no database compares with an
+/// index, and for a range of names it would rather take that of names and sort.
+const OF_EPCIS: &str = " AND substr(e.record, 1, 6) = 'epcis:' AND e.payload IS NOT NULL";
+
 pub(super) fn read(row: &AnyRow) -> Result<Row> {
     Ok(Row {
         event: row.try_get(0)?,
@@ -310,4 +315,35 @@ pub(super) fn read(row: &AnyRow) -> Result<Row> {
 /// Databases have no unsigned numbers; no record has that many versions.
 fn whole(version: u64) -> i64 {
     i64::try_from(version).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Execute;
+
+    use super::*;
+    use crate::model::capture::PREFIX;
+    use crate::trail::Cursor;
+
+    #[tokio::test]
+    async fn a_page_of_epcis_events_is_found_by_its_index() {
+        let names = format!("substr(e.record, 1, {}) = '{PREFIX}'", PREFIX.len());
+        assert!(OF_EPCIS.contains(&names), "{OF_EPCIS}");
+        let dir = tempfile::tempdir().unwrap();
+        let address = format!("sqlite:{}", dir.path().join("plans.db").display());
+        let store = Store::new(Database::open(&address).await.unwrap());
+        let later = Filter {
+            after: Some("1700000000123_3_epcis:a".parse::<Cursor>().unwrap()),
+            ..Filter::default()
+        };
+        for filter in [Filter::default(), later] {
+            let text = store.selecting(&filter, OF_EPCIS).build().sql();
+            let explain = format!("EXPLAIN QUERY PLAN {}", text.as_str());
+            let steps = sqlx::query(sqlx::AssertSqlSafe(explain));
+            let steps = steps.fetch_all(store.pool()).await.unwrap();
+            let plan: Vec<String> = steps.iter().map(|row| row.get("detail")).collect();
+            assert!(plan[0].contains("events_of_epcis"), "{plan:?}");
+            assert_eq!(plan.len(), 1, "nothing is sorted: {plan:?}");
+        }
+    }
 }

@@ -9,6 +9,7 @@ use super::log::{Asking, EventLog, LogError, Outgoing, Recorded};
 use super::*;
 use crate::model::{Event, Mention, Operation, Part, RecordId, ResourceId, Text, Verdict};
 
+mod captures;
 mod consulting;
 mod journal;
 mod replicas;
