@@ -7,43 +7,24 @@ import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { fits, launch, pale, unnamed } from "./looks.mjs";
+import { PHONE, launch, pale, unnamed, visited } from "./looks.mjs";
 import { held } from "./pictures.mjs";
 
 const { AVOCADO_APP: app, AVOCADO_AUDIT: audit, AVOCADO_ALTERED: altered, AVOCADO_VALID: valid } = process.env;
 const step = (text) => console.log("-", text);
-const PHONE = { width: 390, height: 844 };
 const DESK = { width: 1200, height: 860 };
 
 const browser = await launch();
 
-/** Shows a page; whatever it asks of others, its policy forbids or it throws is a failure. */
+/** Shows a page, whose looks are checked too. */
 async function visit(url, viewport, look, options = {}) {
-  const context = await browser.newContext({
-    viewport, timezoneId: "America/Mexico_City", locale: "en-GB", reducedMotion: "reduce",
-    // The audit's certificate is one that it made itself.
-    ignoreHTTPSErrors: true, ...options,
+  // The audit's certificate is one that it made itself.
+  const all = { viewport, locale: "en-GB", reducedMotion: "reduce", ignoreHTTPSErrors: true, ...options };
+  await visited(browser, url, all, async (page, context) => {
+    await look(page, context);
+    assert.deepEqual(await page.evaluate(unnamed), []);
+    assert.deepEqual(await page.evaluate(pale), []);
   });
-  const wrong = [];
-  const { origin } = new URL(url);
-  await context.route("**/*", (route) => {
-    if (new URL(route.request().url()).origin === origin) return route.continue();
-    wrong.push(`asked ${route.request().url()}`);
-    return route.abort();
-  });
-  const page = await context.newPage();
-  page.on("pageerror", (error) => wrong.push(error.stack));
-  page.on("console", (message) => {
-    // A visitor may not read kept data, which the page says.
-    if (message.type() === "error" && !/Failed to load resource/.test(message.text())) wrong.push(message.text());
-  });
-  await page.goto(url);
-  await look(page, context);
-  await fits(page);
-  assert.deepEqual(await page.evaluate(unnamed), []);
-  assert.deepEqual(await page.evaluate(pale), []);
-  assert.deepEqual(wrong, []);
-  await context.close();
 }
 
 /** What a page says, without what differs from run to run. */

@@ -1,13 +1,11 @@
 // The pages of the audit service in a real browser: what they show, what they notice, what they do
 // with texts of strangers, and that they can be used without a mouse, without colours, on a phone.
-//
-// E2E_PICTURES is a folder for pictures of all pages, to be looked at.
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { fits, launch, pale, unnamed } from "./looks.mjs";
-import { serve, world } from "./serve.mjs";
+import { fits, launch, pale, picture, unnamed } from "./looks.mjs";
+import { shown, signIn, world } from "./serve.mjs";
 
 const pictures = process.env.E2E_PICTURES;
 const step = (text) => console.log("-", text);
@@ -19,69 +17,11 @@ const traceOf = (resource) => `/trace?resource=${encodeURIComponent(resource)}`;
 
 const browser = await launch();
 
-/**
- * Shows a page of a world to `look`. Whatever the page asks of others, whatever its policy forbids and
- * whatever it throws is a failure.
- */
-async function visit(path, settings, look, options = {}) {
-  const here = Object.assign(world(), settings);
-  const server = await serve(here);
-  const context = await browser.newContext({
-    viewport: { width: 390, height: 844 }, timezoneId: "America/Mexico_City", ...options,
-  });
-  const wrong = [];
-  await context.route("**/*", (route) => {
-    const url = route.request().url();
-    if (url.startsWith(server.url)) return route.continue();
-    wrong.push(`asked ${url}`);
-    return route.abort();
-  });
-  const page = await context.newPage();
-  page.on("pageerror", (error) => wrong.push(error.stack));
-  page.on("dialog", (dialog) => {
-    wrong.push(`a dialog: ${dialog.message()}`);
-    dialog.dismiss();
-  });
-  page.on("console", (message) => {
-    // What is refused or not reached is told in the page.
-    const network = /Failed to load resource/.test(message.text());
-    if (message.type() === "error" && !network) wrong.push(message.text());
-  });
-  await page.goto(server.url + path);
-  await look(page, { server, world: here, context });
-  assert.notEqual(await page.title(), "taken");
-  const inside = await page.evaluate(() => document.querySelectorAll("img[onerror], main script, svg[onload], a[href^='javascript']").length);
-  assert.equal(inside, 0);
-  await fits(page);
-  assert.deepEqual(wrong, []);
-  await context.close();
-  server.close();
-}
-
-async function picture(page, name) {
-  if (!pictures) return;
-  mkdirSync(pictures, { recursive: true });
-  for (const [width, height] of [[390, 844], [1200, 900]]) {
-    for (const colorScheme of ["light", "dark"]) {
-      await page.setViewportSize({ width, height });
-      await page.emulateMedia({ colorScheme });
-      await fits(page);
-      await page.screenshot({ path: join(pictures, `${name}-${width}-${colorScheme}.png`), fullPage: !name.startsWith("drawer") });
-    }
-  }
-  await page.setViewportSize({ width: 390, height: 844 });
-  await page.emulateMedia({ colorScheme: "light" });
-}
+const visit = (path, settings, look, options) => shown(browser, path, settings, look, options);
 
 const settled = (page) => page.waitForSelector("#said .stamp");
 const said = (page) => page.locator("#said").innerText();
 const badges = (page) => page.locator(".stage .badge").allTextContents();
-
-async function signIn(page, password = "correct horse") {
-  await page.getByLabel("Email address").fill("ana@huerta.example");
-  await page.getByLabel("Password").fill(password);
-  await page.getByRole("button", { name: "Sign in" }).click();
-}
 
 step("the first page looks up what is typed, as it stands below a code");
 await visit("/", {}, async (page) => {
@@ -228,7 +168,7 @@ await visit(traceOf(PALLET), {
   await page.getByText("turno2@transportes.example").first().waitFor();
   await picture(page, "trace-altered");
   await page.locator(".stage.altered").first().getByRole("button").click();
-  await picture(page, "drawer-altered");
+  await picture(page, "drawer-altered", false);
 });
 await visit(traceOf(LOT), {}, async (page, { world: here }) => {
   await settled(page);
@@ -255,7 +195,7 @@ await visit(traceOf(LOT), { dataOpen: true }, async (page) => {
   for (const text of ["ana@huerta.example", "Huerta El Mirador", "2026-10-12T18:20:00.000Z", "update", "harvest-0123, version 2", "bitacora:ana@huerta.example"]) {
     await drawer.getByText(text, { exact: true }).first().waitFor();
   }
-  await picture(page, "drawer");
+  await picture(page, "drawer", false);
   await drawer.getByText("Compare data that I hold").click();
   await drawer.getByLabel("Data (JSON)").fill('{"action": "DELETE"}');
   await drawer.getByRole("button", { name: "Compare" }).click();
@@ -281,7 +221,7 @@ await visit(traceOf(EVIL), { dataOpen: true }, async (page) => {
     await page.locator(".stage").nth(place).getByRole("button").click();
     for (const summary of await page.locator("dialog summary").all()) await summary.click();
     await fits(page);
-    await picture(page, `drawer-strangers-${place}`);
+    await picture(page, `drawer-strangers-${place}`, false);
     await page.keyboard.press("Escape");
   }
 });

@@ -1,8 +1,10 @@
-// A browser, and what every page has to be in it: as wide as the screen, named, with enough contrast.
+// A browser, and what every page has to be in it: as wide as the screen, named, with enough contrast, quiet.
 //
+// E2E_PICTURES is a folder for pictures of pages, to be looked at.
 // E2E_PACKAGES is the folder with this folder's packages; E2E_BROWSER the browser, if it is not
 // /usr/bin/chromium.
 import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 
@@ -16,6 +18,64 @@ export const launch = () => chromium.launch({
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
   ],
 });
+
+export const PHONE = { width: 390, height: 844 };
+export const DESK = { width: 1200, height: 900 };
+
+/**
+ * Shows an address to `look`, in a context of its own. Whatever the page asks of others, whatever its policy
+ * forbids and whatever it throws is a failure.
+ */
+export async function visited(browser, url, options, look) {
+  const context = await browser.newContext({ viewport: PHONE, timezoneId: "America/Mexico_City", ...options });
+  const wrong = [];
+  const { origin } = new URL(url);
+  await context.route("**/*", (route) => {
+    if (new URL(route.request().url()).origin === origin) return route.continue();
+    wrong.push(`asked ${route.request().url()}`);
+    return route.abort();
+  });
+  const page = await context.newPage();
+  page.on("pageerror", (error) => wrong.push(error.stack));
+  page.on("dialog", (dialog) => {
+    wrong.push(`a dialog: ${dialog.message()}`);
+    dialog.dismiss();
+  });
+  page.on("console", (message) => {
+    // What is refused or not reached is told in the page.
+    const network = /Failed to load resource/.test(message.text());
+    if (message.type() === "error" && !network) wrong.push(message.text());
+  });
+  await page.goto(url);
+  await look(page, context);
+  await fits(page);
+  assert.deepEqual(wrong, []);
+  await context.close();
+}
+
+/** Nothing of a stranger's text has become markup, or was run. */
+export async function tame(page) {
+  assert.notEqual(await page.title(), "taken");
+  const inside = await page.evaluate(() => document.querySelectorAll("img[onerror], main script, svg[onload], a[href^='javascript']").length);
+  assert.equal(inside, 0);
+}
+
+/** A page on a phone and on a desk, by day and by night, if somebody wants to look at it. */
+export async function picture(page, name, whole = true) {
+  const folder = process.env.E2E_PICTURES;
+  if (!folder) return;
+  mkdirSync(folder, { recursive: true });
+  for (const viewport of [PHONE, DESK]) {
+    for (const colorScheme of ["light", "dark"]) {
+      await page.setViewportSize(viewport);
+      await page.emulateMedia({ colorScheme });
+      await fits(page);
+      await page.screenshot({ path: join(folder, `${name}-${viewport.width}-${colorScheme}.png`), fullPage: whole });
+    }
+  }
+  await page.setViewportSize(PHONE);
+  await page.emulateMedia({ colorScheme: "light" });
+}
 
 /** Nothing is wider than the screen. */
 export async function fits(page) {

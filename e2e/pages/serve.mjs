@@ -6,6 +6,8 @@ import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { tame, visited } from "./looks.mjs";
+
 const here = (path) => new URL(path, import.meta.url);
 const WEB = here("../../crates/audit/web/");
 const SHARED = ["verify.js", "style.css", "icon.svg"];
@@ -53,7 +55,8 @@ export function world() {
 
 const SESSION = /^Bearer access-[0-9]+$/;
 
-class Problem extends Error {
+/** What the service refuses. */
+export class Problem extends Error {
   constructor(status, type, detail) {
     super(detail);
     Object.assign(this, { status, type });
@@ -214,4 +217,22 @@ export async function serve(world) {
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   return { url: `http://localhost:${server.address().port}`, close: () => server.close() };
+}
+
+/** Shows a page of a world to `look`. */
+export async function shown(browser, path, settings, look, options = {}) {
+  const here = Object.assign(world(), settings);
+  const server = await serve(here);
+  await visited(browser, server.url + path, options, async (page, context) => {
+    await look(page, { server, world: here, context });
+    await tame(page);
+  });
+  server.close();
+}
+
+/** Signs in where a page has the form for it. */
+export async function signIn(page, password = "correct horse") {
+  await page.getByLabel("Email address").fill("ana@huerta.example");
+  await page.getByLabel("Password").fill(password);
+  await page.getByRole("button", { name: "Sign in" }).click();
 }

@@ -20,8 +20,8 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 /// No answer takes so long unless the services hang.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
-/// What a good password is here.
-const PASSWORD: &str = "correct horse battery";
+/// The password of everybody here.
+pub const PASSWORD: &str = "correct horse battery";
 
 /// What the services print when they are ready.
 #[derive(Debug, Clone, Deserialize)]

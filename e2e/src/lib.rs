@@ -23,7 +23,7 @@ pub mod wallet;
 mod writers;
 
 pub use anvil::{Anvil, rpc};
-pub use audit::{Audit, Person, Services, bitacoras};
+pub use audit::{Audit, PASSWORD, Person, Services, bitacoras};
 pub use client::{Client, Place, cache, client_certificate, packages};
 pub use contracts::Chain;
 pub use guide::{commands, run_commands, run_guide};

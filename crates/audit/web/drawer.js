@@ -1,8 +1,10 @@
 // The evidence of one event: all that is known of it, what was checked, and the proof as a file.
 
 import { VERDICTS, compare } from "./judge.js";
+import { nameOfUser } from "./names.js";
 import { button, dataView, definitions, made, make, titleOf } from "./parts.js";
 import { nameOf, tracePath } from "./resource.js";
+import { personPath } from "./session.js";
 
 const MENTIONS_SHOWN = 100;
 
@@ -23,7 +25,7 @@ export function openDrawer({ log, answer, result, data }) {
     make("div.drawer-head", title, close),
     verdictOf(result),
     definitions([
-      ["Who", event.who],
+      ["Who", who(event)],
       ["What", what(event)],
       ["About", mentions(event)],
       ["Where", event.where],
@@ -95,6 +97,15 @@ export function dataSaid({ verdict, data }) {
     absent: "The data of this event is not shown here, so only the event was checked.",
     unsalted: "The hash was made by whoever recorded it, by a rule of their own, so the data was not compared.",
   }[data];
+}
+
+/** The event has the id; what the service calls them today stands beside it. */
+function who({ who: id }) {
+  const name = make("span.hint");
+  nameOfUser(id).then((found) => {
+    if (found !== null) name.replaceChildren(" called ", made("a", { href: personPath(id) }, found), " here today");
+  });
+  return make("span", make("span", id), name);
 }
 
 const what = (event) => event.what.did || "(not said)";

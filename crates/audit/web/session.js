@@ -26,22 +26,25 @@ export const signedIn = () => (access === null ? null : user);
 /** What to call them. */
 export const called = (who) => who?.name ?? who?.email ?? who?.id ?? "you";
 
+/** Whether they look after others, so that the service tells them more. */
+export const governs = (who = signedIn()) => who?.kind === "root" || who?.kind === "administrator";
+
 /**
  * Asks the service. Without an answer in time, and without a network, it throws an error that says so.
  * @throws {Refused} the service refused
  */
-export async function ask(path, body) {
-  const first = await send(path, body);
+export async function ask(path, body, method = body === undefined ? "GET" : "POST") {
+  const first = await send(path, body, method);
   if (first.status !== 401 || access === null || !(await renew())) return answered(first);
-  return answered(await send(path, body));
+  return answered(await send(path, body, method));
 }
 
-async function send(path, body) {
+async function send(path, body, method) {
   const headers = { accept: "application/json" };
   if (access !== null) headers.authorization = `Bearer ${access}`;
   if (body !== undefined) headers["content-type"] = "application/json";
   const options = {
-    method: body === undefined ? "GET" : "POST",
+    method,
     headers,
     cache: "no-store",
     credentials: "omit",
@@ -108,7 +111,7 @@ function renew() {
     if (!refresh) return false;
     access = null;
     try {
-      start(await answered(await send("/v1/renew", { refresh_token: refresh })));
+      start(await answered(await send("/v1/renew", { refresh_token: refresh }, "POST")));
       return true;
     } catch (error) {
       if (error instanceof Refused && error.status < 500 && error.status !== 429) forget();
@@ -133,12 +136,17 @@ document.addEventListener("click", async (event) => {
 async function signIn(email, password, totp) {
   access = null;
   const body = totp ? { email, password, totp } : { email, password };
-  start(await answered(await send("/v1/login", body)));
+  start(await answered(await send("/v1/login", body, "POST")));
 }
 
 async function signOut() {
   // Whether the service hears of it or not, this tab forgets.
   await ask("/v1/logout", {}).catch(() => null);
+  leave();
+}
+
+/** Forgets the session, which has ended, and goes to the first page. */
+export function leave() {
   forget();
   location.assign("/");
 }
@@ -171,13 +179,36 @@ function kept() {
   }
 }
 
-/** Says in the page's head who is signed in. */
+/** Says in the page's head who is signed in, and leads those who look after others to them. */
 export function showSession() {
   const place = at("session");
   if (!place) return;
   const who = signedIn();
-  if (who === null && access === null) place.replaceChildren();
-  else place.replaceChildren(make("span", `Signed in as ${called(who)}`), button("Sign out", signOut, "button.plain"));
+  if (who === null) place.replaceChildren();
+  else place.replaceChildren(make("span", "Signed in as ", made("a", { href: personPath(who.id) }, called(who))), button("Sign out", signOut, "button.plain"));
+  for (const link of document.querySelectorAll(".site nav a")) {
+    if (link.classList.contains("governs")) link.hidden = !governs(who);
+    if (link.pathname === location.pathname) link.setAttribute("aria-current", "page");
+  }
+}
+
+/** The page of a user. */
+export const personPath = (id) => `/people/${encodeURIComponent(id)}`;
+
+/**
+ * Shows `section` to who is signed in, and does `begin` there; others sign in first, in the section `sign-in`.
+ */
+export async function forSignedIn(section, begin) {
+  await resume();
+  const show = async () => {
+    at("sign-in").hidden = true;
+    at("sign-in-form").replaceChildren();
+    section.hidden = false;
+    await begin();
+  };
+  if (signedIn() !== null) return show();
+  at("sign-in").hidden = false;
+  at("sign-in-form").replaceChildren(signInForm(show));
 }
 
 /** A form to sign in; `then` is called when it worked. */

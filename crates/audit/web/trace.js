@@ -5,7 +5,8 @@ import { askAgain, check, consult, dataOf, each, keyOf, unchecked } from "./chec
 import { badge, fields, openDrawer } from "./drawer.js";
 import { VERDICTS } from "./judge.js";
 import { mapWithNames, placeOf } from "./map.js";
-import { at, button, dataView, made, make, moment, short, shortWho, titleOf } from "./parts.js";
+import { whoView } from "./names.js";
+import { at, button, dataView, made, make, moment, short, titleOf } from "./parts.js";
 import { labelPath, nameOf, resourceOf, tracePath } from "./resource.js";
 import { Refused, ask, resume, signInForm, signedIn } from "./session.js";
 import { anchor, isCompared, trust } from "./trust.js";
@@ -168,7 +169,7 @@ function stageView(stage) {
       "div.card",
       make("p.when", moment(event.when), make("span.how", event.how)),
       make("h3", titleOf(event)),
-      make("p.who", "By ", made("b", { title: event.who }, shortWho(event.who)), event.where ? ` at ${short(event.where, 80)}` : null),
+      make("p.who", "By ", whoView(event.who), event.where ? ` at ${short(event.where, 80)}` : null),
       event.target ? make("p.target", `Aimed at ${short(event.target, 80)}`) : null,
       links(mine === "input" ? "Together with" : "From", ids("input")),
       links(mine === "child" ? "Together with" : "Holds", ids("child")), links("In", ids("parent")),

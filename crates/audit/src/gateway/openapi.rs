@@ -132,7 +132,7 @@ const SHAPES: &[Shape] = &[
     shape("POST", "/v1/logout", Needs::Token, "Ends the session.", &[], "", "204"),
     shape("GET", "/v1/session", Needs::Token, "Who one is.", &[], "", "200 User"),
     shape("GET", "/v1/keys", Needs::Nothing, "What access tokens are checked with (RFC 7517).", &[], "", "200 Anything"),
-    shape("GET", "/v1/users", Needs::Token, "Those below oneself, page by page.", &["after", "limit"], "", "200 UserPage"),
+    shape("GET", "/v1/users", Needs::Token, "Oneself and those below, those whom one looks for, page by page.", &["find", "kind", "status", "parent", "granted", "order", "after", "limit"], "", "200 UserPage"),
     shape("POST", "/v1/users", Needs::Token, "Somebody new below oneself.", &[], "NewUser", "201 User"),
     shape("GET", "/v1/users/{user}", Needs::Token, "Somebody.", &[], "", "200 User"),
     shape("PUT", "/v1/users/{user}", Needs::Token, "Another name, address or key.", &[], "UserChanges", "200 User"),
@@ -155,6 +155,9 @@ const SHAPES: &[Shape] = &[
     shape("GET", "/trace", Needs::Nothing, "The page of a resource.", &["resource"], "", "200 text/html"),
     shape("GET", "/label", Needs::Nothing, "The page that prints labels.", &["resource"], "", "200 text/html"),
     shape("GET", "/logs", Needs::Nothing, "The page of logs.", &[], "", "200 text/html"),
+    shape("GET", "/people", Needs::Nothing, "The page of those below oneself.", &["find", "kind", "status", "parent", "granted"], "", "200 text/html"),
+    shape("GET", "/people/{user}", Needs::Nothing, "The page of somebody.", &[], "", "200 text/html"),
+    shape("GET", "/permissions", Needs::Nothing, "The page of the dictionary.", &[], "", "200 text/html"),
     shape("GET", "/web/{file}", Needs::Nothing, "What pages are made of.", &[], "", "200 text/javascript"),
     shape("GET", "/v1/labels", Needs::Nothing, "A code with the link to a trace.", &["resource!"], "", "200 image/svg+xml"),
 ];

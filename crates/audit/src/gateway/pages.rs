@@ -56,20 +56,31 @@ static FRONT: File = page!("index.html");
 static TRACE: File = page!("trace.html");
 static LABEL: File = page!("label.html");
 static LOGS: File = page!("logs.html");
+static PEOPLE: File = page!("people.html");
+static PERSON: File = page!("person.html");
+static PERMISSIONS: File = page!("permissions.html");
 
-static FILES: [File; 18] = [
+static FILES: [File; 26] = [
     script!("canonical.js"),
     script!("check.js"),
     script!("drawer.js"),
     script!("front.js"),
     script!("judge.js"),
     script!("label.js"),
+    script!("live.js"),
+    script!("log.js"),
     script!("logs.js"),
     script!("map.js"),
+    script!("names.js"),
     script!("parts.js"),
+    script!("people.js"),
+    script!("permissions.js"),
+    script!("person.js"),
     script!("resource.js"),
+    script!("rights.js"),
     script!("scan.js"),
     script!("session.js"),
+    script!("sure.js"),
     script!("trace.js"),
     script!("trust.js"),
     file!("../../web/", "audit.css", "text/css; charset=utf-8"),
@@ -122,6 +133,9 @@ pub(super) fn routes<S: Clone + Send + Sync + 'static>(public_url: &str) -> Rout
         .route("/trace", get(async || shown(&TRACE)))
         .route("/label", get(async || shown(&LABEL)))
         .route("/logs", get(async || shown(&LOGS)))
+        .route("/people", get(async || shown(&PEOPLE)))
+        .route("/people/{user}", get(async || shown(&PERSON)))
+        .route("/permissions", get(async || shown(&PERMISSIONS)))
         .route("/web/{file}", get(file))
         .route(
             "/v1/labels",
@@ -241,8 +255,29 @@ fn svg(code: &QrCode) -> String {
 mod tests {
     use super::*;
 
+    static PAGES: [&File; 7] = [
+        &FRONT,
+        &TRACE,
+        &LABEL,
+        &LOGS,
+        &PEOPLE,
+        &PERSON,
+        &PERMISSIONS,
+    ];
+
     fn pages() -> impl Iterator<Item = &'static File> {
-        [&FRONT, &TRACE, &LABEL, &LOGS].into_iter().chain(&FILES)
+        PAGES.into_iter().chain(&FILES)
+    }
+
+    #[test]
+    fn all_pages_have_one_head() {
+        let head = |file: &'static File| {
+            let (_, head) = file.text.split_once("<header class=\"site\">").unwrap();
+            head.split_once("<main").unwrap().0
+        };
+        for page in PAGES {
+            assert_eq!(head(page), head(&FRONT), "{}", page.name);
+        }
     }
 
     #[test]

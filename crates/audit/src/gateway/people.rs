@@ -15,7 +15,7 @@ use super::json::{Answer, Body, Path, Query};
 use crate::Problem;
 use crate::users::{
     Changes, Credentials, Exposed, Login, NewUser, OperationName, Page, Password, Permission,
-    RootSlot, Secret, Tokens, User, UserId,
+    RootSlot, Secret, Tokens, User, UserId, Wanted,
 };
 
 type Done<T> = Result<Answer<T>, Problem>;
@@ -109,24 +109,13 @@ pub(super) async fn keys(State(gateway): Here) -> Done<Value> {
     gateway.users.jwks().await.map(Answer)
 }
 
-/// Which users.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Listed {
-    #[serde(default)]
-    after: Option<UserId>,
-    #[serde(default)]
-    limit: Option<u32>,
-}
-
 /// `GET /v1/users`
 pub(super) async fn list(
     State(gateway): Here,
     known: Known,
-    Query(page): Query<Listed>,
+    Query(wanted): Query<Wanted>,
 ) -> Done<Page> {
-    let users = gateway.users.list(known.caller, page.after, page.limit);
-    users.await.map(Answer)
+    gateway.users.list(known.caller, wanted).await.map(Answer)
 }
 
 /// `POST /v1/users`

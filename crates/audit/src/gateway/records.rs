@@ -17,6 +17,7 @@ use crate::model::{ContentHash, Event, Mention, Operation, RecordId, ResourceId,
 use crate::trail::{
     Act, Address, Consulted, Direction, Filter, Given, Log, Page, Question, Receipt, Stored, Trace,
 };
+use crate::users::user_of;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -85,6 +86,18 @@ impl Gateway {
         let stored = self.trail.store(act).await;
         self.config.edge.metrics().recorded("api", &stored);
         stored
+    }
+
+    /// What is kept of a change of a user is their name and address, for those who may read them.
+    async fn may_see_data(&self, known: &Known, log: &Log) -> Result<bool, Problem> {
+        let Some(user) = user_of(&log.event) else {
+            return Ok(true);
+        };
+        match self.users.read_user(known.caller.clone(), user).await {
+            Ok(_) => Ok(true),
+            Err(problem) if matches!(problem.status, 403 | 404) => Ok(false),
+            Err(problem) => Err(problem),
+        }
     }
 }
 
@@ -168,6 +181,8 @@ pub(super) async fn read(
     known.require("readData").await?;
     let record = record_id(record)?;
     let (newest, data) = gateway.trail.newest(record.clone()).await?;
+    let sees = gateway.may_see_data(&known, &newest).await?;
+    let data = data.filter(|_| sees);
     if gateway.config.log_reads {
         let act = without_data(&known, &headers, Operation::Read, record)?;
         gateway.store(act).await?;

@@ -17,7 +17,8 @@ use crate::limits::{CALLERS_REMEMBERED, STANDING_REFRESH};
 use crate::model::Text;
 use crate::users::{
     Caller, Changes, Credentials, Exposed, Identified, Login, NewUser, OperationName, Page,
-    Password, Permission, RootSlot, Secret, SessionId, Tokens, User, UserId, Users, may_not,
+    Password, Permission, RootSlot, Secret, SessionId, Tokens, User, UserId, Users, Wanted,
+    may_not,
 };
 
 /// The users' service, wherever it is. Cheap to clone.
@@ -67,8 +68,7 @@ calls! {
     insists logout(session: SessionId) -> () = users.logout(&session);
 
     /// See [`Users::list`].
-    asks list(caller: Caller, after: Option<UserId>, limit: Option<u32>) -> Page =
-        users.list(&caller, after.as_ref(), limit);
+    asks list(caller: Caller, wanted: Wanted) -> Page = users.list(&caller, &wanted);
     /// See [`Users::read_user`].
     asks read_user(caller: Caller, id: UserId) -> User = users.read_user(&caller, &id);
     /// See [`Users::create_user`].

@@ -16,7 +16,6 @@ use super::store::changes::{self, Change};
 use super::store::{self, Claim, Kept};
 use super::{Caller, Users};
 use crate::Problem;
-use crate::limits::{PAGE_DEFAULT, PAGE_MAX};
 use crate::model::{Text, Timestamp};
 
 /// Whom to create.
@@ -53,16 +52,6 @@ pub struct Changes {
     /// A new key; the old one stays theirs, so that nobody takes it for another's.
     #[serde(default)]
     pub key: Option<ChainKey>,
-}
-
-/// Some users of many.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Page {
-    /// In the order of their ids.
-    pub users: Vec<User>,
-    /// After whom the next page begins; `None` on the last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<UserId>,
 }
 
 impl Users {
@@ -229,34 +218,6 @@ impl Users {
         let reader = self.caller(&mut connection, caller, Held::No).await?;
         self.reach(&mut connection, &reader.user, id, Deed::Read)
             .await
-    }
-
-    /// Some of the caller and those below them, of the kinds that they may read.
-    ///
-    /// # Errors
-    /// The database does not answer.
-    pub async fn list(
-        &self,
-        caller: &Caller,
-        after: Option<&UserId>,
-        limit: Option<u32>,
-    ) -> Result<Page, Problem> {
-        let mut connection = self.connection().await?;
-        let reader = self.caller(&mut connection, caller, Held::No).await?.user;
-        let dictionary = store::permissions::dictionary(&mut connection).await?;
-        let may = |operation: Option<&str>| {
-            operation.is_some_and(|name| has_access(&dictionary, reader.kind, &reader.grants, name))
-        };
-        let kinds = Kind::ALL.into_iter();
-        let kinds: Vec<_> = kinds
-            .filter(|kind| may(Deed::Read.operation(*kind == Kind::Root, *kind)))
-            .collect();
-        let limit = limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
-        let mut users = store::below(&mut connection, &reader.id, &kinds, after, limit + 1).await?;
-        let more = users.len() > limit as usize;
-        users.truncate(limit as usize);
-        let next = users.last().filter(|_| more).map(|user| user.id.clone());
-        Ok(Page { users, next })
     }
 
     /// Changes a user: oneself, or somebody below.

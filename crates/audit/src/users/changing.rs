@@ -11,7 +11,7 @@ use super::throttle::millis;
 use super::{Caller, Users};
 use crate::Problem;
 use crate::limits::CHANGE_ABANDONED;
-use crate::model::{Mention, Operation, Part, RecordId, ResourceId, Text};
+use crate::model::{Event, Mention, Operation, Part, RecordId, ResourceId, Text};
 use crate::trail::{self, Act, Enrolment, Given, Stored};
 
 impl Users {
@@ -189,7 +189,7 @@ fn enrolment(user: &User) -> Option<Enrolment> {
     })
 }
 
-/// What the ledger is told of a change: what is public, and no secret.
+/// What the ledger is told of a change, which is no secret: of the content it gets a hash.
 pub(super) fn act(
     subject: &Subject,
     how: Operation,
@@ -230,7 +230,15 @@ pub(super) fn record_id(text: String) -> RecordId {
     RecordId::parse(text).expect("our names are letters, digits and hyphens")
 }
 
-/// What is public of a user.
+/// The user whom a record of ours is about; records of others may have any name.
+pub(crate) fn user_of(event: &Event) -> Option<UserId> {
+    let id = event.record.as_str().strip_prefix("user-")?;
+    let about = format!("user:{id}");
+    let is_ours = event.what.about.iter().any(|one| one.id.as_str() == about);
+    UserId::parse(id).ok().filter(|_| is_ours)
+}
+
+/// What is told of a user, to those who may read them.
 fn facts(user: &User) -> Value {
     json!({
         "id": user.id,

