@@ -100,6 +100,53 @@ fn hex(text: &str) -> Result<Vec<u8>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_has_an_answer_does_not_get_it_again_and_who_may_not_have_it_is_not_told() -> Result<()>
+{
+    let ledger = Ledger::start()?;
+    let audit = Audit::start(&ledger.scratch()?.join("audit"), ledger.ready())?;
+    let (root, admin, people) = audit.people(1).await?;
+    let tom = &people[0];
+    let new = json!({"record": "r1", "about": ["lot:7"], "data": {"kg": 20}});
+    let stored = tom.done(Method::POST, "/v1/records", &new).await?;
+    let (newest, first) = ("/v1/records/r1", "/v1/records/r1/versions/1");
+
+    let evidence = Tagged::get(tom, first, None).await?;
+    ensure!(evidence.status == 200 && evidence.cache == "private, no-cache");
+    for field in ["event", "receipt", "salt", "transactionAddress"] {
+        ensure!(evidence.body[field] == stored[field], "{evidence:?}");
+    }
+    let again = Tagged::get(tom, first, Some(&evidence.tag)).await?;
+    ensure!(again.status == 304 && again.tag == evidence.tag && again.body.is_null());
+
+    let before = Tagged::get(tom, newest, None).await?;
+    ensure!(before.status == 200 && before.cache == "no-store");
+    ensure!(Tagged::get(tom, newest, Some(&before.tag)).await?.status == 304);
+    let update = json!({"data": {"kg": 21}});
+    tom.done(Method::PUT, newest, &update).await?;
+    let after = Tagged::get(tom, newest, Some(&before.tag)).await?;
+    ensure!(
+        after.status == 200 && after.body["data"]["kg"] == 21,
+        "{after:?}"
+    );
+    // What was proven then is proven for ever.
+    ensure!(Tagged::get(tom, first, Some(&evidence.tag)).await?.status == 304);
+    let second = Tagged::get(tom, "/v1/records/r1/versions/2", Some(&evidence.tag)).await?;
+    ensure!(second.status == 200 && second.body["event"]["version"] == 2);
+    let none = Tagged::get(tom, "/v1/records/r1/versions/3", Some("*")).await?;
+    ensure!(none.status == 404);
+
+    let right = format!("/v1/users/{}/grants/readData", tom.id);
+    admin.done(Method::DELETE, &right, &Value::Null).await?;
+    for (somebody, status) in [(tom, 403), (&audit.visitor()?, 403), (&root, 304)] {
+        let answer = Tagged::get(somebody, first, Some(&evidence.tag)).await?;
+        ensure!(answer.status == status, "{answer:?}");
+        ensure!(answer.body.get("receipt").is_none());
+    }
+    ensure!(Tagged::get(tom, newest, Some(&after.tag)).await?.status == 403);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn labels_lead_to_the_port_that_was_taken() -> Result<()> {
     let ledger = Ledger::start()?;
     // At port 0.
@@ -120,6 +167,39 @@ async fn labels_lead_to_the_port_that_was_taken() -> Result<()> {
         ensure!((label(&audit).await? == printed) == is_same, "{url}");
     }
     Ok(())
+}
+
+/// An answer, with what it says about keeping it.
+#[derive(Debug)]
+struct Tagged {
+    status: u16,
+    tag: String,
+    cache: String,
+    body: Value,
+}
+
+impl Tagged {
+    /// Asks as somebody who has an answer with this tag.
+    async fn get(person: &Person, path: &str, known: Option<&str>) -> Result<Self> {
+        let mut request = person.request(Method::GET, path);
+        if let Some(known) = known {
+            request = request.header("if-none-match", known);
+        }
+        let answer = request.send().await?;
+        let header = |name| {
+            let value = answer
+                .headers()
+                .get(name)
+                .and_then(|text| text.to_str().ok());
+            value.unwrap_or_default().to_owned()
+        };
+        Ok(Self {
+            status: answer.status().as_u16(),
+            tag: header("etag"),
+            cache: header("cache-control"),
+            body: serde_json::from_slice(&answer.bytes().await?).unwrap_or_default(),
+        })
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

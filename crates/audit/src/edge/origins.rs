@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use axum::extract::Request;
 use http::header::{
-    AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LINK, LOCATION, ORIGIN, RETRY_AFTER,
+    AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, HeaderName, HeaderValue, IF_NONE_MATCH, LINK,
+    LOCATION, ORIGIN, RETRY_AFTER,
 };
 use http::{Method, Uri};
 use serde::Deserialize;
@@ -66,8 +67,8 @@ impl Origins {
         let layer = CorsLayer::new()
             .allow_origin(AllowOrigin::list(self.0.iter().cloned()))
             .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
-            .allow_headers([AUTHORIZATION, CONTENT_TYPE, IDEMPOTENCY_KEY])
-            .expose_headers([LINK, LOCATION, RETRY_AFTER])
+            .allow_headers([AUTHORIZATION, CONTENT_TYPE, IDEMPOTENCY_KEY, IF_NONE_MATCH])
+            .expose_headers([ETAG, LINK, LOCATION, RETRY_AFTER])
             .max_age(REMEMBERED);
         Some(layer)
     }

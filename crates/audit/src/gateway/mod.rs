@@ -5,6 +5,7 @@
 
 mod bulk;
 mod caller;
+mod conditional;
 mod epcis;
 mod json;
 pub mod openapi;
@@ -84,6 +85,10 @@ impl Gateway {
                 get(records::read)
                     .put(records::update)
                     .delete(records::delete),
+            )
+            .route(
+                "/v1/records/{record}/versions/{version}",
+                get(records::evidence),
             )
             .route("/v1/consult", post(records::consult))
             .route("/v1/consult/bulk", post(bulk::consult))

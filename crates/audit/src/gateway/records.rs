@@ -4,16 +4,19 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::header::LOCATION;
+use http::header::{CACHE_CONTROL, HeaderValue, LOCATION, VARY};
 use http::{HeaderMap, HeaderName, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Gateway;
 use super::caller::{Known, Visitor};
+use super::conditional::tagged;
 use super::json::{Answer, Body, Path, Query};
 use crate::Problem;
-use crate::model::{ContentHash, Event, Mention, Operation, RecordId, ResourceId, Salt, Text};
+use crate::model::{
+    ContentHash, Event, Mention, Operation, RecordId, ResourceId, Salt, Text, Verdict,
+};
 use crate::trail::{
     Act, Address, Consulted, Direction, Filter, Given, Log, Page, Question, Receipt, Stored, Trace,
 };
@@ -177,7 +180,7 @@ pub(super) async fn read(
     known: Known,
     Path(record): Path<String>,
     headers: HeaderMap,
-) -> Result<Answer<Shown>, Problem> {
+) -> Result<Response, Problem> {
     known.require("readData").await?;
     let record = record_id(record)?;
     let (newest, data) = gateway.trail.newest(record.clone()).await?;
@@ -187,7 +190,57 @@ pub(super) async fn read(
         let act = without_data(&known, &headers, Operation::Read, record)?;
         gateway.store(act).await?;
     }
-    Ok(Answer(Shown { newest, data }))
+    Ok(tagged(&headers, &Shown { newest, data }))
+}
+
+/// What proves a version of a record.
+#[derive(Debug, Serialize)]
+struct Evidence {
+    event: Event,
+    #[serde(flatten)]
+    address: Address,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    salt: Option<Salt>,
+    receipt: Receipt,
+}
+
+/// `GET /v1/records/{record}/versions/{version}`: what proves a version. It is the same for ever, and browsers
+/// may keep it; whether its reader may still have it they ask each time.
+pub(super) async fn evidence(
+    State(gateway): State<Arc<Gateway>>,
+    visitor: Visitor,
+    Path((record, version)): Path<(String, u64)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    if !visitor.may_read(&gateway).await? {
+        return Err(not_for_visitors());
+    }
+    let question = Question {
+        record: Some(record_id(record)?),
+        version: Some(version),
+        // Any: what proves the version is not the verdict on it.
+        hash: Some(ContentHash([0; 32])),
+        ..Question::default()
+    };
+    let said = gateway.trail.consult(question).await?;
+    let (Some(event), Some(address), Some(receipt)) = (said.event, said.address, said.receipt)
+    else {
+        return Err(match said.verdict {
+            Verdict::Pending => Problem::pending("the event is on its way to the ledger"),
+            _ => Problem::not_found("there is no such version"),
+        });
+    };
+    let evidence = Evidence {
+        event,
+        address,
+        salt: said.salt,
+        receipt,
+    };
+    let mut answer = tagged(&headers, &evidence);
+    let headers = answer.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(VARY, HeaderValue::from_static("authorization"));
+    Ok(answer)
 }
 
 /// `POST /v1/consult`: whether a record is still what it was.
@@ -241,13 +294,15 @@ pub(super) async fn trace(
     Query(way): Query<Way>,
 ) -> Result<Answer<Trace>, Problem> {
     if !visitor.may_read(&gateway).await? {
-        return Err(Problem::not_permitted(
-            "traces are for those who may read data: sign in",
-        ));
+        return Err(not_for_visitors());
     }
     Ok(Answer(
         gateway.trail.trace(way.resource, way.direction).await?,
     ))
+}
+
+fn not_for_visitors() -> Problem {
+    Problem::not_permitted("this is for those who may read data: sign in")
 }
 
 fn act(known: &Known, headers: &HeaderMap, how: Operation, new: NewRecord) -> Result<Act, Problem> {
