@@ -266,6 +266,14 @@ for (const [reader, sees] of [[ana, true], [tomas, true], [root, true], [marta, 
   const { status, said } = await reader.call("GET", `/v1/records/user-${tomas.id}`);
   assert.equal(status, 200);
   assert.equal(said.data?.email, sees ? email("tomas") : undefined);
+  // Nor can it be guessed field by field.
+  const guess = { record: `user-${tomas.id}`, data: { email: email("tomas"), name: "Tom" } };
+  const { said: judged } = await reader.call("POST", "/v1/consult", guess);
+  assert.equal(judged.verdict, "altered");
+  assert.equal((judged.fields ?? []).includes("/name"), sees);
+  assert.equal(judged.salt !== undefined, sees);
+  const { said: all } = await reader.call("POST", "/v1/consult/bulk", { questions: [guess] });
+  assert.deepEqual(all.answers[0].fields, judged.fields);
 }
 
 step("the trace names those whom the reader may see, and visitors see no names");

@@ -116,14 +116,14 @@ pub(super) async fn consult(
         true => lines(&body)?,
         false => list(&body)?,
     };
-    let gateway = &gateway;
+    let (gateway, reader) = (&gateway, visitor.known());
     let answers: Vec<BulkAnswer> = stream::iter(questions)
         .map(|question| async move {
             if !may_read {
                 return BulkAnswer::Consulted(Box::new(Consulted::not_permitted()));
             }
             let said = match question {
-                Ok(question) => gateway.trail.consult(question).await,
+                Ok(question) => gateway.consulted(question, reader).await,
                 Err(problem) => Err(problem),
             };
             match said {

@@ -82,6 +82,11 @@ impl FromRequestParts<Arc<Gateway>> for Known {
 pub(super) struct Visitor(Option<Known>);
 
 impl Visitor {
+    /// Who they are, if they signed in.
+    pub(super) const fn known(&self) -> Option<&Known> {
+        self.0.as_ref()
+    }
+
     /// Whether they may trace and consult.
     ///
     /// # Errors

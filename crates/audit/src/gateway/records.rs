@@ -91,16 +91,38 @@ impl Gateway {
         stored
     }
 
-    /// What is kept of a change of a user is their name and address, for those who may read them.
-    async fn may_see_data(&self, known: &Known, log: &Log) -> Result<bool, Problem> {
-        let Some(user) = user_of(&log.event) else {
-            return Ok(true);
+    /// Whether somebody may see what is kept of an event: of a change of a user that is their name and address, for
+    /// those who may read them.
+    async fn shows_content(&self, event: &Event, reader: Option<&Known>) -> Result<bool, Problem> {
+        let (user, reader) = match (user_of(event), reader) {
+            (None, _) => return Ok(true),
+            (Some(_), None) => return Ok(false),
+            (Some(user), Some(reader)) => (user, reader),
         };
-        match self.users.read_user(known.caller.clone(), user).await {
+        match self.users.read_user(reader.caller.clone(), user).await {
             Ok(_) => Ok(true),
             Err(problem) if matches!(problem.status, 403 | 404) => Ok(false),
             Err(problem) => Err(problem),
         }
+    }
+
+    /// Consults. Who may not see the content is not helped to guess it: there is no salt, and no field by which
+    /// theirs differs.
+    pub(super) async fn consulted(
+        &self,
+        question: Question,
+        reader: Option<&Known>,
+    ) -> Result<Consulted, Problem> {
+        let mut said = self.trail.consult(question).await?;
+        if let Some(event) = &said.event
+            && !self.shows_content(event, reader).await?
+        {
+            said.salt = None;
+            if let Verdict::Altered { fields } = &mut said.verdict {
+                fields.clear();
+            }
+        }
+        Ok(said)
     }
 }
 
@@ -184,8 +206,8 @@ pub(super) async fn read(
     known.require("readData").await?;
     let record = record_id(record)?;
     let (newest, data) = gateway.trail.newest(record.clone()).await?;
-    let sees = gateway.may_see_data(&known, &newest).await?;
-    let data = data.filter(|_| sees);
+    let shows = gateway.shows_content(&newest.event, Some(&known)).await?;
+    let data = data.filter(|_| shows);
     if gateway.config.log_reads {
         let act = without_data(&known, &headers, Operation::Read, record)?;
         gateway.store(act).await?;
@@ -222,7 +244,7 @@ pub(super) async fn evidence(
         hash: Some(ContentHash([0; 32])),
         ..Question::default()
     };
-    let said = gateway.trail.consult(question).await?;
+    let said = gateway.consulted(question, visitor.known()).await?;
     let (Some(event), Some(address), Some(receipt)) = (said.event, said.address, said.receipt)
     else {
         return Err(match said.verdict {
@@ -252,7 +274,7 @@ pub(super) async fn consult(
     if !visitor.may_read(&gateway).await? {
         return Ok(Answer(Consulted::not_permitted()));
     }
-    let said = gateway.trail.consult(question).await?;
+    let said = gateway.consulted(question, visitor.known()).await?;
     gateway.config.edge.metrics().judged(&said.verdict);
     Ok(Answer(said))
 }
