@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::client::cache;
+use crate::cache;
 
 /// One that does not listen by then never will.
 const READY_WITHIN: Duration = Duration::from_secs(30);

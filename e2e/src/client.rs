@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::cache;
 use crate::server::{self, Ledger, Ready};
 
 /// A script that takes longer hangs.
@@ -154,18 +155,6 @@ pub fn packages(name: &str) -> Result<PathBuf> {
         bail!("{name} is not installed in {folder}: run `cargo xtask test e2e`");
     }
     Ok(folder)
-}
-
-/// Where `cargo xtask test` installs the clients.
-///
-/// # Errors
-/// When there is no home folder, and nothing else was said.
-pub fn cache() -> Result<PathBuf> {
-    if let Some(folder) = env::var_os("COUNTERFOIL_CACHE") {
-        return Ok(folder.into());
-    }
-    let home = env::home_dir().context("no home folder: set COUNTERFOIL_CACHE to a folder")?;
-    Ok(home.join(".cache/counterfoil"))
 }
 
 /// Makes a self-signed client certificate with its key, as one PEM file.

@@ -7,7 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::client::{Client, Place, cache};
+use crate::cache;
+use crate::client::{Client, Place};
 use crate::network::Network;
 use crate::server::{Ledger, said};
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use e2e::{Audit, Network, Person, Postgres, Random, Ready, bitacoras, counterfoil, said};
+use e2e::{Audit, Keeps, Network, Person, Postgres, Random, Ready, bitacoras, counterfoil, said};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection, Row};
@@ -184,7 +184,7 @@ struct House {
 impl House {
     fn start() -> Result<Self> {
         let network = Network::of(3)?;
-        let database = Postgres::start()?;
+        let database = Postgres::start(Keeps::Everything)?;
         let folder = network.scratch()?;
         let identity = folder.join("identity");
         said(counterfoil()?.args(["audit", "identity"]).arg(&identity))?;

@@ -3,8 +3,8 @@
 use anyhow::Result;
 
 use crate::clients;
-use crate::run::{cargo, run};
 use crate::test::build;
+use xtask::run::{cargo, run};
 
 /// Builds the binary as it is handed out, unless `COUNTERFOIL_BIN` names one, and runs `e2e/benches/peers` against it.
 ///

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use anyhow::{Context, Result};
 
 /// `$COUNTERFOIL_CACHE`, else `~/.cache/counterfoil`. The e2e tests look in the same place.
-pub(crate) fn folder() -> Result<PathBuf> {
+pub fn folder() -> Result<PathBuf> {
     if let Some(folder) = env::var_os("COUNTERFOIL_CACHE") {
         return std::path::absolute(folder).context("finding the folder COUNTERFOIL_CACHE names");
     }
@@ -17,7 +17,7 @@ pub(crate) fn folder() -> Result<PathBuf> {
 
 /// The workspace's root: where cargo runs this from, not where it was built, for clones may share
 /// what they build.
-pub(crate) fn root() -> &'static Path {
+pub fn root() -> &'static Path {
     static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
         let xtask = env::var_os("CARGO_MANIFEST_DIR");
         let xtask = PathBuf::from(xtask.expect("start it with `cargo xtask`"));

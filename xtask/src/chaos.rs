@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use crate::run::{cargo, run};
 use crate::test::build;
+use xtask::run::{cargo, run};
 
 /// Builds the binary, unless `COUNTERFOIL_BIN` names one, and runs `e2e/src/bin/chaos.rs` with it.
 ///

@@ -2,8 +2,8 @@
 
 use anyhow::{Result, bail};
 
-use crate::run::{cargo, run, tee};
 use crate::tools::DENY;
+use xtask::run::{cargo, run, tee};
 
 /// Formatting, lints, dependencies. Writes nothing in the work tree.
 ///

@@ -8,9 +8,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::cache;
-use crate::run::{files, read, run, works};
 use crate::tools::system;
+use xtask::cache;
+use xtask::run::{files, read, run, works};
 
 /// The first Python that the newest verifiers run on.
 const MODERN: (u32, u32) = (3, 12);

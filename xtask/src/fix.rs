@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use crate::run::{cargo, run};
 use crate::tools::NEXTEST;
+use xtask::run::{cargo, run};
 
 /// Applies clippy's suggestions, formats, and writes the golden files anew.
 ///

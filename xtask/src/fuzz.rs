@@ -4,9 +4,9 @@ use std::fs;
 
 use anyhow::{Context, Result, bail};
 
-use crate::cache;
-use crate::run::{files, run};
 use crate::tools::FUZZ;
+use xtask::cache;
+use xtask::run::{files, run};
 
 /// Runs each target in `fuzz/fuzz_targets`, or the named one, for so many seconds.
 ///

@@ -1,6 +1,6 @@
 //! The project's own commands: `cargo xtask check|fix|test|bench|chaos|fuzz`.
 //!
-//! Whatever a command needs and can install, it installs into the cache folder (see [`cache`]).
+//! Whatever a command needs and can install, it installs into the cache folder (see [`xtask::cache`]).
 //! What it cannot install ends it with the command that would.
 #![expect(
     clippy::print_stdout,
@@ -8,14 +8,11 @@
 )]
 
 mod bench;
-mod cache;
 mod chaos;
 mod check;
 mod clients;
 mod fix;
 mod fuzz;
-mod postgres;
-mod run;
 mod tally;
 mod test;
 mod tools;

@@ -1,6 +1,7 @@
-//! A PostgreSQL server for tests: in a folder of its own, on a free port of the loopback interface, gone when
-//! it is dropped.
+//! A PostgreSQL server for tests: in a folder of its own, on a port of the loopback interface, gone when it is
+//! dropped. It can be stopped, killed and started again.
 
+use std::fs::{File, Permissions, set_permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -12,32 +13,40 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use crate::run::{is_root, read, run, works};
-use crate::tools::system;
 
-/// A server that does not answer by then never will.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+/// A server that does not answer, or end, by then never will.
+const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A running server.
-pub(crate) struct Postgres {
-    process: Child,
+/// What a loss of power leaves of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeps {
+    /// All that it acknowledged.
+    Everything,
+    /// Nothing, for tests whose data is gone at their end: it is faster.
+    Nothing,
+}
+
+/// A server. Dropping it stops it and removes its data.
+#[derive(Debug)]
+pub struct Postgres {
+    folder: TempDir,
     port: u16,
-    _folder: TempDir,
+    keeps: Keeps,
+    process: Option<Child>,
 }
 
 impl Postgres {
-    /// Makes one and starts it. Its program is installed if it is missing.
+    /// Makes one, and starts it.
     ///
     /// # Errors
-    /// When there is none, and it cannot be installed; the message says what would help.
-    pub(crate) fn start() -> Result<Self> {
-        install()?;
-        let folder = TempDir::with_prefix("counterfoil-postgres-")?;
+    /// When it is not installed, or does not answer in time.
+    pub fn start(keeps: Keeps) -> Result<Self> {
+        let folder = TempDir::with_prefix("counterfoil-postgres-").context("making a folder")?;
         if is_root() {
-            // The server refuses to run as root, and this is the user that its package brings.
+            // It refuses to run as root, and this is the user that its package brings.
             run(Command::new("chown").arg("postgres:").arg(folder.path()))?;
         }
-        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o700))?;
-        let data = folder.path().join("data");
+        set_permissions(folder.path(), Permissions::from_mode(0o700))?;
         let mut initdb = command("initdb")?;
         initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8"]);
         initdb.args([
@@ -47,74 +56,119 @@ impl Postgres {
             "--no-sync",
             "--pgdata",
         ]);
-        read(initdb.arg(&data))?;
+        read(initdb.arg(folder.path().join("data")))?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let process = serve(&data, port)?;
         let mut server = Self {
-            process,
+            folder,
             port,
-            _folder: folder,
+            keeps,
+            process: None,
         };
-        server.answers()?;
+        server.start_again()?;
         Ok(server)
     }
 
     /// Where it is, and its first database.
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
     }
 
-    fn answers(&mut self) -> Result<()> {
+    /// Stops it in order, its clients' connections ended.
+    ///
+    /// # Errors
+    /// When it does not stop in time.
+    pub fn stop(&mut self) -> Result<()> {
+        let mut process = self.process.take().context("the database does not run")?;
+        run(Command::new("kill").args(["-s", "INT", &process.id().to_string()]))?;
+        let start = Instant::now();
+        while process.try_wait()?.is_none() {
+            if start.elapsed() > PATIENCE {
+                bail!("the database does not stop");
+            }
+            sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Ends it at once, as a loss of power would.
+    ///
+    /// # Errors
+    /// When there is no process to end.
+    pub fn kill(&mut self) -> Result<()> {
+        let mut process = self.process.take().context("the database does not run")?;
+        process.kill()?;
+        process.wait()?;
+        Ok(())
+    }
+
+    /// Starts it again, and waits until it answers.
+    ///
+    /// # Errors
+    /// When it does not in time.
+    pub fn start_again(&mut self) -> Result<()> {
         let start = Instant::now();
         let port = self.port.to_string();
-        while start.elapsed() < READY_WITHIN {
-            if let Some(status) = self.process.try_wait()? {
-                bail!("the PostgreSQL server ended with {status}");
-            }
-            if works(command("pg_isready")?.args(["--host=127.0.0.1", "--port", &port])) {
+        while start.elapsed() < PATIENCE {
+            let process = match &mut self.process {
+                Some(process) => process,
+                None => self.process.insert(self.serve()?),
+            };
+            // What a killed one left may still hold its memory: again, then.
+            if process.try_wait()?.is_some() {
+                self.process = None;
+            } else if works(command("pg_isready")?.args(["--host=127.0.0.1", "--port", &port])) {
                 return Ok(());
             }
             sleep(Duration::from_millis(50));
         }
-        bail!("the PostgreSQL server does not answer")
+        bail!("the database does not answer\n{}", self.log())
+    }
+
+    fn serve(&self) -> Result<Child> {
+        let mut postgres = command("postgres")?;
+        postgres.arg("-D").arg(self.folder.path().join("data"));
+        let fast: &[_] = match self.keeps {
+            Keeps::Everything => &[],
+            Keeps::Nothing => &["fsync=off", "log_min_messages=fatal"],
+        };
+        let settings = [
+            &format!("port={}", self.port),
+            "listen_addresses=127.0.0.1",
+            "unix_socket_directories=",
+            // Each test has some.
+            "max_connections=500",
+        ];
+        for setting in settings.iter().chain(fast) {
+            postgres.args(["-c", setting]);
+        }
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.path().join("log"))?;
+        let quiet = postgres.stdin(Stdio::null()).stdout(Stdio::null());
+        quiet.stderr(log).spawn().context("starting PostgreSQL")
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 }
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        // In order, so that none of its own processes is left; it may have ended already.
-        let pid = self.process.id().to_string();
-        let _ = Command::new("kill").args(["-s", "INT", &pid]).status();
-        let _ = self.process.wait();
+        if self.process.is_some() {
+            // In order, so that none of its own processes is left; it may have ended already.
+            let _ = self.stop();
+        }
+        if std::thread::panicking() {
+            eprintln!("--- the database's log\n{}", self.log());
+        }
     }
 }
 
-/// Makes sure that there is a server to start.
-///
-/// # Errors
-/// When it is missing and cannot be installed; the message says what would help.
-pub(crate) fn install() -> Result<()> {
-    system("PostgreSQL", &["postgresql"], || {
-        program("postgres").is_ok_and(|postgres| works(Command::new(postgres).arg("--version")))
-    })
-}
-
-fn serve(data: &Path, port: u16) -> Result<Child> {
-    let mut postgres = command("postgres")?;
-    postgres.arg("-D").arg(data);
-    for setting in [
-        &format!("port={port}"),
-        "listen_addresses=127.0.0.1",
-        "unix_socket_directories=",
-        // Each test has some connections, and its data is gone when it ends.
-        "max_connections=500",
-        "fsync=off",
-        "log_min_messages=fatal",
-    ] {
-        postgres.args(["-c", setting]);
-    }
-    let quiet = postgres.stdin(Stdio::null()).stdout(Stdio::null());
-    quiet.spawn().context("starting PostgreSQL")
+/// Whether there is a server to start.
+pub fn is_installed() -> bool {
+    program("postgres").is_ok_and(|postgres| works(Command::new(postgres).arg("--version")))
 }
 
 /// A program of PostgreSQL's, as a user that it runs for, which does not outlive this process.
@@ -140,6 +194,6 @@ fn program(name: &str) -> Result<PathBuf> {
     match newest {
         Some(folder) => Ok(folder.join("bin").join(name)),
         None if works(Command::new(name).arg("--version")) => Ok(name.into()),
-        None => bail!("{name} of PostgreSQL is missing; `apt-get install postgresql` brings it"),
+        None => bail!("{name} of PostgreSQL is missing: `apt-get install postgresql` brings it"),
     }
 }

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::cache;
 
 /// `cargo` in the workspace's root, with these arguments.
-pub(crate) fn cargo(args: &[&str]) -> Command {
+pub fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO"));
     command.args(args).current_dir(cache::root());
     command
@@ -21,7 +21,7 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
 ///
 /// # Errors
 /// When it cannot be started or says that it failed.
-pub(crate) fn run(command: &mut Command) -> Result<()> {
+pub fn run(command: &mut Command) -> Result<()> {
     let status = command
         .status()
         .with_context(|| format!("starting {}", line(command)))?;
@@ -35,7 +35,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 ///
 /// # Errors
 /// When it cannot be started or says that it failed.
-pub(crate) fn read(command: &mut Command) -> Result<String> {
+pub fn read(command: &mut Command) -> Result<String> {
     let out = command
         .output()
         .with_context(|| format!("starting {}", line(command)))?;
@@ -52,7 +52,7 @@ pub(crate) fn read(command: &mut Command) -> Result<String> {
 }
 
 /// Whether it can be started and says that it succeeded; its output is dropped.
-pub(crate) fn works(command: &mut Command) -> bool {
+pub fn works(command: &mut Command) -> bool {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -65,7 +65,7 @@ pub(crate) fn works(command: &mut Command) -> bool {
 ///
 /// # Errors
 /// When it cannot be started.
-pub(crate) fn tee(command: &mut Command) -> Result<(ExitStatus, String)> {
+pub fn tee(command: &mut Command) -> Result<(ExitStatus, String)> {
     let mut child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -104,7 +104,7 @@ fn pass_on(from: impl Read, said: &Mutex<String>) {
 }
 
 /// Whether we may install system packages.
-pub(crate) fn is_root() -> bool {
+pub fn is_root() -> bool {
     read(Command::new("id").arg("-u")).is_ok_and(|id| id == "0")
 }
 
@@ -112,7 +112,7 @@ pub(crate) fn is_root() -> bool {
 ///
 /// # Errors
 /// When the folder cannot be read.
-pub(crate) fn files(folder: &Path) -> Result<Vec<std::path::PathBuf>> {
+pub fn files(folder: &Path) -> Result<Vec<std::path::PathBuf>> {
     let entries = folder
         .read_dir()
         .with_context(|| format!("reading {}", folder.display()))?;

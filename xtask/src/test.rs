@@ -6,12 +6,12 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{CrateType, MetadataCommand, Package};
 
-use crate::cache;
 use crate::clients;
-use crate::postgres::{self, Postgres};
-use crate::run::{cargo, run, tee, works};
 use crate::tally::Tally;
 use crate::tools::{NEXTEST, system};
+use xtask::cache;
+use xtask::postgres::{self, Keeps, Postgres};
+use xtask::run::{cargo, run, tee, works};
 
 type Part = (&'static str, fn() -> Result<Tally>);
 
@@ -64,12 +64,18 @@ fn light() -> Result<Tally> {
 /// What is kept in a database, once more: in PostgreSQL.
 fn on_postgres() -> Result<Tally> {
     eprintln!("\n== the audit services' tests, on PostgreSQL");
-    let server = Postgres::start()?;
+    install_postgres()?;
+    let server = Postgres::start(Keeps::Nothing)?;
     // With the others built as they were: a package alone would have other features, and all below it too.
     nextest(
         &["-E", KEPT],
         &[("COUNTERFOIL_TEST_POSTGRES", server.url().into())],
     )
+}
+
+/// Makes sure that there is a server to start.
+fn install_postgres() -> Result<()> {
+    system("PostgreSQL", &["postgresql"], postgres::is_installed)
 }
 
 /// The tests that open a database.
@@ -121,7 +127,7 @@ fn e2e() -> Result<Tally> {
     system("A browser", &["chromium"], || {
         works(Command::new("chromium").arg("--version"))
     })?;
-    postgres::install()?;
+    install_postgres()?;
     let cache = cache::folder()?.into_os_string();
     let binary = build("release")?.into();
     nextest(

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::cache;
-use crate::run::{is_root, run, works};
+use xtask::cache;
+use xtask::run::{is_root, run, works};
 
 /// A cargo subcommand of others that we use.
 pub(crate) struct CargoTool {

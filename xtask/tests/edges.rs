@@ -65,6 +65,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "counterfoil-connector",
             "audit",
             "avocado",
+            // What both find and start on a machine.
+            "xtask",
         ],
     ),
 ];
