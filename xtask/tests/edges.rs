@@ -10,6 +10,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("counterfoil-verify", &[]),
     ("attest", &[]),
     ("counterfoil-epcis", &[]),
+    ("openapi", &[]),
     ("platform", &["attest"]),
     ("ledger", &["counterfoil-verify"]),
     ("store", &["counterfoil-verify", "ledger"]),
@@ -23,7 +24,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
-    ("api", &["counterfoil-verify", "attest", "ledger", "node"]),
+    (
+        "api",
+        &["counterfoil-verify", "attest", "openapi", "ledger", "node"],
+    ),
     ("contracts", &["counterfoil-verify", "ledger", "node"]),
     ("counterfoil-client", &["counterfoil-verify"]),
     ("counterfoil-connector", &["counterfoil-verify"]),
@@ -34,6 +38,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "counterfoil-client",
             "counterfoil-connector",
             "counterfoil-epcis",
+            "openapi",
         ],
     ),
     ("agents", &["counterfoil-verify", "counterfoil-epcis"]),
@@ -77,6 +82,7 @@ const PURE: &[&str] = &[
     "counterfoil-verify",
     "attest",
     "counterfoil-epcis",
+    "openapi",
     "ledger",
 ];
 const IMPURE: &[&str] = &[

@@ -4,6 +4,7 @@
 
 use std::sync::LazyLock;
 
+use ::openapi::{object, reference};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
@@ -209,11 +210,11 @@ fn parameter(name: &str, place: &str, required: bool) -> Value {
 }
 
 fn json_of(schema: &str) -> Value {
-    let schema = json!({ "$ref": format!("#/components/schemas/{schema}") });
+    let schema = reference(schema);
     json!({ "application/json": { "schema": schema } })
 }
 
-/// Shapes by name. In each the fields that are always there come before `?`, others after.
+/// Shapes by name, each as [`object`] reads it.
 #[rustfmt::skip]
 const SCHEMAS: &[(&str, &str)] = &[
     ("Error", "error:ErrorDetail"),
@@ -292,39 +293,6 @@ fn schemas() -> Value {
         .collect();
     schemas.insert("Anything".to_owned(), json!({}));
     Value::Object(schemas)
-}
-
-fn object(fields: &str) -> Value {
-    let (always, sometimes) = fields.split_once('?').unwrap_or((fields, ""));
-    let required: Vec<_> = always.split_whitespace().map(field_name).collect();
-    let all = always
-        .split_whitespace()
-        .chain(sometimes.split_whitespace());
-    let properties: Map<_, _> = all
-        .map(|field| (field_name(field).to_owned(), field_schema(field)))
-        .collect();
-    json!({ "type": "object", "required": required, "properties": properties })
-}
-
-fn field_name(field: &str) -> &str {
-    field.split(':').next().unwrap_or(field)
-}
-
-/// `name` is text, `name:#` a number, `name:[]` a list of texts, `name:X` and `name:[X]` others.
-fn field_schema(field: &str) -> Value {
-    let reference = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
-    match field.split_once(':').map(|(_, kind)| kind) {
-        None => json!({ "type": "string" }),
-        Some("#") => json!({ "type": "integer", "minimum": 0 }),
-        Some("[]") => json!({ "type": "array", "items": { "type": "string" } }),
-        Some(kind) => match kind
-            .strip_prefix('[')
-            .and_then(|kind| kind.strip_suffix(']'))
-        {
-            Some(item) => json!({ "type": "array", "items": reference(item) }),
-            None => reference(kind),
-        },
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use std::sync::LazyLock;
 
+use ::openapi::{object, reference};
 use axum::body::Bytes;
 use axum::response::IntoResponse;
 use http::header::CONTENT_TYPE;
@@ -211,11 +212,7 @@ fn json_of(schema: &str) -> Value {
     json!({ "application/json": { "schema": reference(schema) } })
 }
 
-fn reference(schema: &str) -> Value {
-    json!({ "$ref": format!("#/components/schemas/{schema}") })
-}
-
-/// Shapes by name. In each the fields that are always there come before `?`, others after.
+/// Shapes by name, each as [`object`] reads it.
 #[rustfmt::skip]
 const SCHEMAS: &[(&str, &str)] = &[
     ("Problem", "type status:# detail ? pointer retryAfter:#"),
@@ -264,43 +261,6 @@ fn schemas() -> Value {
     schemas.insert("Permissions".to_owned(), all);
     schemas.insert("Anything".to_owned(), json!({}));
     Value::Object(schemas)
-}
-
-fn object(fields: &str) -> Value {
-    let (always, sometimes) = match fields.strip_prefix("? ") {
-        Some(sometimes) => ("", sometimes),
-        None => fields.split_once(" ? ").unwrap_or((fields, "")),
-    };
-    let required: Vec<_> = always.split_whitespace().map(field_name).collect();
-    let all = always
-        .split_whitespace()
-        .chain(sometimes.split_whitespace());
-    let properties: Map<_, _> = all
-        .map(|field| (field_name(field).to_owned(), field_schema(field)))
-        .collect();
-    json!({ "type": "object", "required": required, "properties": properties })
-}
-
-fn field_name(field: &str) -> &str {
-    field.split(':').next().unwrap_or(field)
-}
-
-/// `name` is text, `name:#` a number, `name:?` yes or no, `name:[]` a list of texts, `name:X` and `name:[X]`
-/// others.
-fn field_schema(field: &str) -> Value {
-    match field.split_once(':').map(|(_, kind)| kind) {
-        None => json!({ "type": "string" }),
-        Some("#") => json!({ "type": "integer", "minimum": 0 }),
-        Some("?") => json!({ "type": "boolean" }),
-        Some("[]") => json!({ "type": "array", "items": { "type": "string" } }),
-        Some(kind) => match kind
-            .strip_prefix('[')
-            .and_then(|kind| kind.strip_suffix(']'))
-        {
-            Some(item) => json!({ "type": "array", "items": reference(item) }),
-            None => reference(kind),
-        },
-    }
 }
 
 #[cfg(test)]
