@@ -2,10 +2,13 @@
 
 use std::fmt;
 
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+const NONCE_BYTES: usize = 12;
 
 /// Bytes that nobody guesses.
 pub(super) fn chance<const BYTES: usize>() -> [u8; BYTES] {
@@ -103,9 +106,37 @@ impl MasterKey {
         Self(bytes)
     }
 
-    /// The bytes.
-    pub(super) const fn bytes(&self) -> &[u8; 32] {
-        &self.0
+    /// Encrypts, for whoever has the key. It opens for the same purpose alone, which stands in front of
+    /// `bound_to` with a version: so nothing that is sealed for one is taken for another.
+    pub(super) fn seal(&self, bound_to: String, plain: &[u8]) -> Vec<u8> {
+        let nonce: [u8; NONCE_BYTES] = chance();
+        let mut sealed = plain.to_vec();
+        self.cipher()
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(bound_to),
+                &mut sealed,
+            )
+            .expect("what is sealed is some hundred bytes, which are not too long to encrypt");
+        [nonce.as_slice(), &sealed].concat()
+    }
+
+    /// What was sealed; `None` if it was for another purpose, under another key, or was changed.
+    pub(super) fn open(&self, bound_to: String, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>()?;
+        let mut plain = Zeroizing::new(sealed.to_vec());
+        let nonce = Nonce::assume_unique_for_key(*nonce);
+        let opened = self
+            .cipher()
+            .open_in_place(nonce, Aad::from(bound_to), &mut plain);
+        let length = opened.ok()?.len();
+        plain.truncate(length);
+        Some(plain)
+    }
+
+    fn cipher(&self) -> LessSafeKey {
+        let key = UnboundKey::new(&AES_256_GCM, &self.0);
+        LessSafeKey::new(key.expect("32 bytes are an AES-256 key"))
     }
 }
 

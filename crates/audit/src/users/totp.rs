@@ -3,7 +3,6 @@
 //! Every app that shows such codes knows these parameters, and few know others. What makes SHA-1 unfit for
 //! signatures does not touch HMAC.
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 use base64::Engine;
@@ -21,8 +20,6 @@ const WINDOW: i64 = 1;
 
 /// Separates what is encrypted here from all else under the master key.
 const DOMAIN: &str = "counterfoil.audit.totp/1 ";
-
-const NONCE_BYTES: usize = 12;
 
 /// What an app makes its codes of: as long as a SHA-1, as RFC 4226 recommends.
 pub(super) struct TotpSecret(Zeroizing<[u8; 20]>);
@@ -68,37 +65,18 @@ impl TotpSecret {
 
     /// For the database: encrypted, and bound to its user.
     pub(super) fn seal(&self, key: &MasterKey, user: &UserId) -> String {
-        let nonce: [u8; NONCE_BYTES] = chance();
-        let mut sealed = self.0.to_vec();
-        cipher(key)
-            .seal_in_place_append_tag(
-                Nonce::assume_unique_for_key(nonce),
-                bound_to(user),
-                &mut sealed,
-            )
-            .expect("twenty bytes are not too long to encrypt");
-        STANDARD.encode([nonce.as_slice(), &sealed].concat())
+        STANDARD.encode(key.seal(bound_to(user), &*self.0))
     }
 
     /// From the database; `None` if it is another user's, or was encrypted under another key.
     pub(super) fn open(sealed: &str, key: &MasterKey, user: &UserId) -> Option<Self> {
-        let bytes = STANDARD.decode(sealed).ok()?;
-        let (nonce, sealed) = bytes.split_first_chunk::<NONCE_BYTES>()?;
-        let mut secret = Zeroizing::new(sealed.to_vec());
-        let nonce = Nonce::assume_unique_for_key(*nonce);
-        let opened = cipher(key).open_in_place(nonce, bound_to(user), &mut secret);
-        let opened: [u8; 20] = (&*opened.ok()?).try_into().ok()?;
-        Some(Self(Zeroizing::new(opened)))
+        let opened = key.open(bound_to(user), &STANDARD.decode(sealed).ok()?)?;
+        Some(Self(Zeroizing::new(opened.as_slice().try_into().ok()?)))
     }
 }
 
-fn cipher(key: &MasterKey) -> LessSafeKey {
-    let key = UnboundKey::new(&AES_256_GCM, key.bytes());
-    LessSafeKey::new(key.expect("32 bytes are an AES-256 key"))
-}
-
-fn bound_to(user: &UserId) -> Aad<String> {
-    Aad::from(format!("{DOMAIN}{user}"))
+fn bound_to(user: &UserId) -> String {
+    format!("{DOMAIN}{user}")
 }
 
 /// The dynamic truncation of RFC 4226, section 5.3.
@@ -143,7 +121,7 @@ pub(super) mod tests {
     const RFC_SECRET: [u8; 20] = *b"12345678901234567890";
 
     /// The code that an app would show, for tests elsewhere: it reads the URI as an app does.
-    pub(in crate::users) fn code_of(uri: &Secret, millis: i64) -> String {
+    pub(crate) fn code_of(uri: &Secret, millis: i64) -> String {
         let uri = uri.expose();
         let at = uri.find("secret=").unwrap() + "secret=".len();
         let mut secret = [0; 20];
