@@ -218,6 +218,44 @@ pub const TOKEN_KEYS_MAX: usize = 16;
 /// With more, no token is believed until some have aged.
 pub const REVOKED_MAX: usize = 1 << 20;
 
+/// How long somebody who began to sign in at an identity provider has for it: a password and a phone to find.
+pub const OIDC_ATTEMPT_LIFETIME: Duration = Duration::from_secs(10 * 60);
+
+/// How long somebody who came back from there has to type a code of their second factor.
+pub const OIDC_HALF_LIFETIME: Duration = Duration::from_secs(5 * 60);
+
+/// An identity provider that is not connected to, or has not answered, by then does not answer. Signing in
+/// takes four requests at the most, and its caller waits a minute.
+pub const OIDC_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Requests to the provider that are under way at once. Who comes then is told to come later.
+pub const OIDC_TOGETHER_MAX: usize = 32;
+
+/// Bytes of an answer of the provider: its keys with their certificates are some ten thousand.
+pub const OIDC_ANSWER_BYTES_MAX: usize = 256 << 10;
+
+/// Keys of the provider: it has one or two, and those of the last weeks.
+pub const OIDC_KEYS_MAX: usize = 64;
+
+/// How long is believed what the provider says of itself, and its keys.
+pub const OIDC_KNOWN_LIFETIME: Duration = Duration::from_secs(60 * 60);
+
+/// How often it is asked for its keys because a token names one that is not known, and how soon again after it
+/// did not answer: tokens that name a key cost nothing to make.
+pub const OIDC_LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// Bytes of an ID token: those with pictures and groups have some thousand.
+pub const OIDC_TOKEN_BYTES_MAX: usize = 32 << 10;
+
+/// Bytes of what a provider sends back with a browser: a code that is a token of its own fits.
+pub const OIDC_RETURNED_BYTES_MAX: usize = 4 << 10;
+
+/// Bytes of the name that a provider knows somebody by (OpenID Connect Core, section 2).
+pub const OIDC_SUBJECT_BYTES_MAX: usize = 255;
+
+/// How far the provider's clock may be from ours.
+pub const OIDC_CLOCK_SKEW: Duration = Duration::from_secs(60);
+
 /// How often is looked at what other replicas revoked.
 pub const STANDING_REFRESH: Duration = Duration::from_secs(1);
 

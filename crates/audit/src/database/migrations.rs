@@ -15,6 +15,7 @@ const STEPS: &[&str] = &[
     include_str!("5.sql"), // Which replica sends what.
     include_str!("6.sql"), // The newest events of all.
     include_str!("7.sql"), // The newest EPCIS events.
+    include_str!("8.sql"), // Signing in by an identity provider.
 ];
 
 /// Any number, the same for all who migrate: one at a time.

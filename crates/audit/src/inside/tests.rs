@@ -13,7 +13,9 @@ use crate::model::{Text, Verdict};
 use crate::serve::{Served, serve};
 use crate::trail::log::{Asking, EventLog, LogError, Outgoing, Recorded};
 use crate::trail::{Act, Address, Enrolment, Filter, Given, Question, Receipt, Recorder, Trail};
-use crate::users::testing::{House, PASSWORD, kind_of, login, new, place};
+use crate::users::oidc::testing::{Idp, config};
+use crate::users::oidc::{Came, Returned};
+use crate::users::testing::{House, PASSWORD, code_of, kind_of, login, new, place};
 use crate::users::{Exposed, Kind, OperationName, Secret};
 
 /// An authority, and what it signed.
@@ -323,6 +325,47 @@ async fn users_elsewhere_are_known_by_their_tokens_and_what_changes_counts_at_on
     let audit = authority.credentials(Service::Audit);
     let asked: UsersAt = serving.peers(Service::Users, &audit).into();
     assert_eq!(kind_of(asked.has_root().await), "ServiceUnavailable");
+    serving.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_back_from_an_identity_provider_is_let_in_elsewhere_as_here() {
+    let (idp, authority) = (Idp::start().await, Authority::new());
+    let house = House::with(|settings| {
+        settings.oidc = Some(config(&idp.issuer));
+        settings.consumers_register = true;
+    })
+    .await;
+    idp.follow(&house.clock);
+    house.root().await;
+    let routes = super::users::routes(std::sync::Arc::clone(&house.users));
+    let serving = authority.serve(Service::Users, routes).await;
+    let gateway = authority.credentials(Service::Gateway);
+    let there: UsersAt = serving.peers(Service::Users, &gateway).into();
+    let back = async || {
+        let begun = there.begin_oidc().await.unwrap();
+        Returned {
+            kept: begun.kept,
+            ..idp.sign_in(&begun.url, "dora")
+        }
+    };
+    let came = there.finish_oidc(back().await, place()).await.unwrap();
+    let Came::In(tokens) = came else {
+        panic!("she has no second factor");
+    };
+    assert_eq!(tokens.user.email.as_str(), "dora@farm.example");
+    let who = house.users.validate(&tokens.access).unwrap();
+    let dora = who.at(place());
+    let uri = there.enrol_totp(dora.clone()).await.unwrap().0;
+    let now = crate::users::Clock::millis(&*house.clock);
+    let code = code_of(&uri, now);
+    there.confirm_totp(dora, code.clone()).await.unwrap();
+    let came = there.finish_oidc(back().await, place()).await.unwrap();
+    let Came::Half(half) = came else {
+        panic!("now she has one");
+    };
+    let refused = there.finish_oidc_totp(half, Exposed(Secret::from(code)), place());
+    assert_eq!(kind_of(refused.await), "Unauthenticated", "it was used");
     serving.stop().await;
 }
 

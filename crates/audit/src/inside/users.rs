@@ -15,6 +15,7 @@ use super::{Peers, calls};
 use crate::Problem;
 use crate::limits::{CALLERS_REMEMBERED, STANDING_REFRESH};
 use crate::model::Text;
+use crate::users::oidc::{Begun, Came, Returned};
 use crate::users::{
     Caller, Changes, Credentials, Exposed, Identified, Login, NewUser, OperationName, Page,
     Password, Permission, RootSlot, Secret, SessionId, Tokens, User, UserId, Users, Wanted,
@@ -62,6 +63,14 @@ calls! {
         users.register_consumer(new, &place);
     /// See [`Users::login`].
     tells login(login: Login, place: Text) -> Tokens = users.login(login, &place);
+    /// See [`Users::begin_oidc`].
+    asks begin_oidc() -> Begun = users.begin_oidc();
+    /// See [`Users::finish_oidc`].
+    tells finish_oidc(returned: Returned, place: Text) -> Came =
+        users.finish_oidc(returned, &place);
+    /// See [`Users::finish_oidc_totp`].
+    tells finish_oidc_totp(kept: Exposed<Secret>, code: Exposed<Secret>, place: Text) -> Tokens =
+        users.finish_oidc_totp(&kept.0, &code.0, &place);
     /// See [`Users::renew`].
     tells renew(refresh: Exposed<Secret>, place: Text) -> Tokens = users.renew(&refresh.0, &place);
     /// See [`Users::logout`].
@@ -99,6 +108,11 @@ calls! {
 
     /// See [`Users::reset_totp`].
     tells reset_totp(caller: Caller, id: UserId) -> User = users.reset_totp(&caller, &id);
+
+    /// See [`Users::allow_oidc`].
+    tells allow_oidc(caller: Caller, id: UserId) -> User = users.allow_oidc(&caller, &id);
+    /// See [`Users::refuse_oidc`].
+    tells refuse_oidc(caller: Caller, id: UserId) -> User = users.refuse_oidc(&caller, &id);
 
     /// See [`Users::dictionary`].
     asks dictionary() -> Vec<Permission> =

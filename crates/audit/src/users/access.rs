@@ -125,11 +125,7 @@ impl Users {
 
     async fn check_code(&self, user: &User, code: Option<&Secret>) -> Result<(), Problem> {
         let Some(code) = code else {
-            return Err(Problem::new(
-                http::StatusCode::UNAUTHORIZED,
-                "TotpRequired",
-                "send a code of the second factor too",
-            ));
+            return Err(totp_required());
         };
         let mut transaction = self.transaction().await?;
         let good = self
@@ -414,6 +410,15 @@ async fn put_refresh(
 /// The one answer to whoever is not let in: it does not say whether the user exists.
 fn not_them() -> Problem {
     Problem::unauthenticated("the email address or the password is wrong")
+}
+
+/// Somebody with a second factor showed the first alone.
+pub(crate) fn totp_required() -> Problem {
+    Problem::new(
+        http::StatusCode::UNAUTHORIZED,
+        "TotpRequired",
+        "send a code of the second factor too",
+    )
 }
 
 fn no_session() -> Problem {

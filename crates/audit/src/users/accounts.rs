@@ -7,7 +7,7 @@ use sqlx::AnyConnection;
 
 use super::changing::{Held, creates, of_user};
 use super::model::{
-    ChainKey, Deed, Email, Kind, Name, Status, User, UserError, UserId, check_depth,
+    ChainKey, Deed, Email, Kind, Name, Oidc, Status, User, UserError, UserId, check_depth,
 };
 use super::passwords::{Compared, Hash, Password};
 use super::permissions::{OperationName, check_grants, has_access, usual_grants};
@@ -101,6 +101,19 @@ impl Users {
         }
         // No success forgives these: who registers many consumers waits as who guesses passwords does.
         self.sources.begin(place.as_str(), self.now())?;
+        self.add_consumer(new, Oidc::Unsaid, place).await
+    }
+
+    /// A new consumer, who says not what they are granted.
+    ///
+    /// # Errors
+    /// There is no root yet, the address or the identity is taken, or the event cannot be recorded.
+    pub(super) async fn add_consumer(
+        &self,
+        new: NewUser,
+        oidc: Oidc,
+        place: &Text,
+    ) -> Result<User, Problem> {
         let mut connection = self.connection().await?;
         if store::find_by_email(&mut connection, &new.email)
             .await?
@@ -117,13 +130,16 @@ impl Users {
         let hash = self.passwords.hash(new.password.clone()).await?;
         let dictionary = self.dictionary();
         let none = BTreeSet::new();
-        // Whoever comes by themselves says not what they are granted.
         let grants = usual_grants(&dictionary, Kind::Consumer, (Kind::Root, &none));
         let transaction = self.transaction().await?;
-        let kept = self.new_user(&new, Some(root.clone()), grants, hash);
+        let mut kept = self.new_user(&new, Some(root.clone()), grants, hash);
+        kept.user.oidc = oidc.clone();
         let id = kept.user.id.clone();
-        let claims = Claim::Email(&new.email);
-        self.reserve_user(transaction, kept, &[root], &[claims], &id, place)
+        let mut claims = vec![Claim::Email(&new.email)];
+        if let Oidc::Linked(identity) = &oidc {
+            claims.push(Claim::Identity(identity));
+        }
+        self.reserve_user(transaction, kept, &[root], &claims, &id, place)
             .await
     }
 
@@ -171,6 +187,7 @@ impl Users {
                 status: Status::Pending,
                 grants,
                 totp: false,
+                oidc: Oidc::Unsaid,
                 created: created.expect("the clock is between the years 0 and 9999"),
                 version: 0,
                 address: None,
@@ -246,7 +263,15 @@ impl Users {
         for claim in claims.iter().flatten() {
             claimed.extend(store::claim(&mut transaction, claim, &user.id).await?);
         }
-        let change = Change::Update { name, email, key };
+        // Who is above stands for the address that they give.
+        let own_address = email.is_some() && by.id == user.id;
+        let oidc = own_address.then(|| user.oidc.after_own_address());
+        let change = Change::Update {
+            name,
+            email,
+            key,
+            oidc: oidc.flatten(),
+        };
         let did = operation_on(&by, &user, Deed::Update);
         let mut intent = of_user(&user, change, &by.id, &caller.place, did);
         intent.claimed = claimed;

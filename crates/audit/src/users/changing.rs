@@ -46,6 +46,7 @@ impl Users {
         match &intent.change {
             Change::Disable
             | Change::Password { .. }
+            | Change::Oidc { .. }
             | Change::PutPermission { .. }
             | Change::DeletePermission => self.refresh().await,
             Change::Create
@@ -240,7 +241,7 @@ pub(crate) fn user_of(event: &Event) -> Option<UserId> {
 
 /// What is told of a user, to those who may read them.
 fn facts(user: &User) -> Value {
-    json!({
+    let mut facts = json!({
         "id": user.id,
         "kind": user.kind,
         "parent": user.parent,
@@ -250,7 +251,11 @@ fn facts(user: &User) -> Value {
         "status": user.status,
         "grants": user.grants,
         "totp": user.totp,
-    })
+    });
+    if !user.oidc.is_unsaid() {
+        facts["oidc"] = json!(user.oidc);
+    }
+    facts
 }
 
 /// The word for creating somebody of this kind.

@@ -13,6 +13,7 @@
 //! | `rights` | the dictionary, grants, who may do what |
 //! | `access` | logging in, renewing, leaving, checking tokens |
 //! | `second_factor` | codes of an app |
+//! | `oidc` | signing in by an identity provider |
 
 mod access;
 mod accounts;
@@ -21,6 +22,7 @@ mod clock;
 mod keys;
 mod listing;
 pub mod model;
+pub mod oidc;
 mod passwords;
 pub mod permissions;
 mod rights;
@@ -43,6 +45,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Any, Transaction};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use access::totp_required;
 pub use access::{Authenticated, Bearer, Login, Tokens};
 pub(crate) use accounts::may_not;
 pub use accounts::{Changes, NewUser};
@@ -50,7 +53,9 @@ pub(crate) use changing::user_of;
 pub use clock::{Clock, SystemClock};
 pub use keys::KeyError;
 pub use listing::{Order, Page, Wanted};
-pub use model::{ChainKey, Email, Kind, Name, SessionId, Status, User, UserError, UserId};
+pub use model::{
+    ChainKey, Email, Identity, Kind, Name, Oidc, SessionId, Status, User, UserError, UserId,
+};
 pub use passwords::{Cost, Password};
 pub use permissions::{OperationName, OperationType, Permission, PermissionError};
 pub use rights::Identified;
@@ -83,10 +88,12 @@ pub struct Config {
     pub record_renewals: bool,
     /// What hashing a password costs.
     pub cost: Cost,
+    /// Where people may sign in beside their passwords.
+    pub oidc: Option<oidc::Config>,
 }
 
 impl Config {
-    /// What is usual: no consumers, logins are events and renewals are not.
+    /// What is usual: no consumers, logins are events and renewals are not, and passwords alone.
     pub fn new(issuer: impl Into<String>, keys: impl Into<PathBuf>) -> Self {
         Self {
             issuer: issuer.into(),
@@ -95,6 +102,7 @@ impl Config {
             record_logins: true,
             record_renewals: false,
             cost: Cost::default(),
+            oidc: None,
         }
     }
 }
@@ -108,6 +116,9 @@ pub enum OpenError {
     /// Argon2 knows no such cost. Take the usual one.
     #[error("hashing passwords cannot cost this: {0}")]
     Cost(argon2::Error),
+    /// See [`oidc::ConfigError`].
+    #[error("the identity provider")]
+    Oidc(#[source] oidc::ConfigError),
     /// The database does not answer, or its rows cannot be read.
     #[error("reading the users' tables")]
     Database(#[source] Problem),
@@ -136,6 +147,7 @@ pub struct Users {
     passwords: Passwords,
     sources: Sources,
     standing: Standing,
+    provider: Option<oidc::Provider>,
 }
 
 impl Users {
@@ -152,6 +164,8 @@ impl Users {
     ) -> Result<Self, OpenError> {
         let keys = Keys::open(&config.keys, clock.millis()).map_err(OpenError::Keys)?;
         let passwords = Passwords::new(config.cost).map_err(OpenError::Cost)?;
+        let provider = config.oidc.clone().map(oidc::Provider::new).transpose();
+        let provider = provider.map_err(OpenError::Oidc)?;
         let users = Self {
             database,
             recorder,
@@ -163,6 +177,7 @@ impl Users {
             passwords,
             sources: Sources::default(),
             standing: Standing::default(),
+            provider,
         };
         users
             .begin_with_defaults()

@@ -99,6 +99,13 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.word() == word)
     }
 
+    /// Whether an account of this kind that is there may become that of an identity. Not the root's: who
+    /// administers the provider would be root. Not a consumer's: who came by themselves with a password never
+    /// showed that their address is theirs, and may be waiting for its owner.
+    pub const fn may_be_linked(self) -> bool {
+        matches!(self, Self::Administrator | Self::TUser)
+    }
+
     /// Whether the tree may grow a user of this kind below one of ours.
     ///
     /// # Errors
@@ -144,6 +151,55 @@ impl Status {
     pub fn parse(word: &str) -> Option<Self> {
         let all = [Self::Pending, Self::Active, Self::Disabled];
         all.into_iter().find(|status| status.word() == word)
+    }
+}
+
+/// How a user signs in by the identity provider (OpenID Connect), beside their password.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub enum Oidc {
+    /// Nobody has said: they do if the operator links by addresses.
+    #[default]
+    Unsaid,
+    /// Somebody above them stands for their address: whoever the provider says it belongs to becomes them.
+    Allowed,
+    /// Their address is their own word, or somebody above took the link away: not until they are allowed.
+    Refused,
+    /// They are whom the provider knows by this.
+    Linked(Identity),
+}
+
+/// Somebody, as an identity provider knows them: the two together never mean anybody else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The provider.
+    pub issuer: String,
+    /// Its own name for them (`sub`). It is no address, and does not change.
+    pub subject: String,
+}
+
+impl Oidc {
+    /// Whether nobody has said anything.
+    pub const fn is_unsaid(&self) -> bool {
+        matches!(self, Self::Unsaid)
+    }
+
+    /// Whether a user of this kind becomes whom the provider says their address belongs to.
+    pub fn may_link(&self, kind: Kind, link_by_email: bool) -> bool {
+        let allowed = match self {
+            Self::Allowed => true,
+            Self::Unsaid => link_by_email,
+            Self::Refused | Self::Linked(_) => false,
+        };
+        allowed && kind.may_be_linked()
+    }
+
+    /// What becomes of it when its user gives themselves another address: nobody stands for that one.
+    pub fn after_own_address(&self) -> Option<Self> {
+        match self {
+            Self::Unsaid | Self::Allowed => Some(Self::Refused),
+            Self::Refused | Self::Linked(_) => None,
+        }
     }
 }
 
@@ -200,6 +256,9 @@ pub struct User {
     pub grants: BTreeSet<OperationName>,
     /// Whether logging in takes a second factor.
     pub totp: bool,
+    /// Whether they sign in by the identity provider.
+    #[serde(default, skip_serializing_if = "Oidc::is_unsaid")]
+    pub oidc: Oidc,
     /// When they were created.
     pub created: Timestamp,
     /// How many changes of them are recorded.
@@ -423,6 +482,34 @@ mod tests {
         for bad in ["", "AB", &"AB".repeat(16), &"ab".repeat(17)] {
             UserId::parse(bad).unwrap_err();
         }
+    }
+
+    #[test]
+    fn an_account_is_linked_if_somebody_above_stands_for_its_address() {
+        let linked = Oidc::Linked(Identity {
+            issuer: "https://login.example".to_owned(),
+            subject: "7".to_owned(),
+        });
+        for kind in Kind::ALL {
+            let fits = matches!(kind, Kind::Administrator | Kind::TUser);
+            for link_by_email in [false, true] {
+                assert_eq!(Oidc::Allowed.may_link(kind, link_by_email), fits);
+                let unsaid = Oidc::Unsaid.may_link(kind, link_by_email);
+                assert_eq!(unsaid, fits && link_by_email);
+                for never in [&Oidc::Refused, &linked] {
+                    assert!(!never.may_link(kind, link_by_email));
+                }
+            }
+        }
+        // Whoever takes another's address does not become them, and who is linked stays who they are.
+        assert_eq!(Oidc::Unsaid.after_own_address(), Some(Oidc::Refused));
+        assert_eq!(Oidc::Allowed.after_own_address(), Some(Oidc::Refused));
+        assert_eq!(linked.after_own_address(), None);
+        let written = serde_json::to_value(&linked).unwrap();
+        let expected = serde_json::json!({
+            "state": "linked", "issuer": "https://login.example", "subject": "7",
+        });
+        assert_eq!(written, expected);
     }
 
     #[test]

@@ -14,6 +14,8 @@ use super::*;
 use crate::model::{ContentHash, Event, Salt, Timestamp, What};
 use crate::trail::{Act, Address, Answering, Receipt, Stored};
 
+pub(crate) use super::totp::tests::code_of;
+
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// The service and what it stands on.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sqlx::{AnyConnection, Row};
 
-use super::super::model::{ChainKey, Email, Name, User, UserId};
+use super::super::model::{ChainKey, Email, Name, Oidc, User, UserId};
 use super::super::passwords::Hash;
 use super::super::permissions::{OperationName, Permission};
 use super::{Claim, damaged, sessions};
@@ -27,6 +27,12 @@ pub(in super::super) enum Change {
         name: Option<Name>,
         email: Option<Email>,
         key: Option<ChainKey>,
+        /// What that makes of signing in by the identity provider.
+        #[serde(default)]
+        oidc: Option<Oidc>,
+    },
+    Oidc {
+        oidc: Oidc,
     },
     Disable,
     Password {
@@ -206,8 +212,24 @@ async fn apply_to_user(
             .await?;
             sessions::revoke_all(connection, id, now).await
         }
-        Change::Update { name, email, key } => {
-            update(connection, id, name.as_ref(), email.as_ref(), key.as_ref()).await
+        Change::Update {
+            name,
+            email,
+            key,
+            oidc,
+        } => {
+            update(connection, id, name.as_ref(), email.as_ref(), key.as_ref()).await?;
+            match oidc {
+                Some(oidc) => super::oidc::set(connection, id, oidc).await,
+                None => Ok(()),
+            }
+        }
+        Change::Oidc { oidc } => {
+            super::oidc::set(connection, id, oidc).await?;
+            match oidc {
+                Oidc::Refused => sessions::revoke_all(connection, id, now).await,
+                Oidc::Unsaid | Oidc::Allowed | Oidc::Linked(_) => Ok(()),
+            }
         }
         Change::Password { hash } => {
             let query = sqlx::query("UPDATE users SET password = $1 WHERE id = $2");
@@ -304,7 +326,13 @@ pub(in super::super) async fn withdraw(
 pub(in super::super) fn after(user: &User, change: &Change) -> User {
     let mut user = user.clone();
     match change {
-        Change::Update { name, email, key } => {
+        Change::Update {
+            name,
+            email,
+            key,
+            oidc,
+        } => {
+            user.oidc = oidc.clone().unwrap_or(user.oidc);
             user.name = name.clone().unwrap_or(user.name);
             user.email = email.clone().unwrap_or(user.email);
             user.key = key.clone().or(user.key);
@@ -319,6 +347,7 @@ pub(in super::super) fn after(user: &User, change: &Change) -> User {
         }
         Change::TotpOn => user.totp = true,
         Change::TotpOff => user.totp = false,
+        Change::Oidc { oidc } => user.oidc = oidc.clone(),
         Change::Password { .. } | Change::PutPermission { .. } | Change::DeletePermission => {}
     }
     user

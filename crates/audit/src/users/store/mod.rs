@@ -7,13 +7,14 @@
 macro_rules! columns {
     () => {
         "u.id, u.kind, u.parent, u.email, u.name, u.chain_key, u.status, u.password, u.totp_on, \
-         u.created, u.version, u.tx, u.contract"
+         u.oidc, u.created, u.version, u.tx, u.contract"
     };
 }
 
 pub(super) mod attempts;
 pub(super) mod changes;
 pub(super) mod listing;
+pub(super) mod oidc;
 pub(super) mod permissions;
 pub(super) mod root;
 pub(super) mod sessions;
@@ -23,7 +24,7 @@ use std::collections::BTreeSet;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-use super::model::{ChainKey, Email, Kind, Name, Status, User, UserId};
+use super::model::{ChainKey, Email, Identity, Kind, Name, Status, User, UserId};
 use super::passwords::Hash;
 use super::permissions::OperationName;
 use crate::Problem;
@@ -73,6 +74,7 @@ fn kept(row: &AnyRow) -> Result<Kept, Problem> {
             status: Status::parse(&status).ok_or_else(|| damaged(status))?,
             grants: BTreeSet::new(),
             totp: row.try_get::<i64, _>("totp_on")? != 0,
+            oidc: oidc::read(maybe("oidc")?)?,
             created: Timestamp::from_millis(created).ok_or_else(|| damaged(created.to_string()))?,
             version: u64::try_from(version).map_err(|_| damaged(version.to_string()))?,
             address,
@@ -167,7 +169,8 @@ pub(super) async fn insert(
 ) -> Result<(), Problem> {
     let user = &kept.user;
     let query = "INSERT INTO users (id, kind, parent, email, name, chain_key, status, password, \
-                 totp_on, created, version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, 0)";
+                 totp_on, oidc, created, version) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, 0)";
     sqlx::query(query)
         .bind(user.id.as_str())
         .bind(user.kind.word())
@@ -177,6 +180,7 @@ pub(super) async fn insert(
         .bind(user.key.as_ref().map(ChainKey::as_str))
         .bind(Status::Pending.word())
         .bind(kept.password.as_str())
+        .bind(oidc::written(&user.oidc)?)
         .bind(user.created.millis())
         .execute(&mut *connection)
         .await?;
@@ -212,6 +216,7 @@ pub(super) enum Claim<'a> {
     Root,
     Email(&'a Email),
     Key(&'a ChainKey),
+    Identity(&'a Identity),
 }
 
 impl Claim<'_> {
@@ -220,6 +225,7 @@ impl Claim<'_> {
             Self::Root => "root".to_owned(),
             Self::Email(email) => format!("email:{email}"),
             Self::Key(key) => format!("key:{key}"),
+            Self::Identity(identity) => oidc::claim(identity),
         }
     }
 
@@ -230,6 +236,9 @@ impl Claim<'_> {
                 Problem::conflict("EmailTaken", "the email address belongs to another user")
             }
             Self::Key(_) => Problem::conflict("KeyTaken", "the key belongs to another user"),
+            Self::Identity(_) => {
+                Problem::conflict("IdentityTaken", "the identity belongs to another user")
+            }
         }
     }
 }
