@@ -4,6 +4,7 @@
 import { at, button, made, make } from "./parts.js";
 
 const KEPT = "counterfoil.session";
+const CAME_FROM = "counterfoil.came-from";
 const PATIENCE_MS = 30_000;
 const SLOW_MS = 4_000;
 
@@ -39,7 +40,7 @@ export async function ask(path, body, method = body === undefined ? "GET" : "POS
   return answered(await send(path, body, method));
 }
 
-async function send(path, body, method) {
+async function send(path, body, method, credentials = "omit") {
   const headers = { accept: "application/json" };
   if (access !== null) headers.authorization = `Bearer ${access}`;
   if (body !== undefined) headers["content-type"] = "application/json";
@@ -47,7 +48,7 @@ async function send(path, body, method) {
     method,
     headers,
     cache: "no-store",
-    credentials: "omit",
+    credentials,
     redirect: "error",
     body: body === undefined ? undefined : JSON.stringify(body),
     signal: AbortSignal.timeout(PATIENCE_MS),
@@ -139,6 +140,51 @@ async function signIn(email, password, totp) {
   start(await answered(await send("/v1/login", body, "POST")));
 }
 
+/**
+ * Takes up what the identity provider sent this browser back with. The one cookie there is goes along: it
+ * says that this browser was sent there.
+ * @throws {Refused} the service does not believe it, or asks for a code first (TotpRequired)
+ */
+export async function finishElsewhere(code, state, iss) {
+  access = null;
+  const body = iss === null ? { code, state } : { code, state, iss };
+  start(await answered(await send("/v1/oidc/session", body, "POST", "same-origin")));
+}
+
+/**
+ * The same, with a code of a second factor.
+ * @throws {Refused} the code is wrong, or it took too long
+ */
+export async function finishWithCode(totp) {
+  start(await answered(await send("/v1/oidc/totp", { totp }, "POST", "same-origin")));
+}
+
+/** The page where somebody went off to the identity provider: one of ours, whatever is kept. */
+export function cameFrom() {
+  let path = null;
+  try {
+    path = sessionStorage.getItem(CAME_FROM);
+    sessionStorage.removeItem(CAME_FROM);
+  } catch {
+    // A browser that keeps nothing.
+  }
+  const url = new URL(path ?? "/", location.origin);
+  return url.origin === location.origin && url.pathname !== location.pathname ? url.href : "/";
+}
+
+/** The button that leads to the identity provider, if the service has one. */
+function elsewhere() {
+  const button = at("provider")?.content.cloneNode(true) ?? null;
+  button?.querySelector("a").addEventListener("click", () => {
+    try {
+      sessionStorage.setItem(CAME_FROM, location.pathname + location.search);
+    } catch {
+      // Then one comes back to the first page.
+    }
+  });
+  return button;
+}
+
 async function signOut() {
   // Whether the service hears of it or not, this tab forgets.
   await ask("/v1/logout", {}).catch(() => null);
@@ -225,7 +271,7 @@ export function signInForm(then) {
     made("label", { for: "email" }, "Email address"), email,
     made("label", { for: "password" }, "Password"), password,
     made("label", { for: "totp" }, "One-time code, if you use an authenticator"), totp,
-    make("div.row", send), problem,
+    make("div.row", send), problem, elsewhere(),
   );
   form.addEventListener("submit", async (event) => {
     event.preventDefault();

@@ -1,8 +1,9 @@
 //! From which pages requests may come.
 //!
 //! Nothing that a browser sends by itself says who calls: access tokens are headers that scripts of our own
-//! pages set, and there are no cookies. So a page of another site can act in nobody's name; this is the
-//! second line, for what needs no name (the first root, logging in) and for programs that are less careful.
+//! pages set, and the one cookie, of those who are about to sign in elsewhere, opens nothing alone. So a page
+//! of another site can act in nobody's name; this is the second line, for what needs no name (the first root,
+//! logging in) and for programs that are less careful.
 
 use std::time::Duration;
 

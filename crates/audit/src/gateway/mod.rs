@@ -8,6 +8,7 @@ mod caller;
 mod conditional;
 mod epcis;
 mod json;
+mod oidc;
 pub mod openapi;
 mod pages;
 mod people;
@@ -47,6 +48,8 @@ pub struct Config {
     pub public_url: String,
     /// The ledger's service certificate, PEM: what browsers check receipts with.
     pub service_cert: String,
+    /// What the identity provider is called on the button that leads there, if people may sign in by one.
+    pub oidc: Option<String>,
     /// From which pages requests may come, and how many.
     pub edge: Edge,
 }
@@ -104,6 +107,10 @@ impl Gateway {
             .route("/v1/root", post(people::create_root))
             .route("/v1/register", post(people::register))
             .route("/v1/login", post(people::login))
+            .route("/v1/oidc", get(oidc::about))
+            .route("/v1/oidc/start", get(oidc::start))
+            .route("/v1/oidc/session", post(oidc::session))
+            .route("/v1/oidc/totp", post(oidc::totp))
             .route("/v1/renew", post(people::renew))
             .route("/v1/logout", post(people::logout))
             .route("/v1/session", get(people::session))
@@ -121,6 +128,10 @@ impl Gateway {
             .route(
                 "/v1/users/{user}/totp",
                 axum::routing::delete(people::reset_totp),
+            )
+            .route(
+                "/v1/users/{user}/oidc",
+                put(oidc::allow).delete(oidc::refuse),
             )
             .route(
                 "/v1/users/{user}/grants/{operation}",
@@ -146,7 +157,10 @@ impl Gateway {
             .route("/health", get(health))
             .route("/openapi.json", get(openapi::served))
             // What browsers show.
-            .merge(pages::routes(&self.config.public_url))
+            .merge(pages::routes(
+                &self.config.public_url,
+                self.config.oidc.as_deref(),
+            ))
             .fallback(nothing)
             .method_not_allowed_fallback(not_so)
             .with_state(Arc::new(self))

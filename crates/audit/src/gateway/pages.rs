@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::StatusCode;
@@ -59,8 +60,9 @@ static LOGS: File = page!("logs.html");
 static PEOPLE: File = page!("people.html");
 static PERSON: File = page!("person.html");
 static PERMISSIONS: File = page!("permissions.html");
+static OIDC: File = page!("oidc.html");
 
-static FILES: [File; 26] = [
+static FILES: [File; 27] = [
     script!("canonical.js"),
     script!("check.js"),
     script!("drawer.js"),
@@ -72,6 +74,7 @@ static FILES: [File; 26] = [
     script!("logs.js"),
     script!("map.js"),
     script!("names.js"),
+    script!("oidc.js"),
     script!("parts.js"),
     script!("people.js"),
     script!("permissions.js"),
@@ -125,39 +128,78 @@ const KEYS: [&str; 15] = [
 const GS1: &str = "https://id.gs1.org";
 
 /// The pages, their files, and labels. `public_url` is where readers reach this service, without a slash at
-/// the end: it is printed, so it is never taken from a request.
-pub(super) fn routes<S: Clone + Send + Sync + 'static>(public_url: &str) -> Router<S> {
+/// the end: it is printed, so it is never taken from a request. `provider` is what the identity provider is
+/// called, if people may sign in by one.
+pub(super) fn routes<S: Clone + Send + Sync + 'static>(
+    public_url: &str,
+    provider: Option<&str>,
+) -> Router<S> {
     let public_url: Arc<str> = public_url.trim_end_matches('/').into();
+    let page = |file: &'static File| {
+        let text = Bytes::from(with_provider(file.text, provider));
+        async move || shown(file.media_type, text.clone())
+    };
     let mut routes = Router::new()
-        .route("/", get(async || shown(&FRONT)))
-        .route("/trace", get(async || shown(&TRACE)))
-        .route("/label", get(async || shown(&LABEL)))
-        .route("/logs", get(async || shown(&LOGS)))
-        .route("/people", get(async || shown(&PEOPLE)))
-        .route("/people/{user}", get(async || shown(&PERSON)))
-        .route("/permissions", get(async || shown(&PERMISSIONS)))
+        .route("/", get(page(&FRONT)))
+        .route("/trace", get(page(&TRACE)))
+        .route("/label", get(page(&LABEL)))
+        .route("/logs", get(page(&LOGS)))
+        .route("/oidc", get(page(&OIDC)))
+        .route("/people", get(page(&PEOPLE)))
+        .route("/people/{user}", get(page(&PERSON)))
+        .route("/permissions", get(page(&PERMISSIONS)))
         .route("/web/{file}", get(file))
         .route(
             "/v1/labels",
             get(async move |Query(named): Query<Named>| label(&public_url, &named.resource)),
         );
+    let trace = page(&TRACE);
     for key in KEYS {
-        routes = routes.route(&format!("/{key}/{{*rest}}"), get(async || shown(&TRACE)));
+        routes = routes.route(&format!("/{key}/{{*rest}}"), get(trace.clone()));
     }
     routes
 }
 
+/// A page with the button that leads to the identity provider, for `session.js` to put where one signs in. It
+/// is a link: a form's target, and where it is sent on to, would have to stand in the policy.
+fn with_provider(page: &str, name: Option<&str>) -> String {
+    let Some(name) = name else {
+        return page.to_owned();
+    };
+    let name = in_html(name);
+    let button = format!(
+        "<template id=\"provider\"><div class=\"row\"><a class=\"button quiet\" \
+         href=\"/v1/oidc/start\">Sign in with {name}</a></div></template>\n</html>"
+    );
+    page.replace("</html>", &button)
+}
+
+fn in_html(text: &str) -> String {
+    let mut written = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => written.push_str("&amp;"),
+            '<' => written.push_str("&lt;"),
+            '>' => written.push_str("&gt;"),
+            '"' => written.push_str("&quot;"),
+            '\'' => written.push_str("&#39;"),
+            c => written.push(c),
+        }
+    }
+    written
+}
+
 async fn file(Path(name): Path<String>) -> Response {
     match FILES.iter().find(|file| file.name == name) {
-        Some(file) => shown(file),
+        Some(file) => shown(file.media_type, file.text),
         None => Problem::not_found(format!("there is no file {name:?}")).into_response(),
     }
 }
 
-fn shown(file: &File) -> Response {
-    let mut response = file.text.into_response();
+fn shown(media_type: &'static str, body: impl IntoResponse) -> Response {
+    let mut response = body.into_response();
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(file.media_type));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     for (name, value) in HEADERS {
         headers.insert(name, HeaderValue::from_static(value));
     }
@@ -255,11 +297,12 @@ fn svg(code: &QrCode) -> String {
 mod tests {
     use super::*;
 
-    static PAGES: [&File; 7] = [
+    static PAGES: [&File; 8] = [
         &FRONT,
         &TRACE,
         &LABEL,
         &LOGS,
+        &OIDC,
         &PEOPLE,
         &PERSON,
         &PERMISSIONS,
@@ -308,6 +351,17 @@ mod tests {
             ] {
                 assert!(!file.text.contains(forbidden), "{}: {forbidden}", file.name);
             }
+        }
+    }
+
+    #[test]
+    fn the_providers_button_is_on_pages_if_there_is_one_and_its_name_is_no_html() {
+        for file in [&FRONT, &TRACE, &LOGS, &OIDC] {
+            assert_eq!(with_provider(file.text, None), file.text);
+            let page = with_provider(file.text, Some("<b title='x'>A&B</b>"));
+            let button = ">Sign in with &lt;b title=&#39;x&#39;&gt;A&amp;B&lt;/b&gt;</a>";
+            assert_eq!(page.matches(button).count(), 1, "{}", file.name);
+            assert_eq!(page.matches("</html>").count(), 1, "{}", file.name);
         }
     }
 

@@ -54,6 +54,8 @@ pub(super) struct Config {
     pub(super) balancers: Vec<IpAddr>,
     /// Where numbers are served at `/metrics`, over HTTPS: keep it to this machine. Default: nowhere.
     pub(super) metrics_listen: Option<SocketAddr>,
+    /// An identity provider (OpenID Connect) by which people may sign in beside their passwords. Default: none.
+    pub(super) oidc: Option<Oidc>,
     /// A system to stand in front of. Default: none.
     pub(super) proxy: Option<Proxy>,
     /// The services as processes of their own: one file serves all of them.
@@ -101,6 +103,39 @@ pub(super) enum Connector {
     Contracts,
 }
 
+/// `[oidc]`. What is registered at the provider as where to come back to is `public_url` and `/oidc`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Oidc {
+    /// What the provider is called on the button.
+    pub(super) name: String,
+    /// The provider's own name, `https://login.example`, exactly as it writes it itself.
+    pub(super) issuer: String,
+    /// The services' name there.
+    pub(super) client_id: String,
+    /// A file with the secret by which it knows them, which only its owner may read.
+    pub(super) client_secret_file: PathBuf,
+    /// What it is asked for. Default: `openid`, `email`, `profile`.
+    #[serde(default = "Oidc::usual_scopes")]
+    pub(super) scopes: Vec<String>,
+    /// Whether all administrators and users of the system are linked by their addresses, and not only those
+    /// who were allowed. Default: false.
+    #[serde(default)]
+    pub(super) link_by_email: bool,
+    /// How it must have found out who somebody is (`acr`): one of these. Default: as it likes.
+    #[serde(default)]
+    pub(super) acr: Vec<String>,
+    /// Who may stand in its tokens' audience beside the services. Default: nobody.
+    #[serde(default)]
+    pub(super) audiences: Vec<String>,
+}
+
+impl Oidc {
+    fn usual_scopes() -> Vec<String> {
+        ["openid", "email", "profile"].map(str::to_owned).to_vec()
+    }
+}
+
 /// `[proxy]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -139,6 +174,7 @@ impl Default for Config {
             allowed_origins: Vec::new(),
             balancers: Vec::new(),
             metrics_listen: None,
+            oidc: None,
             proxy: None,
             master_key: None,
             token_keys: None,
@@ -170,12 +206,15 @@ impl Config {
             key,
             master_key,
             token_keys,
+            oidc,
             services,
             ..
         } = &mut config;
         let named = [certificate, key, master_key, token_keys];
         let always = [dir, &mut services.identity];
-        for path in named.into_iter().flatten().chain(always) {
+        let secret = oidc.as_mut().map(|oidc| &mut oidc.client_secret_file);
+        let named = named.into_iter().flatten().chain(secret);
+        for path in named.chain(always) {
             *path = folder.join(&*path);
         }
         Ok(config)
@@ -232,5 +271,20 @@ mod tests {
         assert_eq!(config.dir, dir.path().join("d"));
         assert_eq!(config.key, Some(dir.path().join("k.pem")));
         assert_eq!(config.proxy.unwrap().rules.len(), 1);
+    }
+
+    #[test]
+    fn a_provider_is_asked_for_addresses_and_links_nobody_unless_it_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit.toml");
+        let text = "[oidc]\nname = \"Acme\"\nissuer = \"https://login.example\"\nclient_id = \"a\"\n\
+                    client_secret_file = \"secret\"\n";
+        std::fs::write(&path, text).unwrap();
+        let oidc = Config::read(&path).unwrap().oidc.unwrap();
+        assert_eq!(oidc.client_secret_file, dir.path().join("secret"));
+        assert_eq!(oidc.scopes, ["openid", "email", "profile"]);
+        assert!(!oidc.link_by_email && oidc.acr.is_empty() && oidc.audiences.is_empty());
+        let inline = format!("{text}client_secret = \"hush\"");
+        toml::from_str::<Config>(&inline).unwrap_err();
     }
 }

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -61,6 +61,21 @@ pub(super) fn master_key(path: &Path) -> Result<Zeroizing<[u8; 32]>> {
         Failure::unreadable(what).because(error)
     })?;
     Ok(bytes)
+}
+
+/// A secret in a file of its own: what nobody but its owner may read, without the blanks around it.
+pub(super) fn secret(path: &Path) -> Result<Zeroizing<String>> {
+    let mut file = File::open(path).map_err(Failure::reading(path))?;
+    let mode = file.metadata().map_err(Failure::reading(path))?.mode();
+    if mode & 0o077 != 0 {
+        let what = format!("others than its owner may use {}", path.display());
+        let hint = "give it the mode 600, and consider whether somebody read it";
+        return Err(Failure::unreadable(what).hint(hint).into());
+    }
+    let mut text = Zeroizing::new(String::new());
+    file.read_to_string(&mut text)
+        .map_err(Failure::reading(path))?;
+    Ok(Zeroizing::new(text.trim().to_owned()))
 }
 
 fn random<const BYTES: usize>() -> Result<[u8; BYTES]> {
@@ -129,4 +144,24 @@ pub(super) fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
         .map_err(Failure::writing(&new))?;
     fs::rename(&new, path).map_err(Failure::writing(path))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_that_others_may_read_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        write_secret(&path, b" hush\n").unwrap();
+        assert_eq!(secret(&path).unwrap().as_str(), "hush");
+        for mode in [0o640, 0o604, 0o620] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            secret(&path).unwrap_err();
+        }
+        secret(&dir.path().join("none")).unwrap_err();
+    }
 }

@@ -18,7 +18,7 @@ use audit::serve::{Identity, Listening, Served, serve};
 use audit::trail::chain::{ChainSettings, MasterKey as ChainKey};
 use audit::trail::log::EventLog;
 use audit::trail::{ChainLog, LedgerLog, Recorder, Trail};
-use audit::users::{self, MasterKey, SystemClock, Users};
+use audit::users::{self, MasterKey, Secret, SystemClock, Users};
 use client::{Client, Credential};
 use connector::Profile;
 use tokio_util::sync::CancellationToken;
@@ -171,6 +171,7 @@ impl Services {
         let settings = users::Config {
             consumers_register: config.consumers_register,
             record_logins: config.log_logins,
+            oidc: provider(config)?,
             ..users::Config::new(issuer, config.token_keys())
         };
         let master = MasterKey::new(*files::master_key(&config.master_key())?);
@@ -202,6 +203,7 @@ impl Services {
                 .clone()
                 .unwrap_or_else(|| address(listening.address)),
             service_cert,
+            oidc: config.oidc.as_ref().map(|oidc| oidc.name.clone()),
             edge: edge.clone(),
         };
         let routes = Gateway::new(settings, trail.clone(), users).routes();
@@ -268,6 +270,28 @@ fn credentials(config: &Config, service: Service) -> Result<Credentials> {
         Failure::unreadable(what).because(error).hint(hint)
     });
     Ok(read?)
+}
+
+/// The identity provider, as the users' service asks it.
+fn provider(config: &Config) -> Result<Option<users::oidc::Config>> {
+    let Some(oidc) = &config.oidc else {
+        return Ok(None);
+    };
+    // It is registered there, so it is never guessed.
+    let missing =
+        || Failure::unreadable("[oidc] needs public_url: the provider sends browsers there");
+    let public_url = config.public_url.as_deref().ok_or_else(missing)?;
+    let secret = files::secret(&oidc.client_secret_file)?;
+    Ok(Some(users::oidc::Config {
+        issuer: oidc.issuer.clone(),
+        client_id: oidc.client_id.clone(),
+        client_secret: Secret::from(secret.as_str()),
+        scopes: oidc.scopes.clone(),
+        acr: oidc.acr.clone(),
+        audiences: oidc.audiences.clone(),
+        redirect_uri: format!("{}/oidc", public_url.trim_end_matches('/')),
+        link_by_email: oidc.link_by_email,
+    }))
 }
 
 fn address(listen: SocketAddr) -> String {
