@@ -174,7 +174,7 @@ function answer(world, method, url, body, authorization) {
   throw new Problem(404, "NotFound", "there is nothing here");
 }
 
-const PAGES = { "/": "index.html", "/trace": "trace.html", "/label": "label.html", "/logs": "logs.html" };
+const PAGES = { "/": "index.html", "/trace": "trace.html", "/label": "label.html", "/logs": "logs.html", "/oidc": "oidc.html" };
 
 /** Serves a world on this machine until it is closed. */
 export async function serve(world) {
