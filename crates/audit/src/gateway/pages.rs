@@ -316,7 +316,7 @@ mod tests {
     fn all_pages_have_one_head() {
         let head = |file: &'static File| {
             let (_, head) = file.text.split_once("<header class=\"site\">").unwrap();
-            head.split_once("<main").unwrap().0
+            head.split_once("</header>").unwrap().0
         };
         for page in PAGES {
             assert_eq!(head(page), head(&FRONT), "{}", page.name);
