@@ -11,7 +11,7 @@ use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
 use reqwest::{Client, Url};
 use serde_json::Value;
 
-use crate::client::cache;
+use crate::cache;
 use crate::server::first_line;
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
