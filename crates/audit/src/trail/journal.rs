@@ -109,6 +109,8 @@ impl Lines {
         match note {
             Note::Committed(committed) => self.push("committed", &**committed),
             Note::TakenBack(record, version) => {
+                // Whoever sent it was told that nothing of it is kept.
+                self.relied_on = true;
                 let taken_back = serde_json::json!({"record": record, "version": version});
                 self.push("takenBack", &taken_back);
             }
