@@ -1,10 +1,8 @@
 // The evidence of one event: all that is known of it, what was checked, and the proof as a file.
 
 import { VERDICTS, compare } from "./judge.js";
-import { nameOfUser } from "./names.js";
 import { button, dataView, definitions, made, make, titleOf } from "./parts.js";
 import { nameOf, tracePath } from "./resource.js";
-import { personPath } from "./session.js";
 
 const MENTIONS_SHOWN = 100;
 
@@ -13,9 +11,10 @@ export const badge = (verdict) => make(`span.badge.${verdict}`, VERDICTS[verdict
 
 /**
  * Shows the evidence of an event: `log` as the service lists it, `answer` as it was consulted,
- * `result` as this browser judged it, `data` if it is shown.
+ * `result` as this browser judged it, `data` if it is shown. `calledToday` gives what stands beside the id of
+ * whoever did it, where there are names.
  */
-export function openDrawer({ log, answer, result, data }) {
+export function openDrawer({ log, answer, result, data, calledToday = () => null }) {
   const { event } = log;
   const title = make("h2", titleOf(event));
   title.id = "drawer-title";
@@ -25,7 +24,7 @@ export function openDrawer({ log, answer, result, data }) {
     make("div.drawer-head", title, close),
     verdictOf(result),
     definitions([
-      ["Who", who(event)],
+      ["Who", make("span", make("span", event.who), calledToday(event.who))],
       ["What", what(event)],
       ["About", mentions(event)],
       ["Where", event.where],
@@ -97,15 +96,6 @@ export function dataSaid({ verdict, data }) {
     absent: "The data of this event is not shown here, so only the event was checked.",
     unsalted: "The hash was made by whoever recorded it, by a rule of their own, so the data was not compared.",
   }[data];
-}
-
-/** The event has the id; what the service calls them today stands beside it. */
-function who({ who: id }) {
-  const name = make("span.hint");
-  nameOfUser(id).then((found) => {
-    if (found !== null) name.replaceChildren(" called ", made("a", { href: personPath(id) }, found), " here today");
-  });
-  return make("span", make("span", id), name);
 }
 
 const what = (event) => event.what.did || "(not said)";

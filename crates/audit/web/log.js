@@ -2,7 +2,7 @@
 
 import { check, consult, dataOf, keyOf, unchecked } from "./check.js";
 import { openDrawer } from "./drawer.js";
-import { whoView } from "./names.js";
+import { calledToday, whoView } from "./names.js";
 import { button, made, make, moment, short, titleOf } from "./parts.js";
 import { nameOf, tracePath } from "./resource.js";
 
@@ -20,7 +20,7 @@ export function logView(log) {
       result = unchecked(error.message);
     }
     evidence.disabled = false;
-    openDrawer({ log, answer, result, data });
+    openDrawer({ log, answer, result, data, calledToday });
   });
   evidence.setAttribute("aria-haspopup", "dialog");
   return make(

@@ -41,6 +41,15 @@ export function whoView(who) {
   return place;
 }
 
+/** What stands beside an id: an event has the id, and the service a name for it today. */
+export function calledToday(id) {
+  const place = made("span.hint", {});
+  nameOfUser(id).then((name) => {
+    if (name !== null) place.replaceChildren(" called ", made("a", { href: personPath(id) }, name), " here today");
+  });
+  return place;
+}
+
 /** By whom somebody was created, to go on a sentence: nothing for the root. */
 export function createdBy(user, isReader) {
   if (user.parent === undefined) return [];

@@ -5,7 +5,7 @@ import { askAgain, check, consult, dataOf, each, keyOf, unchecked } from "./chec
 import { badge, fields, openDrawer } from "./drawer.js";
 import { VERDICTS } from "./judge.js";
 import { mapWithNames, placeOf } from "./map.js";
-import { whoView } from "./names.js";
+import { calledToday, whoView } from "./names.js";
 import { at, button, dataView, made, make, moment, short, titleOf } from "./parts.js";
 import { labelPath, nameOf, resourceOf, tracePath } from "./resource.js";
 import { Refused, ask, resume, signInForm, signedIn } from "./session.js";
@@ -244,7 +244,7 @@ function showVerdict(stage) {
 }
 
 function evidence({ log, answer, result, data }) {
-  openDrawer({ log, answer, result, data });
+  openDrawer({ log, answer, result, data, calledToday });
 }
 
 const OPEN = {
