@@ -68,8 +68,8 @@ async fn settle(audit: &Audit) -> Result<()> {
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn operators_see_and_change_those_below_them_and_nobody_else() -> Result<()> {
+/// Runs a script against services in which those people are.
+async fn run(script: &str) -> Result<()> {
     let ledger = Ledger::start()?;
     let folder = ledger.scratch()?.join("audit");
     let config = "consumers_register = true\nopen_to_visitors = true\n";
@@ -82,5 +82,15 @@ async fn operators_see_and_change_those_below_them_and_nobody_else() -> Result<(
         ("PEOPLE_PASSWORD", PASSWORD),
         ("PEOPLE_IMAGES", images.to_str().context("paths are text")?),
     ];
-    Client::NodeWith("pages").run_with("people.mjs", &[], &more, &ledger)
+    Client::NodeWith("pages").run_with(script, &[], &more, &ledger)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_see_and_change_those_below_them_and_nobody_else() -> Result<()> {
+    run("people.mjs").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_name_who_did_something_and_take_strangers_texts_for_texts() -> Result<()> {
+    run("permissions.mjs").await
 }
