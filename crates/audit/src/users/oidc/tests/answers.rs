@@ -227,8 +227,12 @@ async fn answers_of_a_provider_are_bounded_and_it_is_left_alone_for_a_while_afte
     // A redirection is not followed, and it is not asked again at once.
     town.users().begin_oidc().await.unwrap_err();
     assert_eq!(town.idp.world().asked.len(), 1);
-    let padding = " ".repeat(OIDC_ANSWER_BYTES_MAX);
-    for body in [padding, "no JSON".to_owned()] {
+    // What it says of itself, behind more blanks than there may be.
+    town.idp.world().answers = None;
+    let url = format!("{}/.well-known/openid-configuration", town.idp.issuer);
+    let document = reqwest::get(url).await.unwrap().text().await.unwrap();
+    let padded = format!("{}{document}", " ".repeat(OIDC_ANSWER_BYTES_MAX));
+    for body in [padded, "no JSON".to_owned()] {
         town.idp.world().answers = Some((StatusCode::OK, body));
         town.house.clock.forward(OIDC_LOOK_AGAIN);
         assert_eq!(
