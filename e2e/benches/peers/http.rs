@@ -188,6 +188,8 @@ impl Connection {
     /// Where the body begins.
     async fn exchange(&mut self, request: &[u8]) -> Result<usize> {
         self.stream.write_all(request).await?;
+        // What TLS has not handed to the socket yet.
+        self.stream.flush().await?;
         self.answer.clear();
         let head = loop {
             self.more().await?;
