@@ -71,13 +71,33 @@ pub(super) enum About<'a> {
     Place(&'a Address),
 }
 
-/// What the database gets in one transaction.
+/// What the database gets in one transaction, by the numbers of the changes.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    pub(super) events: Vec<(Arc<Pending>, Option<Arc<Committed>>)>,
-    pub(super) committed: Vec<Arc<Committed>>,
-    taken: BTreeMap<u64, Held>,
-    taken_committed: BTreeMap<u64, Arc<Committed>>,
+    events: BTreeMap<u64, Held>,
+    committed: BTreeMap<u64, Arc<Committed>>,
+}
+
+impl Batch {
+    /// Events that are new, each with what became of it.
+    pub(super) fn events(&self) -> impl Iterator<Item = (&Pending, Option<&Committed>)> {
+        let held = self.events.values();
+        held.map(|held| (&*held.pending, held.committed.as_deref()))
+    }
+
+    /// What became of others.
+    pub(super) fn committed(&self) -> Vec<Arc<Committed>> {
+        self.committed.values().cloned().collect()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.committed.is_empty()
+    }
+
+    /// How much of it is what became of events.
+    fn ready(&self) -> usize {
+        self.events().filter(|(_, became)| became.is_some()).count() + self.committed.len()
+    }
 }
 
 impl Fresh {
@@ -245,7 +265,7 @@ impl Fresh {
             if all || timed_out || state.ready >= PUT_TOGETHER {
                 let batch = state.take(all);
                 drop(state);
-                if !batch.taken.is_empty() || !batch.committed.is_empty() {
+                if !batch.is_empty() {
                     return Some(batch);
                 }
                 // What was waited for came just before.
@@ -266,9 +286,8 @@ impl Fresh {
     pub(super) fn failed(&self, batch: Batch, why: &sqlx::Error) -> bool {
         let mut state = self.lock();
         state.putting.clear();
-        state.ready +=
-            batch.events.iter().filter(|(_, c)| c.is_some()).count() + batch.committed.len();
-        for (number, mut held) in batch.taken {
+        state.ready += batch.ready();
+        for (number, mut held) in batch.events {
             let key = (
                 held.pending.event.record.clone(),
                 held.pending.event.version,
@@ -283,7 +302,7 @@ impl Fresh {
             state.numbers.insert(key, number);
             state.events.insert(number, held);
         }
-        state.committed.extend(batch.taken_committed);
+        state.committed.extend(batch.committed);
         let is_closed = state.is_closed;
         drop(state);
         self.put.send_modify(|put| {
@@ -331,23 +350,17 @@ impl State {
     fn take(&mut self, all: bool) -> Batch {
         let is_old = |held: &Held| held.since.elapsed() >= PUT_PENDING_AFTER;
         let is_due = |held: &Held| all || held.committed.is_some() || is_old(held);
-        let taken: BTreeMap<_, _> = self.events.extract_if(.., |_, held| is_due(held)).collect();
-        let committed = std::mem::take(&mut self.committed);
+        let events: BTreeMap<_, _> = self.events.extract_if(.., |_, held| is_due(held)).collect();
         self.ready = 0;
-        for (number, held) in &taken {
+        for (number, held) in &events {
             let event = &held.pending.event;
             let key = (event.record.clone(), event.version);
             self.numbers.remove(&key);
             self.putting.insert(key, *number);
         }
         Batch {
-            events: taken
-                .values()
-                .map(|held| (Arc::clone(&held.pending), held.committed.clone()))
-                .collect(),
-            committed: committed.values().cloned().collect(),
-            taken,
-            taken_committed: committed,
+            events,
+            committed: std::mem::take(&mut self.committed),
         }
     }
 }
@@ -401,10 +414,9 @@ mod tests {
 
     /// The events of a batch, with whether each is committed; and those that are there already.
     fn shown(batch: &Batch) -> (Vec<(&str, bool)>, Vec<&str>) {
-        let events = batch.events.iter();
-        let events =
-            events.map(|(one, committed)| (one.event.record.as_str(), committed.is_some()));
-        let committed = batch.committed.iter().map(|one| one.record.as_str());
+        let events = batch.events();
+        let events = events.map(|(one, became)| (one.event.record.as_str(), became.is_some()));
+        let committed = batch.committed.values().map(|one| one.record.as_str());
         (events.collect(), committed.collect())
     }
 

@@ -61,18 +61,14 @@ impl Store {
     /// is committed now.
     pub(in crate::trail) async fn put(&self, sender: &str, batch: &Batch) -> Result<()> {
         let mut transaction = self.database.begin().await?;
-        let rows: Vec<_> = batch
-            .events
-            .iter()
-            .map(|(pending, committed)| (&**pending, committed.as_deref()))
-            .collect();
+        let rows: Vec<_> = batch.events().collect();
         let put = insert(self.kind(), &mut transaction, sender, &rows).await?;
         if put.len() < rows.len() {
             tracing::warn!("events were in the database before it got them");
         }
         let events = rows.iter().map(|(pending, _)| &pending.event);
         mention(self.kind(), &mut transaction, events).await?;
-        commit(self.kind(), &mut transaction, &batch.committed).await?;
+        commit(self.kind(), &mut transaction, &batch.committed()).await?;
         transaction.commit().await
     }
 
