@@ -45,6 +45,6 @@ pub use error::{AnchorError, BundleError, NetworkError, OutboxError};
 pub use fees::{Fees, Market, Replace};
 pub use network::{Evidence, Finality, Gas, Network, Profile, Receipt, Sending};
 pub use outbox::{Outbox, Ticket};
-pub use proof::{Proof, Shown, Trust};
+pub use proof::{LedgerReceipt, Proof, Shown, Trust};
 pub use signer::{FileKey, HeldKey, Signer, SignerError};
 pub use status::{Place, Settled, Status};

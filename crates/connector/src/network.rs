@@ -7,6 +7,7 @@ use alloy_consensus::ReceiptEnvelope;
 use alloy_primitives::{Address, B256, BlockHash, Bytes, TxHash, U64, U256};
 use alloy_rpc_types_eth::{Block, FeeHistory, Log, TransactionReceipt};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::error::{NetworkError, OutboxError};
@@ -404,7 +405,7 @@ impl Network {
     }
 
     /// The ledger's own receipt, on networks of ours.
-    pub(crate) async fn ledger_receipt(&self, hash: TxHash) -> Result<Value, NetworkError> {
+    pub(crate) async fn ledger_receipt(&self, hash: TxHash) -> Result<Box<RawValue>, NetworkError> {
         self.shared.proofs.ask(json!([hash])).await
     }
 

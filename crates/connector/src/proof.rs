@@ -9,8 +9,10 @@ use alloy_consensus::{ReceiptEnvelope, TxEnvelope};
 use alloy_eips::eip2718::{Decodable2718, Encodable2718};
 use alloy_primitives::{Address, B256, BlockHash, Bytes, Log, TxHash, keccak256};
 use alloy_rlp::Decodable;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 use verify::ethereum::EthereumLog;
 use verify::{Claim, ReceiptDocument, Verifier};
 
@@ -47,8 +49,29 @@ pub enum Proof {
     /// The ledger's receipt claims the transaction and its result.
     Ledger {
         /// The receipt, as `counterfoil_getReceipt` gives it.
-        receipt: Value,
+        receipt: LedgerReceipt,
     },
+}
+
+/// A ledger's receipt, JSON that nobody has to read on the way.
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
+pub struct LedgerReceipt(Box<RawValue>);
+
+impl PartialEq for LedgerReceipt {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.get() == other.0.get()
+    }
+}
+
+impl Eq for LedgerReceipt {}
+
+/// Text cannot be had from inside a document whose kind is read first, so it is made anew.
+impl<'de> Deserialize<'de> for LedgerReceipt {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let receipt = Value::deserialize(deserializer)?;
+        to_raw_value(&receipt).map(Self).map_err(D::Error::custom)
+    }
 }
 
 /// What the one who checks believes.
@@ -99,7 +122,7 @@ impl Proof {
         match network.profile().evidence {
             Evidence::Header => by_header(network, receipt).await,
             Evidence::Ledger => Ok(Self::Ledger {
-                receipt: network.ledger_receipt(receipt.transaction_hash).await?,
+                receipt: LedgerReceipt(network.ledger_receipt(receipt.transaction_hash).await?),
             }),
         }
     }
@@ -192,9 +215,11 @@ fn by_signature(
     })
 }
 
-fn by_ledger(receipt: &Value, verifier: &Verifier) -> Result<Shown, BundleError> {
-    let json = serde_json::to_vec(receipt).expect("JSON is JSON");
-    let document = ReceiptDocument::from_json(&json)?;
+fn by_ledger(
+    LedgerReceipt(json): &LedgerReceipt,
+    verifier: &Verifier,
+) -> Result<Shown, BundleError> {
+    let document = ReceiptDocument::from_json(json.get().as_bytes())?;
     let verified = verifier.verify_document(&document)?;
     let claims = document.claims.unwrap_or_default();
     let [Claim::EthereumTransaction(claimed)] = &claims[..] else {

@@ -10,6 +10,7 @@ use reqwest::{Certificate, Identity, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::error::NetworkError;
 use crate::limits::{ANSWER_BYTES_MAX, ANSWER_TIMEOUT, CONNECT_TIMEOUT, MESSAGE_CHARS_MAX};
@@ -27,7 +28,7 @@ struct Answer {
     #[serde(default)]
     id: Option<u64>,
     #[serde(default)]
-    result: Option<Value>,
+    result: Option<Box<RawValue>>,
     #[serde(default)]
     error: Option<Fault>,
 }
@@ -111,19 +112,19 @@ impl Rpc {
         params: Value,
     ) -> Result<T, NetworkError> {
         let result = self.result(method, params).await?;
-        self.read(method, result)
+        self.read(method, &result)
     }
 
     /// Reads an answer's result.
     pub(crate) fn read<T: DeserializeOwned>(
         &self,
         method: &str,
-        result: Value,
+        result: &RawValue,
     ) -> Result<T, NetworkError> {
-        serde_json::from_value(result).map_err(|error| self.answer(method, error.to_string()))
+        serde_json::from_str(result.get()).map_err(|error| self.answer(method, error.to_string()))
     }
 
-    async fn result(&self, method: &str, params: Value) -> Result<Value, NetworkError> {
+    async fn result(&self, method: &str, params: Value) -> Result<Box<RawValue>, NetworkError> {
         let (status, body) = self.post(method, &request(1, method, &params)).await?;
         // Some nodes answer a refusal with a status of its own; the body says more.
         match serde_json::from_slice::<Answer>(&body) {
@@ -139,7 +140,7 @@ impl Rpc {
     pub(crate) async fn results(
         &self,
         questions: &[(&'static str, Value)],
-    ) -> Result<Vec<Result<Value, NetworkError>>, NetworkError> {
+    ) -> Result<Vec<Result<Box<RawValue>, NetworkError>>, NetworkError> {
         let method = questions.first().map_or("", |(method, _)| method);
         let requests = (0..).zip(questions);
         let requests: Vec<_> = requests
@@ -216,7 +217,7 @@ impl Rpc {
 }
 
 impl Answer {
-    fn result(self, method: &str) -> Result<Value, NetworkError> {
+    fn result(self, method: &str) -> Result<Box<RawValue>, NetworkError> {
         match self.error {
             Some(fault) => Err(NetworkError::Refused {
                 method: method.to_owned(),
@@ -224,7 +225,7 @@ impl Answer {
                 message: shortened(&fault.message),
                 data: fault.data.as_ref().and_then(Value::as_str).map(shortened),
             }),
-            None => Ok(self.result.unwrap_or(Value::Null)),
+            None => Ok(self.result.unwrap_or_else(|| RawValue::NULL.to_owned())),
         }
     }
 }
@@ -374,7 +375,7 @@ mod tests {
         assert!(
             matches!(&answers[0], Err(NetworkError::Refused { message, .. }) if message == "no")
         );
-        assert_eq!(answers[1].as_ref().unwrap(), "0x2");
+        assert_eq!(answers[1].as_ref().unwrap().get(), "\"0x2\"");
         assert!(matches!(&answers[2], Err(NetworkError::Answer { method, .. }) if method == "c"));
     }
 }

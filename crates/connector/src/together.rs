@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -29,7 +30,7 @@ pub(crate) struct Together {
 #[derive(Debug)]
 struct Asked {
     params: Value,
-    tell: oneshot::Sender<Result<Value, NetworkError>>,
+    tell: oneshot::Sender<Result<Box<RawValue>, NetworkError>>,
 }
 
 impl Together {
@@ -50,7 +51,7 @@ impl Together {
         let asked = self.queue.send(Asked { params, tell }).await;
         asked.map_err(|_| ended())?;
         let result = told.await.map_err(|_| ended())??;
-        self.rpc.read(self.method, result)
+        self.rpc.read(self.method, &result)
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::Instant;
 use tokio::sync::{Notify, watch};
 
 use super::act::Address;
-use super::journal::Note;
 use super::store::{Committed, Pending};
 use crate::limits::{PUT_EVERY, PUT_PENDING_AFTER, PUT_TOGETHER};
 use crate::model::RecordId;
@@ -48,8 +47,8 @@ struct State {
     records: HashMap<RecordId, u64>,
     requests: HashMap<String, u64>,
     places: HashMap<Address, u64>,
-    /// What the journal is to be told.
-    notes: Vec<Note>,
+    /// Those that the ledger refused, for the journal.
+    taken_back: Vec<Key>,
     ready: usize,
     is_wanted: bool,
     is_closed: bool,
@@ -178,7 +177,6 @@ impl Fresh {
             }
         };
         state.places.insert(committed.address(), number);
-        state.notes.push(Note::Committed(committed));
         state.ready += 1;
         let much = state.ready == PUT_TOGETHER;
         drop(state);
@@ -191,7 +189,7 @@ impl Fresh {
     pub(super) fn take_back(&self, record: &RecordId, version: u64) -> bool {
         let mut state = self.lock();
         let key = (record.clone(), version);
-        state.notes.push(Note::TakenBack(record.clone(), version));
+        state.taken_back.push(key.clone());
         let Some(number) = state.numbers.remove(&key) else {
             return false;
         };
@@ -203,9 +201,9 @@ impl Fresh {
         true
     }
 
-    /// What the journal is to be told.
-    pub(super) fn notes(&self) -> Vec<Note> {
-        std::mem::take(&mut self.lock().notes)
+    /// Events that were taken back since this was asked, for the journal.
+    pub(super) fn taken_back(&self) -> Vec<Key> {
+        std::mem::take(&mut self.lock().taken_back)
     }
 
     /// Waits until the database has all that is known now about something.
@@ -474,7 +472,7 @@ mod tests {
         assert!(fresh.has(&pending("a")));
         assert!(fresh.take_back(&RecordId::parse("a").unwrap(), 1));
         assert!(!fresh.has(&pending("a")));
-        assert_eq!(fresh.notes().len(), 1, "the journal is told");
+        assert_eq!(fresh.taken_back().len(), 1, "the journal is told");
         fresh.close();
         assert!(fresh.due().await.is_none());
     }

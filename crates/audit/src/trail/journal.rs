@@ -1,12 +1,13 @@
 //! Events before the database has them: files that are appended to, and synced once for many.
 //!
 //! ```text
-//! N.journal   a line for each record, as `connector::lines` has it: events, synced before anybody relies on
-//!             them; and what became of them, which the ledger says again
+//! N.journal   a line for each record, as `connector::lines` has it: events, and those that were taken back; synced
+//!             before anybody relies on them
 //! ```
 //!
-//! A file is gone as soon as the database has all that is in it. What a crash left is brought into the database at
-//! the next start; that some of it is there already does no harm.
+//! That an event is in the ledger does not stand here: the ledger says so, with the receipt, when it is asked again. A
+//! file is gone as soon as the database has all that is in it. What a crash left is brought into the database at the
+//! next start; that some of it is there already does no harm.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -18,13 +19,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use connector::lines;
 use serde::{Deserialize, Serialize};
 
-use super::store::{Committed, Pending, Row};
+use super::fresh::Key;
+use super::store::{Pending, Row};
 use crate::limits::{JOURNAL_BYTES, REQUEST_BYTES_MAX};
 use crate::model::RecordId;
 
 const SUFFIX: &str = "journal";
 
-/// Bytes of a line: an event with its data, whose quotes are escaped; or a receipt.
+/// Bytes of a line: an event with its data, whose quotes are escaped.
 const LINE_BYTES_MAX: usize = 4 * REQUEST_BYTES_MAX;
 
 /// One record.
@@ -32,9 +34,7 @@ const LINE_BYTES_MAX: usize = 4 * REQUEST_BYTES_MAX;
 #[serde(rename_all = "camelCase")]
 enum Record {
     /// An event that is on its way.
-    Event(Row),
-    /// One that the ledger has.
-    Committed(Committed),
+    Event(Box<Row>),
     /// One that the ledger refused.
     TakenBack { record: RecordId, version: u64 },
 }
@@ -43,7 +43,6 @@ enum Record {
 #[derive(Debug, Default)]
 pub(super) struct Left {
     pub(super) events: Vec<Pending>,
-    pub(super) committed: Vec<Committed>,
     files: Vec<PathBuf>,
 }
 
@@ -63,8 +62,7 @@ impl Left {
     }
 
     fn add(&mut self, path: &Path) -> io::Result<()> {
-        let is_note = |record: &Record| !matches!(record, Record::Event(_));
-        let read = lines::read(&fs::read(path)?, LINE_BYTES_MAX, is_note);
+        let read = lines::read(&fs::read(path)?, LINE_BYTES_MAX, |_| false);
         let (records, _) = read.map_err(|damage| {
             let (line, why) = (damage.line, damage.why);
             io::Error::other(format!("line {line} was changed: {why}"))
@@ -74,9 +72,8 @@ impl Left {
                 Record::Event(row) => {
                     let event = crate::model::Event::from_canonical(&row.event);
                     let event = event.map_err(io::Error::other)?;
-                    self.events.push(Pending { event, row });
+                    self.events.push(Pending { event, row: *row });
                 }
-                Record::Committed(committed) => self.committed.push(committed),
                 Record::TakenBack { record, version } => self
                     .events
                     .retain(|one| (&one.event.record, one.event.version) != (&record, version)),
@@ -93,46 +90,28 @@ impl Left {
 
 /// Lines that are to be written together.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
-    bytes: Vec<u8>,
-    /// Whether somebody relies on one of them.
-    relied_on: bool,
-}
+pub(super) struct Lines(Vec<u8>);
 
 impl Lines {
     pub(super) fn event(&mut self, row: &Row) {
-        self.relied_on = true;
         self.push("event", row);
     }
 
-    pub(super) fn note(&mut self, note: &Note) {
-        match note {
-            Note::Committed(committed) => self.push("committed", &**committed),
-            Note::TakenBack(record, version) => {
-                // Whoever sent it was told that nothing of it is kept.
-                self.relied_on = true;
-                let taken_back = serde_json::json!({"record": record, "version": version});
-                self.push("takenBack", &taken_back);
-            }
-        }
+    /// Whoever sent it was told that nothing of it is kept.
+    pub(super) fn taken_back(&mut self, (record, version): &Key) {
+        let taken_back = serde_json::json!({"record": record, "version": version});
+        self.push("takenBack", &taken_back);
     }
 
     // The same as `Record`, of what is borrowed.
     fn push(&mut self, kind: &'static str, record: &impl Serialize) {
         let record = std::collections::BTreeMap::from([(kind, record)]);
-        self.bytes.extend(lines::line(&record));
+        self.0.extend(lines::line(&record));
     }
 
     pub(super) const fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.0.is_empty()
     }
-}
-
-/// What became of an event.
-#[derive(Debug, Clone)]
-pub(super) enum Note {
-    Committed(Arc<Committed>),
-    TakenBack(RecordId, u64),
 }
 
 /// The file that is appended to, and those before it. The folder is this process's: whoever opens it has locked
@@ -190,10 +169,9 @@ impl Journal {
         Arc::clone(&self.before)
     }
 
-    /// Appends lines. They are synced when this answers, if somebody relies on one. After a failure none of them
-    /// is there, or it is said that they may be.
-    pub(super) async fn append(&mut self, lines: Lines) -> io::Result<()> {
-        let Lines { bytes, relied_on } = lines;
+    /// Appends lines. They are synced when this answers. After a failure none of them is there, or it is said that
+    /// they may be.
+    pub(super) async fn append(&mut self, Lines(bytes): Lines) -> io::Result<()> {
         let mut open = match self.now.take() {
             Some(open) => open,
             None => self.begin()?,
@@ -201,7 +179,7 @@ impl Journal {
         let (file, count) = (Arc::clone(&open.file), bytes.len() as u64);
         let write = move || {
             (&*file).write_all(&bytes)?;
-            if relied_on { file.sync_data() } else { Ok(()) }
+            file.sync_data()
         };
         let written = tokio::task::spawn_blocking(write).await;
         if let Err(error) = written.map_err(io::Error::other).flatten() {

@@ -26,12 +26,8 @@ pub(super) async fn bring_back(
     mut left: Left,
 ) -> Result<(), JournalError> {
     let events: Vec<_> = left.events.drain(..).map(Arc::new).collect();
-    let committed: Vec<_> = left.committed.drain(..).map(Arc::new).collect();
     for events in events.chunks(PUT_TOGETHER) {
         store.write(sender, events, &[]).await?;
-    }
-    for committed in committed.chunks(PUT_TOGETHER) {
-        store.write(sender, &[], committed).await?;
     }
     if !events.is_empty() {
         tracing::info!(
@@ -80,8 +76,8 @@ async fn keep_these(
     let accepted: Vec<_> = accepted
         .filter_map(|(pending, new)| new.then_some(pending))
         .collect();
-    for note in fresh.notes() {
-        lines.note(&note);
+    for key in fresh.taken_back() {
+        lines.taken_back(&key);
     }
     for pending in &accepted {
         lines.event(&pending.row);

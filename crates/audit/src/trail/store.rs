@@ -59,7 +59,7 @@ impl Row {
 }
 
 /// What has become of an event.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Committed {
     pub(crate) record: RecordId,
     pub(crate) version: u64,

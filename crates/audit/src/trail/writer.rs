@@ -29,8 +29,8 @@ pub(super) struct Writer {
 pub(super) enum Write {
     Event(Arc<Pending>, Tell<bool>),
     Committed(Arc<Committed>, Tell<()>),
-    /// What became of events, for the journal.
-    Notes,
+    /// Events were taken back, for the journal.
+    TakenBack,
 }
 
 pub(super) type Tell<A> = oneshot::Sender<Result<A, Problem>>;
@@ -86,8 +86,6 @@ impl Writer {
     pub(super) async fn commit(&self, committed: Arc<Committed>) -> Result<(), Problem> {
         if let Some(fresh) = &self.fresh {
             fresh.commit(committed);
-            // With a full queue, somebody else's event brings it into the journal.
-            let _ = self.queue.try_send(Write::Notes);
             return Ok(());
         }
         let (tell, told) = oneshot::channel();
@@ -102,7 +100,8 @@ impl Writer {
             return false;
         };
         let is_gone = fresh.take_back(record, version);
-        let _ = self.queue.try_send(Write::Notes);
+        // With a full queue, somebody else's event brings it into the journal.
+        let _ = self.queue.try_send(Write::TakenBack);
         is_gone
     }
 }
@@ -131,7 +130,7 @@ async fn write_all(store: Store, sender: Arc<str>, mut queue: mpsc::Receiver<Wri
                     committed.push(one);
                     to_committed.push(tell);
                 }
-                Write::Notes => {}
+                Write::TakenBack => {}
             }
         }
         let noted = |result: Result<Vec<bool>, _>| result.map(|_| vec![(); committed.len()]);

@@ -2,7 +2,7 @@
 //! of it.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use alloy_primitives::Address;
 use lru::LruCache;
@@ -37,8 +37,9 @@ pub(super) struct Contract {
 pub(super) struct Accounts {
     database: Database,
     chain: i64,
-    /// Members by their ids. What is known of a member never changes.
+    /// Members by their ids, and their contracts by the addresses of these. What is known of a member never changes.
     known: Mutex<LruCache<Text, Arc<Account>>>,
+    contracts: Mutex<LruCache<String, Contract>>,
 }
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
@@ -53,6 +54,7 @@ impl Accounts {
             // Chain ids are less than half of what a number holds (EIP-2294).
             chain: i64::try_from(chain).unwrap_or(i64::MAX),
             known: Mutex::new(LruCache::new(most)),
+            contracts: Mutex::new(LruCache::new(most)),
         }
     }
 
@@ -70,25 +72,30 @@ impl Accounts {
 
     /// The account of a participant that has a contract.
     pub(super) async fn member(&self, who: &Text) -> Result<Option<Arc<Account>>> {
-        let known = |known: &mut LruCache<Text, Arc<Account>>| known.get(who).cloned();
-        if let Some(account) = known(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
-        {
-            return Ok(Some(account));
+        if let Some(account) = lock(&self.known).get(who) {
+            return Ok(Some(Arc::clone(account)));
         }
         let found = self
             .one("participant = $2 AND contract IS NOT NULL", who.as_str())
             .await?;
         let found = found.map(Arc::new);
         if let Some(account) = &found {
-            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            known.put(who.clone(), Arc::clone(account));
+            lock(&self.known).put(who.clone(), Arc::clone(account));
         }
         Ok(found)
     }
 
-    /// The account of a member by its contract.
-    pub(super) async fn by_contract(&self, contract: &str) -> Result<Option<Account>> {
-        self.one("contract = $2", contract).await
+    /// A member's contract by its address.
+    pub(super) async fn contract(&self, address: &str) -> Result<Option<Contract>> {
+        if let Some(contract) = lock(&self.contracts).get(address) {
+            return Ok(Some(*contract));
+        }
+        let found = self.one("contract = $2", address).await?;
+        let found = found.and_then(|account| account.contract);
+        if let Some(contract) = found {
+            lock(&self.contracts).put(address.to_owned(), contract);
+        }
+        Ok(found)
     }
 
     /// The account of the root, once it has a contract.
@@ -163,6 +170,11 @@ impl Accounts {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nobody panics while holding it; if so, what is there is whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// An address as it is written everywhere here.
 pub(super) fn written(address: Address) -> String {
     format!("0x{}", hex::encode(address))
@@ -233,6 +245,8 @@ mod tests {
         accounts.enrolled(account, contract).await.unwrap();
         let member = accounts.member(&ana).await.unwrap().unwrap();
         assert_eq!(member.contract, Some(contract));
+        let by_address = accounts.contract(&written(contract.address)).await;
+        assert_eq!(by_address.unwrap(), Some(contract));
         assert_eq!(accounts.root().await.unwrap().as_ref(), Some(&*member));
         assert_eq!(accounts.candidate(&ana).await.unwrap(), None);
         assert_eq!(accounts.last_place().await.unwrap(), 5);

@@ -197,10 +197,8 @@ impl ChainLog {
         address: &act::Address,
     ) -> Result<Option<(Event, Receipt)>, LogError> {
         let row = self.store.at(address).await.map_err(unknown)?;
-        let account = self.accounts.by_contract(&address.contract_address).await;
-        let contract = account
-            .map_err(unknown)?
-            .and_then(|account| account.contract);
+        let contract = self.accounts.contract(&address.contract_address).await;
+        let contract = contract.map_err(unknown)?;
         let hash = address.transaction_address.parse::<TxHash>().ok();
         let (Some(row), Some(contract), Some(hash)) = (row, contract, hash) else {
             return Ok(None);

@@ -189,11 +189,10 @@ impl ChainLog {
             transaction_address: written_hash(receipt.transaction_hash),
             contract_address: written(contract),
         };
-        let account = self.accounts.by_contract(&address.contract_address).await;
-        let known = account
+        let known = self.accounts.contract(&address.contract_address).await;
+        let place = known
             .map_err(unknown)?
-            .and_then(|account| account.contract);
-        let place = known.map_or(ROOT_PLACE, |contract| contract.place);
+            .map_or(ROOT_PLACE, |contract| contract.place);
         let document = Document::new(text, root, place, self.proof(receipt).await?);
         self.checked(&address, &document).await?;
         Ok(Recorded {

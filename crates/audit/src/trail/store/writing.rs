@@ -62,8 +62,16 @@ impl Store {
     pub(in crate::trail) async fn put(&self, sender: &str, batch: &Batch) -> Result<()> {
         let mut transaction = self.database.begin().await?;
         let rows: Vec<_> = batch.events().collect();
-        let put = insert(self.kind(), &mut transaction, sender, &rows).await?;
-        if put.len() < rows.len() {
+        let mut put = 0;
+        for some in rows.chunks(ROWS_TOGETHER) {
+            let insert = inserting(self.kind(), sender, some);
+            put += insert
+                .build()
+                .execute(&mut *transaction)
+                .await?
+                .rows_affected();
+        }
+        if put < rows.len() as u64 {
             tracing::warn!("events were in the database before it got them");
         }
         let events = rows.iter().map(|(pending, _)| &pending.event);
@@ -153,42 +161,52 @@ const fn unless_there(kind: Kind) -> &'static str {
     }
 }
 
+/// An event with what became of it.
+type WithOutcome<'a> = (&'a Pending, Option<&'a Committed>);
+
+/// The statement that puts events which are not there.
+fn inserting(kind: Kind, sender: &str, rows: &[WithOutcome<'_>]) -> Statement {
+    let mut insert = Statement::new(kind, insert_new(kind));
+    insert.push(
+        " INTO events (record, version, at, actor, operation, hash, event, salt, payload, \
+         request, request_hash, enrol, after_tx, sender, log, tx, receipt) ",
+    );
+    insert.push_values(rows, |values, (pending, committed)| {
+        let Pending { event, row } = pending;
+        let log = committed.map_or(&row.log, |committed| &committed.log);
+        values
+            .push_bind(event.record.as_str())
+            .push_bind(whole(event.version))
+            .push_bind(event.when.millis())
+            .push_bind(event.who.as_str())
+            .push_bind(event.how.word())
+            .push_bind(event.what.hash.to_string())
+            .push_bind(row.event.as_str())
+            .push_bind(row.salt.as_str())
+            .push_bind(row.payload.as_deref())
+            .push_bind(row.request.as_deref())
+            .push_bind(row.request_hash.as_deref())
+            .push_bind(row.enrol.as_deref())
+            .push_bind(row.after.as_deref())
+            .push_bind(sender)
+            .push_bind(log.as_str())
+            .push_bind(committed.map(|committed| committed.tx.as_str()))
+            .push_bind(committed.map(|committed| committed.receipt.as_str()));
+    });
+    insert.push(unless_there(kind));
+    insert
+}
+
+/// Puts them, and says which were not there.
 async fn insert(
     kind: Kind,
     transaction: &mut Transaction<'_, Any>,
     sender: &str,
-    rows: &[(&Pending, Option<&Committed>)],
+    rows: &[WithOutcome<'_>],
 ) -> Result<HashSet<(String, i64)>> {
     let mut taken = HashSet::with_capacity(rows.len());
     for some in rows.chunks(ROWS_TOGETHER) {
-        let mut insert = Statement::new(kind, insert_new(kind));
-        insert.push(
-            " INTO events (record, version, at, actor, operation, hash, event, salt, payload, \
-             request, request_hash, enrol, after_tx, sender, log, tx, receipt) ",
-        );
-        insert.push_values(some, |values, (pending, committed)| {
-            let Pending { event, row } = pending;
-            let log = committed.map_or(&row.log, |committed| &committed.log);
-            values
-                .push_bind(event.record.as_str())
-                .push_bind(whole(event.version))
-                .push_bind(event.when.millis())
-                .push_bind(event.who.as_str())
-                .push_bind(event.how.word())
-                .push_bind(event.what.hash.to_string())
-                .push_bind(row.event.as_str())
-                .push_bind(row.salt.as_str())
-                .push_bind(row.payload.as_deref())
-                .push_bind(row.request.as_deref())
-                .push_bind(row.request_hash.as_deref())
-                .push_bind(row.enrol.as_deref())
-                .push_bind(row.after.as_deref())
-                .push_bind(sender)
-                .push_bind(log.as_str())
-                .push_bind(committed.map(|committed| committed.tx.as_str()))
-                .push_bind(committed.map(|committed| committed.receipt.as_str()));
-        });
-        insert.push(unless_there(kind));
+        let mut insert = inserting(kind, sender, some);
         insert.push(" RETURNING record, version");
         for row in insert.build().fetch_all(&mut **transaction).await? {
             taken.insert((row.try_get(0)?, row.try_get(1)?));
