@@ -21,10 +21,6 @@ pub(crate) mod testing;
 mod tests;
 mod token;
 
-use std::net::IpAddr;
-
-use reqwest::Url;
-
 pub use signing_in::{Begun, Came, Returned};
 
 pub(super) use provider::Provider;
@@ -70,15 +66,4 @@ pub enum ConfigError {
     /// TLS cannot be set up.
     #[error("setting up connections to the identity provider")]
     Tls(#[source] reqwest::Error),
-}
-
-/// A URL that may be asked: over TLS, or, where `loopback` is said, on this machine.
-fn address(text: &str, loopback: bool) -> Option<Url> {
-    let url = Url::parse(text).ok()?;
-    let host = url.host_str()?;
-    let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
-    let here = host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback());
-    let kept_to_itself = url.scheme() == "https" || (loopback && here && url.scheme() == "http");
-    let nobody = url.username().is_empty() && url.password().is_none();
-    (kept_to_itself && nobody && url.fragment().is_none()).then_some(url)
 }

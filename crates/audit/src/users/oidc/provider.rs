@@ -23,12 +23,13 @@ use super::super::secret::Secret;
 use super::super::throttle::millis;
 use super::attempt::Attempt;
 use super::token::{self, About, Expected, Person, Refused};
-use super::{Config, ConfigError, address};
+use super::{Config, ConfigError};
 use crate::Problem;
 use crate::limits::{
     OIDC_ANSWER_BYTES_MAX, OIDC_KEYS_MAX, OIDC_KNOWN_LIFETIME, OIDC_LOOK_AGAIN, OIDC_PATIENCE,
     OIDC_TOGETHER_MAX,
 };
+use crate::upstreams::address;
 
 /// See the module.
 pub(in super::super) struct Provider {
