@@ -22,6 +22,7 @@ mod problem;
 pub mod proxy;
 pub mod serve;
 mod source;
+pub mod telemetry;
 pub mod trail;
 mod upstreams;
 pub mod users;

@@ -141,6 +141,33 @@ pub const INSIDE_BYTES_MAX: usize = 64 << 20;
 /// A replica of another service that says nothing for so long, though it is asked whether it is there, is gone.
 pub const PEER_SILENCE: Duration = Duration::from_secs(5);
 
+/// Bytes of a `traceparent` header: this version has 55, later ones may say more.
+pub const TRACEPARENT_BYTES_MAX: usize = 256;
+
+/// Members of a `tracestate` list, as W3C Trace Context bounds it: longer ones are not passed on.
+pub const TRACESTATE_MEMBERS_MAX: usize = 32;
+
+/// Spans that wait for their collector, some hundred bytes each. What comes then is lost, and counted.
+pub const SPANS_WAITING_MAX: usize = 8_192;
+
+/// Spans that one request takes to the collector.
+pub const SPANS_TOGETHER_MAX: usize = 512;
+
+/// How long a span waits for others to go with it.
+pub const SPANS_EVERY: Duration = Duration::from_secs(1);
+
+/// A collector that has not answered by then is asked again, or does not get the spans.
+pub const COLLECTOR_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A collector that wants to be left alone for longer (`Retry-After`) is asked all the same.
+pub const COLLECTOR_WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Bytes of a collector's answer that are read: it says what of the spans it did not take.
+pub const COLLECTOR_ANSWER_BYTES_MAX: usize = 64 << 10;
+
+/// After the word to stop, spans that are left have so long to reach the collector.
+pub const SPANS_LAST_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Callers whom a gateway remembers, for one second each.
 pub const CALLERS_REMEMBERED: usize = 10_000;
 

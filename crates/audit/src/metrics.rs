@@ -75,6 +75,7 @@ struct Inner {
     turned_away: Counter,
     events: Family<Labels<2>, Counter>,
     verdicts: Family<Labels<1>, Counter>,
+    spans: Family<Labels<1>, Counter>,
     pending: Gauge,
 }
 
@@ -87,6 +88,7 @@ impl Metrics {
         let seconds = Family::new_with_constructor(latencies as fn() -> Histogram);
         let (turned_away, events) = (Counter::default(), Family::default());
         let (verdicts, pending) = (Family::default(), Gauge::default());
+        let spans = Family::default();
         of_audit.register("requests", "Requests answered", requests.clone());
         of_audit.register("seconds", "Seconds until the answer", seconds.clone());
         let help = "Requests refused: too many from one source or caller";
@@ -96,6 +98,8 @@ impl Metrics {
         of_audit.register("verdicts", "Verdicts given", verdicts.clone());
         let help = "Events that the ledger does not have yet";
         of_audit.register("events_pending", help, pending.clone());
+        let help = "Spans of traces, by whether the collector got them";
+        of_audit.register("spans", help, spans.clone());
         Self(Arc::new(Inner {
             registry,
             requests,
@@ -103,6 +107,7 @@ impl Metrics {
             turned_away,
             events,
             verdicts,
+            spans,
             pending,
         }))
     }
@@ -142,6 +147,11 @@ impl Metrics {
     pub(crate) fn judged(&self, verdict: &Verdict) {
         let labels = [("verdict", verdict.word())];
         self.0.verdicts.get_or_create(&labels).inc();
+    }
+
+    /// Spans by what became of them: where they are counted.
+    pub(crate) fn spans(&self, outcome: &'static str) -> Counter {
+        self.0.spans.get_or_create(&[("outcome", outcome)]).clone()
     }
 
     /// A recorder that counts under this name what the other one does.

@@ -5,6 +5,8 @@ use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use serde::{Deserialize, Serialize};
 
+use crate::telemetry;
+
 /// Why a request was not done: who is to blame is in the status, what to do is in the detail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{detail} ({kind})")]
@@ -26,6 +28,9 @@ pub struct Problem {
         skip_serializing_if = "Option::is_none"
     )]
     pub retry_after: Option<u64>,
+    /// The trace by which the operator finds the request, if it is recorded.
+    #[serde(default, rename = "traceId", skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
 }
 
 /// The word for what is on its way.
@@ -40,6 +45,7 @@ impl Problem {
             detail: detail.into(),
             pointer: None,
             retry_after: None,
+            trace_id: None,
         }
     }
 
@@ -113,7 +119,8 @@ impl Problem {
 }
 
 impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+    fn into_response(mut self) -> Response {
+        self.trace_id = self.trace_id.or_else(telemetry::trace_id);
         let status = StatusCode::from_u16(self.status);
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(&self).expect("text is JSON");

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use reqwest::{Body, Client, Request, Response, Url};
 
 use crate::limits::{UPSTREAM_CONNECT_PATIENCE, UPSTREAM_PATIENCE, UPSTREAM_REST};
+use crate::telemetry;
 
 /// Why a system cannot be reached as configured.
 #[derive(Debug, thiserror::Error)]
@@ -122,6 +123,7 @@ impl Upstreams {
             let again = this.as_bytes().map(|bytes| Body::from(bytes.to_vec()));
             let mut request = Request::new(parts.method.clone(), server.at(&parts.uri));
             *request.headers_mut() = parts.headers.clone();
+            telemetry::hand_on(request.headers_mut());
             *request.body_mut() = Some(this);
             match self.client.execute(request).await {
                 Err(error) if error.is_connect() => {

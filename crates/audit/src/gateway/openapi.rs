@@ -222,7 +222,7 @@ fn json_of(schema: &str) -> Value {
 /// Shapes by name, each as [`object`] reads it.
 #[rustfmt::skip]
 const SCHEMAS: &[(&str, &str)] = &[
-    ("Problem", "type status:# detail ? pointer retryAfter:#"),
+    ("Problem", "type status:# detail ? pointer retryAfter:# traceId"),
     ("NewRecord", "? record about:Anything data:Anything hash did where target keep:?"),
     ("Stored", "record version:# token transactionAddress contractAddress event:Event receipt:Anything ? salt"),
     ("Shown", "event:Event ? transactionAddress contractAddress data:Anything"),

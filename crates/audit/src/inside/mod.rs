@@ -49,7 +49,10 @@ macro_rules! calls {
                 /// As there; or the service does not answer.
                 pub(crate) async fn $name(&self, $($arg: $kind),*) -> Result<$answer, Problem> {
                     match self {
-                        Self::Here($here) => $call.await,
+                        Self::Here($here) => {
+                            let name = concat!(stringify!($here), ".", stringify!($name));
+                            crate::telemetry::timed(name, crate::telemetry::Kind::Internal, $call).await
+                        }
                         Self::There(there) => {
                             there.$manner(concat!("/", stringify!($name)), &($($arg,)*)).await
                         }
@@ -57,6 +60,9 @@ macro_rules! calls {
                 }
             )*
         }
+
+        /// The paths of all calls.
+        pub(super) const CALLS: &[&str] = &[$(concat!("/", stringify!($name))),*];
 
         /// All that is answered to other services.
         pub fn $routes(service: $service) -> axum::Router {
@@ -80,6 +86,12 @@ macro_rules! calls {
     };
 }
 pub(crate) use calls;
+
+/// A call of one of the services, by its path.
+pub(crate) fn call(path: &str) -> Option<&'static str> {
+    let mut calls = users::CALLS.iter().chain(trail::CALLS);
+    calls.find(|call| **call == path).copied()
+}
 
 /// Reads arguments.
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use super::identity::{Credentials, IdentityError, Service};
 use crate::Problem;
 use crate::limits::{PEER_SILENCE, UPSTREAM_CONNECT_PATIENCE, UPSTREAM_PATIENCE};
+use crate::telemetry::{Kind, timed};
 use crate::upstreams::{UpstreamError, Upstreams};
 
 /// Why another service cannot be asked as configured.
@@ -177,7 +178,8 @@ impl Peers {
         parts.uri = Uri::from_static(call);
         let json = HeaderValue::from_static("application/json");
         parts.headers.insert(CONTENT_TYPE, json);
-        let answer = match self.upstreams.send(&parts, body.into()).await {
+        let asked = self.upstreams.send(&parts, body.into());
+        let answer = match timed(call, Kind::Client, asked).await {
             Ok(answer) => answer,
             Err(error) => {
                 let lost = match error.is_connect() {

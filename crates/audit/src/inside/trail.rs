@@ -9,6 +9,7 @@ use super::{Peers, calls};
 use crate::Problem;
 use crate::model::capture::Captured;
 use crate::model::{RecordId, ResourceId, Text};
+use crate::telemetry::{Kind, timed};
 use crate::trail::{
     Act, Answering, CaptureJob, Consulted, Cursor, Direction, Filter, Log, Page, Question,
     Recorder, Stored, Trace, Trail,
@@ -70,7 +71,7 @@ impl TrailAt {
     /// See [`Trail::store`].
     pub(crate) async fn store(&self, mut act: Act) -> Result<Stored, Problem> {
         match self {
-            Self::Here(trail) => trail.store(act).await,
+            Self::Here(trail) => timed("trail.store", Kind::Internal, trail.store(act)).await,
             Self::There(_) => {
                 if act.once.is_none() {
                     act.once = Some(fresh()?);

@@ -15,6 +15,7 @@ use super::{Peers, calls};
 use crate::Problem;
 use crate::limits::{CALLERS_REMEMBERED, STANDING_REFRESH};
 use crate::model::Text;
+use crate::telemetry::{Kind, timed};
 use crate::users::oidc::{Begun, Came, Returned};
 use crate::users::{
     Caller, Changes, Credentials, Exposed, Identified, Login, NewUser, OperationName, Page,
@@ -171,7 +172,10 @@ impl UsersAt {
     ) -> Result<bool, Problem> {
         match (self, may) {
             (_, May::These(these)) => Ok(these.iter().any(|name| name.as_str() == operation)),
-            (Self::Here(users), May::Asked) => users.has_access(caller, operation).await,
+            (Self::Here(users), May::Asked) => {
+                let asked = users.has_access(caller, operation);
+                timed("users.has_access", Kind::Internal, asked).await
+            }
             (Self::There(_), May::Asked) => Ok(false),
         }
     }

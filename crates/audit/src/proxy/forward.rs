@@ -7,6 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Query, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use verify::Digest;
@@ -17,6 +18,7 @@ use crate::Problem;
 use crate::body::whole;
 use crate::limits::DATA_BYTES_MAX;
 use crate::model::{Text, strict};
+use crate::telemetry::{Kind, timed};
 use crate::trail::{Act, Stored};
 
 /// Headers between neighbours, which go no further (RFC 9110, 7.6.1).
@@ -74,13 +76,7 @@ pub(super) async fn forward(
             return Err(Problem::new(StatusCode::FORBIDDEN, "NotAudited", detail));
         }
         let body = reqwest::Body::wrap_stream(body.into_data_stream());
-        return passed(
-            proxy
-                .upstreams
-                .send(&parts, body)
-                .await
-                .map_err(unreachable)?,
-        );
+        return passed(sent(&proxy, &parts, body).await?);
     };
     let body = whole(body, DATA_BYTES_MAX).await?;
     let request = data(&parts.headers, &body)?;
@@ -100,11 +96,7 @@ pub(super) async fn forward(
     } else {
         Ok(fit.act(&proxy.who, &place, exchange)?)
     };
-    let answer = proxy
-        .upstreams
-        .send(&parts, body.into())
-        .await
-        .map_err(unreachable)?;
+    let answer = sent(&proxy, &parts, body.into()).await?;
     if !answer.status().is_success() {
         return passed(answer);
     }
@@ -120,6 +112,17 @@ pub(super) async fn forward(
             recorded(&proxy, act, answer).await
         }
     }
+}
+
+/// The system's answer.
+async fn sent(
+    proxy: &Proxy,
+    parts: &Parts,
+    body: reqwest::Body,
+) -> Result<reqwest::Response, Problem> {
+    let asked = proxy.upstreams.send(parts, body);
+    let answer = timed("upstream", Kind::Client, asked).await;
+    answer.map_err(unreachable)
 }
 
 /// The answer, once the event is stored.

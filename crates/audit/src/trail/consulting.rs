@@ -14,6 +14,7 @@ use super::storing::damaged;
 use crate::Problem;
 use crate::model::content::altered;
 use crate::model::{Content, ContentHash, Event, Operation, RecordId, Salt, Verdict};
+use crate::telemetry::{Kind, timed};
 
 /// Data, or its hash, and where it was recorded.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -100,7 +101,7 @@ impl Trail {
     /// # Errors
     /// The question names nothing, or nothing to compare; or the ledger is needed and does not answer.
     pub async fn consult(&self, question: Question) -> Result<Consulted, Problem> {
-        let row = self.asked(&question).await?;
+        let row = timed("event.read", Kind::Internal, self.asked(&question)).await?;
         let Some(row) = row else {
             let Some(address) = question.address() else {
                 return Ok(Consulted::only(Verdict::Unknown));
@@ -114,7 +115,9 @@ impl Trail {
         let Some(address) = row.address() else {
             return Ok(Consulted::only(Verdict::Pending));
         };
-        let Some((event, receipt)) = self.proven(&row, &address).await? else {
+        let proven = self.proven(&row, &address);
+        let proven = timed("receipt.check", Kind::Internal, proven).await?;
+        let Some((event, receipt)) = proven else {
             return Ok(Consulted::only(Verdict::Unknown));
         };
         let payload = self.kept(&row, &event).await?;

@@ -24,6 +24,7 @@ use crate::limits::{COMMIT_PATIENCE, IDEMPOTENCY_KEY_BYTES_MAX};
 use crate::model::{
     Content, ContentHash, Event, Mention, Operation, RecordId, Salt, Text, Timestamp, What,
 };
+use crate::telemetry::{Kind, carried, timed};
 
 /// How long after a failure an event is sent again; twice as long each time, up to the longest.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -62,10 +63,10 @@ impl Trail {
         };
         let trail = self.clone();
         // To its end, whether the caller waits or not.
-        let recording = tokio::spawn(async move {
+        let recording = tokio::spawn(carried(async move {
             let _ours = ours;
             trail.send(&event, false).await
-        });
+        }));
         match timeout(COMMIT_PATIENCE, recording).await {
             Ok(Ok(stored)) => stored,
             // This service is stopping, or the ledger is slow: in both cases the event goes on.
@@ -92,7 +93,8 @@ impl Trail {
             Problem::conflict("Concurrent", detail)
         };
         let ours = self.sending.begin(event).ok_or_else(taken)?;
-        if self.writer.insert(Arc::clone(&pending)).await? {
+        let written = self.writer.insert(Arc::clone(&pending));
+        if timed("event.write", Kind::Internal, written).await? {
             return Ok((pending, ours));
         }
         match self.store.newest(&event.record).await? {
@@ -240,14 +242,15 @@ impl Trail {
         if again && let Some(found) = self.log.find(sent, after).await? {
             return Ok(found);
         }
-        self.log.record(sent).await
+        timed("ledger.record", Kind::Client, self.log.record(sent)).await
     }
 
     /// Tells the database of an event that is in the ledger, as soon as it listens.
     async fn note(&self, committed: Arc<Committed>) -> Result<(), Problem> {
         let mut wait = AGAIN;
         loop {
-            match self.writer.commit(Arc::clone(&committed)).await {
+            let noted = self.writer.commit(Arc::clone(&committed));
+            match timed("event.commit", Kind::Internal, noted).await {
                 Ok(()) => return Ok(()),
                 // The next start finds it in the ledger.
                 Err(problem) if problem.kind == STOPPING => return Err(pending()),

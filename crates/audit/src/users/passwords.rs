@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use super::secret::{Secret, chance};
 use crate::Problem;
 use crate::limits::{HASHES_WAITING_MAX, PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN};
+use crate::telemetry::{Kind, timed};
 
 /// What one hash costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,16 +191,22 @@ impl Passwords {
         let busy = || Problem::busy("too many log in at this moment; try again");
         let place = Arc::clone(&self.places).try_acquire_owned();
         let place = place.map_err(|_| busy())?;
-        let turn = Arc::clone(&self.turns).acquire_owned().await;
-        let turn = turn.expect("the turns are never closed");
+        let turn = async {
+            let turn = Arc::clone(&self.turns).acquire_owned().await;
+            Ok::<_, Problem>(turn.expect("the turns are never closed"))
+        };
+        let turn = timed("password.wait", Kind::Internal, turn).await?;
         // The turn goes with the work: who gives up waiting does not let another one in beside it.
         let done = tokio::task::spawn_blocking(move || {
             let done = work();
             drop((turn, place));
             done
         });
-        done.await
-            .map_err(|error| Problem::internal("hashing a password", &error))
+        let hashed = async {
+            done.await
+                .map_err(|error| Problem::internal("hashing a password", &error))
+        };
+        timed("password.hash", Kind::Internal, hashed).await
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use audit::edge::{EdgeConfig, Limits, Origin};
 use serde::Deserialize;
 
+use super::traces::Traces;
 use crate::report::Failure;
 
 /// A configuration file. Paths in it are relative to the file.
@@ -54,6 +55,8 @@ pub(super) struct Config {
     pub(super) balancers: Vec<IpAddr>,
     /// Where numbers are served at `/metrics`, over HTTPS: keep it to this machine. Default: nowhere.
     pub(super) metrics_listen: Option<SocketAddr>,
+    /// Where traces of the services go: an OpenTelemetry collector. Default: nowhere.
+    pub(super) traces: Option<Traces>,
     /// An identity provider (OpenID Connect) by which people may sign in beside their passwords. Default: none.
     pub(super) oidc: Option<Oidc>,
     /// A system to stand in front of. Default: none.
@@ -174,6 +177,7 @@ impl Default for Config {
             allowed_origins: Vec::new(),
             balancers: Vec::new(),
             metrics_listen: None,
+            traces: None,
             oidc: None,
             proxy: None,
             master_key: None,
@@ -206,6 +210,7 @@ impl Config {
             key,
             master_key,
             token_keys,
+            traces,
             oidc,
             services,
             ..
@@ -213,7 +218,10 @@ impl Config {
         let named = [certificate, key, master_key, token_keys];
         let always = [dir, &mut services.identity];
         let secret = oidc.as_mut().map(|oidc| &mut oidc.client_secret_file);
-        let named = named.into_iter().flatten().chain(secret);
+        let headers = traces
+            .as_mut()
+            .and_then(|traces| traces.headers_file.as_mut());
+        let named = named.into_iter().flatten().chain(secret).chain(headers);
         for path in named.chain(always) {
             *path = folder.join(&*path);
         }

@@ -5,6 +5,7 @@ mod config;
 mod files;
 mod identity;
 mod services;
+mod traces;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

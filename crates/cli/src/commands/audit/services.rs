@@ -15,6 +15,7 @@ use audit::metrics::Metrics;
 use audit::model::Text;
 use audit::proxy::{Proxy, Rules, Upstreams};
 use audit::serve::{Identity, Listening, Served, serve};
+use audit::telemetry::{Entry, Telemetry};
 use audit::trail::chain::{ChainSettings, MasterKey as ChainKey};
 use audit::trail::log::EventLog;
 use audit::trail::{ChainLog, LedgerLog, Recorder, Trail};
@@ -26,6 +27,7 @@ use verify::Cert;
 
 use super::config::{Config, Connector};
 use super::files::{self, Replica};
+use super::traces;
 use crate::connection::Connection;
 use crate::report::Failure;
 
@@ -44,6 +46,7 @@ pub(super) struct Services {
     /// Whether there is a root, if that is known here.
     pub(super) has_root: Option<bool>,
     metrics: Metrics,
+    telemetry: Telemetry,
     database: Option<Database>,
     trail: Option<Trail>,
     served: Vec<Served>,
@@ -54,7 +57,7 @@ pub(super) struct Services {
 impl Services {
     /// All three in this process.
     pub(super) async fn start(config: Config, ledger: Connection) -> Result<Self> {
-        let mut services = Self::begin(&config)?;
+        let mut services = Self::begin(&config, "all")?;
         let database = services.open_database(&config).await?;
         let trail = services.open_trail(&config, &ledger, &database).await?;
         let recorder = services.metrics.counting("users", Arc::new(trail.clone()));
@@ -69,7 +72,7 @@ impl Services {
 
     /// The gateway, which asks the others.
     pub(super) async fn gateway(config: Config, service_cert: String) -> Result<Self> {
-        let mut services = Self::begin(&config)?;
+        let mut services = Self::begin(&config, "gateway")?;
         let credentials = credentials(&config, Service::Gateway)?;
         let alone = &config.services;
         let trail = Peers::new(Service::Audit, &alone.audit, &credentials)?.into();
@@ -82,7 +85,7 @@ impl Services {
 
     /// The users' service, whose events the audit service records.
     pub(super) async fn users(config: Config) -> Result<Self> {
-        let mut services = Self::begin(&config)?;
+        let mut services = Self::begin(&config, "users")?;
         let credentials = credentials(&config, Service::Users)?;
         let alone = &config.services;
         let trail: TrailAt = Peers::new(Service::Audit, &alone.audit, &credentials)?.into();
@@ -90,6 +93,7 @@ impl Services {
         let recorder = services.metrics.counting("users", Arc::new(trail));
         let users = services.open_users(&config, database, recorder);
         let routes = inside::users::routes(users.await?);
+        let routes = services.telemetry.around(routes, Entry::Inside);
         let identity = credentials.serving()?;
         services.certificate = alone.identity.join("ca.pem");
         let listening = Listening::at(alone.users_listen).await?;
@@ -99,12 +103,13 @@ impl Services {
 
     /// The audit service, which is on the ledger.
     pub(super) async fn audit(config: Config, ledger: Connection) -> Result<Self> {
-        let mut services = Self::begin(&config)?;
+        let mut services = Self::begin(&config, "audit")?;
         let credentials = credentials(&config, Service::Audit)?;
         let alone = &config.services;
         let database = services.open_database(&config).await?;
         let trail = services.open_trail(&config, &ledger, &database).await?;
         let routes = inside::trail::routes(trail);
+        let routes = services.telemetry.around(routes, Entry::Inside);
         let identity = credentials.serving()?;
         services.certificate = alone.identity.join("ca.pem");
         services.ledger = Some(ledger.url);
@@ -113,8 +118,10 @@ impl Services {
         Ok(services)
     }
 
-    fn begin(config: &Config) -> Result<Self> {
+    /// Nothing yet, in a process of this name.
+    fn begin(config: &Config, name: &str) -> Result<Self> {
         fs::create_dir_all(&config.dir).map_err(Failure::writing(&config.dir))?;
+        let metrics = Metrics::new();
         Ok(Self {
             url: String::new(),
             certificate: PathBuf::new(),
@@ -122,7 +129,8 @@ impl Services {
             metrics_url: None,
             ledger: None,
             has_root: None,
-            metrics: Metrics::new(),
+            telemetry: traces::telemetry(config, name, &metrics)?,
+            metrics,
             database: None,
             trail: None,
             served: Vec::new(),
@@ -207,6 +215,7 @@ impl Services {
             edge: edge.clone(),
         };
         let routes = Gateway::new(settings, trail.clone(), users).routes();
+        let routes = self.telemetry.around(routes, Entry::Gateway);
         self.serve(listening, identity.clone(), routes);
         if let Some(listen) = config.metrics_listen {
             let routes = self.metrics.clone().routes(self.database.clone());
@@ -222,6 +231,7 @@ impl Services {
                 Text::parse(proxy.user)?,
             );
             let routes = routes.audited_only(proxy.audited_only).routes(&edge);
+            let routes = self.telemetry.around(routes, Entry::Proxy);
             let front = serve(proxy.listen, identity, routes, self.stop.clone()).await?;
             self.proxy_url = Some(address(front.address));
             self.served.push(front);
@@ -241,6 +251,7 @@ impl Services {
         for served in self.served {
             served.finished().await;
         }
+        self.telemetry.finish().await;
         let Some(database) = self.database else {
             return;
         };
