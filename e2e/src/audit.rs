@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::http::Http;
-use crate::server::{Ready, counterfoil, first_line};
+use crate::server::{Ready, STOPPED_WITHIN, counterfoil, first_line, signal, wait};
 
 /// Services that are not ready by then never will be.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -136,6 +136,18 @@ impl Audit {
     pub fn kill(&mut self) -> Result<()> {
         self.process.kill()?;
         self.process.wait()?;
+        Ok(())
+    }
+
+    /// Asks them to stop, and waits until they have.
+    ///
+    /// # Errors
+    /// When they do not, or not in order.
+    pub fn stop(&mut self) -> Result<()> {
+        signal("TERM", self.process.id())?;
+        let status = wait(&mut self.process, STOPPED_WITHIN)?;
+        let status = status.context("the audit services did not stop")?;
+        ensure!(status.success(), "they stopped with {status}");
         Ok(())
     }
 

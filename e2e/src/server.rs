@@ -19,7 +19,7 @@ use crate::client::Place;
 /// A server that is not ready by then never will be.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// A server that was asked to stop drains and stops well within this.
-const STOPPED_WITHIN: Duration = Duration::from_secs(60);
+pub(crate) const STOPPED_WITHIN: Duration = Duration::from_secs(60);
 
 /// What the server prints when it is ready.
 #[derive(Debug, Clone, Deserialize)]
@@ -393,7 +393,7 @@ pub(crate) fn wait(child: &mut Child, within: Duration) -> Result<Option<ExitSta
     }
 }
 
-fn signal(name: &str, pid: u32) -> Result<()> {
+pub(crate) fn signal(name: &str, pid: u32) -> Result<()> {
     let status = Command::new("kill")
         .args(["-s", name, &pid.to_string()])
         .status()?;
