@@ -53,6 +53,11 @@ impl Held {
         let event = event.ok_or_else(|| {
             Failure::unreadable("the receipt shows no event of an audit to compare data with")
         })?;
+        self.compare_with(&event)
+    }
+
+    /// Compares it with a proven event.
+    pub(crate) fn compare_with(&self, event: &Event) -> Result<Compared, Failure> {
         let Some(salt) = &self.salt else {
             let failure = Failure::unreadable("the hash of recorded data has a salt");
             return Err(failure.hint("say it with --salt; storing and consulting answer with it"));

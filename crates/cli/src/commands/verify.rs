@@ -1,9 +1,12 @@
 //! `counterfoil verify`: a receipt and a service certificate in, a verdict out. No network.
 
+mod in_contract;
+
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use alloy_primitives::{Address, B256};
 use anyhow::Result;
 use audit::model::Salt;
 use serde::Serialize;
@@ -21,7 +24,8 @@ use crate::report::{Failure, UNREADABLE};
 
 /// Check a receipt offline.
 ///
-/// Nothing but the receipt and the service certificate is looked at: no server is asked. Exit code
+/// Nothing but the receipt and the service certificate is looked at: no server is asked. A receipt of the
+/// audit's says which event it proves, in a ledger or in a contract. Exit code
 /// 0: the receipt holds, and the data is what was recorded; 1: not so; 2: it could not be read.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -30,6 +34,7 @@ Examples:
   counterfoil verify receipt.cose --service-cert service_cert.pem --claims claims.json
   counterfoil verify receipt.json --ledger ledger --json | jq .valid
   counterfoil verify proof.json --service-cert service_cert.pem --data record.json
+  counterfoil verify proof.json --service-cert service_cert.pem --root 0x5fbd...0aa3 --data record.json
   counterfoil verify receipt.json --service-cert service_cert.pem --require 2 --cosigners known")]
 pub(crate) struct Verify {
     /// The receipt, JSON or COSE; - for standard input.
@@ -51,6 +56,13 @@ pub(crate) struct Verify {
     /// The cosigners that you know, by organisation; `counterfoil node cosigners` prints such a file.
     #[arg(long, value_name = "FILE", requires = "require")]
     cosigners: Option<PathBuf>,
+    /// Demand that the event is in a contract of the tree with this root.
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = NOT_IN_CONTRACTS)]
+    root: Option<Address>,
+    /// For an event on another chain: the hash of its block, which you know to be in that chain. In place of
+    /// the service certificate.
+    #[arg(long, value_name = "HASH", conflicts_with_all = NOT_IN_CONTRACTS)]
+    block: Option<B256>,
     /// Compare this data (JSON) with what the audit event in the receipt recorded.
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
@@ -63,6 +75,9 @@ pub(crate) struct Verify {
     #[command(flatten)]
     trust: TrustArgs,
 }
+
+/// What receipts of events in contracts do not have.
+const NOT_IN_CONTRACTS: [&str; 4] = ["claims", "claims_digest", "require", "cosigners"];
 
 /// A receipt of either kind, read.
 pub(crate) enum AnyReceipt {
@@ -82,10 +97,16 @@ pub(crate) struct Verdict {
 impl Verify {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let bytes = read(&self.receipt)?;
-        let anchor = self.trust.anchor()?;
-        let anchor = Cert::from_pem(&anchor).map_err(|error| {
-            Failure::unreadable("the service certificate cannot be used").because(error)
-        })?;
+        if audit::trail::chain::is_chain_event(&bytes) {
+            return self.in_contract(&bytes);
+        }
+        if self.root.is_some() || self.block.is_some() {
+            let failure = Failure::new("--root and --block are for events in contracts");
+            return Err(failure
+                .hint("this receipt is of another kind: leave them out")
+                .into());
+        }
+        let anchor = self.anchor()?;
         let expected = match &self.claims {
             Some(path) => Some(read_claims(path)?),
             None => None,
@@ -121,6 +142,15 @@ impl Verify {
             Err(error) if is_unreadable(error) => ExitCode::from(UNREADABLE),
             Err(_) => ExitCode::FAILURE,
         })
+    }
+}
+
+impl Verify {
+    fn anchor(&self) -> Result<Cert> {
+        let anchor = Cert::from_pem(&self.trust.anchor()?).map_err(|error| {
+            Failure::unreadable("the service certificate cannot be used").because(error)
+        });
+        Ok(anchor?)
     }
 }
 
@@ -378,16 +408,17 @@ impl<'a> JsonVerdict<'a> {
             valid: verdict.is_ok(),
             reason,
             proven,
-            data: compared.map(|compared| match compared {
-                Compared::Same => JsonCompared {
-                    same: true,
-                    fields: &[],
-                },
-                Compared::Altered(fields) => JsonCompared {
-                    same: false,
-                    fields,
-                },
-            }),
+            data: compared.map(JsonCompared::from),
         }
+    }
+}
+
+impl<'a> From<&'a Compared> for JsonCompared<'a> {
+    fn from(compared: &'a Compared) -> Self {
+        let (same, fields) = match compared {
+            Compared::Same => (true, &[][..]),
+            Compared::Altered(fields) => (false, &fields[..]),
+        };
+        Self { same, fields }
     }
 }

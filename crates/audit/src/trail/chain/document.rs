@@ -29,7 +29,7 @@ use crate::model::Event;
 use crate::trail::{Receipt, act};
 
 /// The kind of document, and its version.
-const TYPE: &str = "counterfoil.audit.chain-event/1";
+pub(super) const TYPE: &str = "counterfoil.audit.chain-event/1";
 
 /// The place of the root's own log.
 pub(super) const ROOT_PLACE: u64 = 5;
@@ -42,7 +42,7 @@ pub(super) struct Document {
     /// The event, canonical JSON.
     pub(super) event: String,
     /// The root of the tree.
-    root: Address,
+    pub(super) root: Address,
     /// The participant's contract.
     contract: Address,
     /// The participant's Bitacora.
@@ -83,6 +83,20 @@ impl Document {
         chain: u64,
         trust: Trust<'_>,
     ) -> Result<Event, String> {
+        let (event, found) = self.proven(root, Some(chain), trust)?;
+        match found == *address {
+            true => Ok(event),
+            false => Err("it is about another transaction or contract".to_owned()),
+        }
+    }
+
+    /// The event that it proves to be in a tree, and where, to one who trusts this.
+    pub(super) fn proven(
+        &self,
+        root: Address,
+        chain: Option<u64>,
+        trust: Trust<'_>,
+    ) -> Result<(Event, act::Address), String> {
         let wrong = |why: &str| Err(why.to_owned());
         if self.r#type != TYPE {
             return Err(format!("it says {:?}", self.r#type));
@@ -97,26 +111,22 @@ impl Document {
             return wrong("the log is none of the tree's, or another participant's");
         }
         let shown = self.proof.shows(trust).map_err(|error| in_words(&error))?;
-        if (written_hash(shown.hash), written(self.contract))
-            != (
-                address.transaction_address.clone(),
-                address.contract_address.clone(),
-            )
-        {
-            return wrong("it is about another transaction or contract");
-        }
         if shown.to.or(shown.contract_address) != Some(self.contract) || !shown.succeeded {
             return wrong("the transaction did not call the contract, or failed");
         }
-        if shown
-            .header
-            .is_some_and(|header| header.chain_id != Some(chain))
-        {
+        let signed_for = shown.header.map(|header| header.chain_id);
+        if chain.is_some_and(|chain| signed_for.is_some_and(|signed| signed != Some(chain))) {
             return wrong("the transaction was signed for another chain");
         }
         let event = Event::from_canonical(&self.event).map_err(|error| error.to_string())?;
         match self.is_recorded(&event, &shown) {
-            true => Ok(event),
+            true => {
+                let address = act::Address {
+                    transaction_address: written_hash(shown.hash),
+                    contract_address: written(self.contract),
+                };
+                Ok((event, address))
+            }
             false => wrong("the log does not have this event"),
         }
     }

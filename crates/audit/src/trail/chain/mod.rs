@@ -14,6 +14,7 @@ mod accounts;
 mod document;
 mod error;
 mod keys;
+mod offline;
 mod outboxes;
 mod recording;
 
@@ -37,6 +38,7 @@ use accounts::{Account, Accounts, Contract};
 use document::Document;
 pub use error::ChainError;
 pub use keys::MasterKey;
+pub use offline::{InTree, Unproven, check, is_chain_event};
 use outboxes::{Borrowed, Outboxes};
 
 /// How a chain is reached, and what of it is kept here.

@@ -8,11 +8,13 @@ mod table;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use alloy_primitives::Address;
 use anyhow::Result;
 use audit::gateway::{BulkAnswer, Summary};
 use audit::model::Verdict;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use serde_json::json;
+use verify::ethereum::Hex;
 
 use crate::commands::block_on;
 use crate::out::{self, bad, bold, faint, good, say};
@@ -62,6 +64,9 @@ pub(crate) struct Check {
     /// The ledger's service certificate (PEM): check the proofs here.
     #[arg(long, value_name = "FILE")]
     service_cert: Option<PathBuf>,
+    /// Where events are in contracts: the root of their tree. The proofs must be of that tree.
+    #[arg(long, value_name = "ADDRESS", requires = "service_cert")]
+    root: Option<Address>,
     /// Print the summary as JSON.
     #[arg(long)]
     json: bool,
@@ -79,7 +84,10 @@ impl Check {
         };
         // Before anything is asked: a report that cannot be written is told at once.
         let format = self.report.as_deref().map(Format::of).transpose()?;
-        let proof = self.service_cert.as_deref().map(Proof::by).transpose()?;
+        let proof = self.service_cert.as_deref();
+        let proof = proof
+            .map(|path| Proof::by(path, self.root.map(|root| Hex(root.0.0))))
+            .transpose()?;
         let rows = table::read(&self.file, &columns)?;
         let bar = progress(rows.len());
         let mut report = Report::default();

@@ -3,24 +3,34 @@
 use std::path::Path;
 
 use audit::model::{Content, Event, Verdict};
+use audit::trail::chain::{self, is_chain_event};
 use audit::trail::{Consulted, Receipt};
+use connector::Trust;
+use verify::ethereum::Hex;
 use verify::{Cert, Claim, ReceiptDocument, Verifier};
 
 use super::table::Row;
 use crate::report::Failure;
 
-/// Who is believed: the ledger, by its service certificate.
+/// Who is believed: the ledger, by its service certificate; and where events are in contracts, the tree, by its
+/// root.
 #[derive(Debug)]
-pub(super) struct Proof(Verifier);
+pub(super) struct Proof {
+    verifier: Verifier,
+    root: Option<Hex<20>>,
+}
 
 impl Proof {
-    /// The ledger whose certificate is in this file.
-    pub(super) fn by(path: &Path) -> Result<Self, Failure> {
+    /// The ledger whose certificate is in this file, and the tree of this root.
+    pub(super) fn by(path: &Path, root: Option<Hex<20>>) -> Result<Self, Failure> {
         let pem = std::fs::read_to_string(path).map_err(Failure::reading(path))?;
         let cert = Cert::from_pem(&pem).map_err(|error| {
             Failure::unreadable("the service certificate cannot be used").because(error)
         })?;
-        Ok(Self(Verifier::new(cert)))
+        Ok(Self {
+            verifier: Verifier::new(cert),
+            root,
+        })
     }
 
     /// That the ledger has the event, and that it says of this row what the service says.
@@ -41,9 +51,19 @@ impl Proof {
     }
 
     fn event(&self, receipt: &Receipt) -> Result<Event, String> {
-        let document = ReceiptDocument::from_json(receipt.as_str().as_bytes());
+        let json = receipt.as_str().as_bytes();
+        if is_chain_event(json) {
+            let root = self
+                .root
+                .ok_or("it is in a contract: say with --root which tree that has to be in")?;
+            let proven = chain::check(receipt, Trust::Service(&self.verifier), Some(root));
+            return proven
+                .map(|proven| proven.event)
+                .map_err(|error| error.to_string());
+        }
+        let document = ReceiptDocument::from_json(json);
         let document = document.map_err(|error| error.to_string())?;
-        let verified = self.0.verify_document(&document);
+        let verified = self.verifier.verify_document(&document);
         verified.map_err(|error| error.to_string())?;
         match document.claims.as_deref() {
             Some([Claim::LedgerEntry { contents, .. }]) => {
