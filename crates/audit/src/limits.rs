@@ -315,3 +315,6 @@ pub const CAPTURES_TOGETHER: usize = 64;
 
 /// Events that a query without a narrow answer looks at before it gives a page, and says where to go on.
 pub const EPCIS_EVENTS_LOOKED_AT: usize = 10_000;
+
+/// Refusals in a second that the log tells of one by one.
+pub const REFUSALS_LOGGED_MAX: u32 = 100;

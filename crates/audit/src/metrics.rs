@@ -54,6 +54,11 @@ impl Route {
         path: "",
     };
 
+    /// Method and path as they are documented; empty where it is none.
+    pub(crate) const fn words(self) -> (&'static str, &'static str) {
+        (self.method, self.path)
+    }
+
     /// The route for this request.
     pub(crate) fn of(method: &Method, path: &str) -> Self {
         match openapi::route(method.as_str(), path) {

@@ -14,6 +14,7 @@ use e2e::raw::Keeper;
 use e2e::{Audit, Ledger, Person};
 use reqwest::Method;
 use serde_json::{Value, json};
+use verify::Digest;
 
 const PASSWORD: &str = "correct horse battery";
 
@@ -417,6 +418,42 @@ async fn no_log_has_a_secret() -> Result<()> {
         let found = log.lines().find(|line| line.contains(&secret));
         ensure!(found.is_none(), "{secret} is in the log: {found:?}");
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_refused_stands_in_the_log() -> Result<()> {
+    let ledger = Ledger::start()?;
+    let folder = ledger.scratch()?.join("audit");
+    let audit = Audit::start(&folder, ledger.ready())?;
+    let (root, _, _) = audit.people(0).await?;
+    let visitor = audit.visitor()?;
+    let wrong = json!({"email": "Nobody@example.org", "password": "a wrong password"});
+    let (status, _) = visitor.call(Method::POST, "/v1/login", &wrong).await?;
+    ensure!(status == 401);
+    let data = json!({"record": "9", "about": ["lot:9"], "data": 1});
+    let (status, _) = root.call(Method::POST, "/v1/records", &data).await?;
+    ensure!(status == 403);
+    let (status, _) = visitor.call(Method::GET, "/v1/users", &Value::Null).await?;
+    ensure!(status == 401);
+    let log = audit.logged()?;
+    let account = Digest::of(b"nobody@example.org").to_string();
+    for words in [
+        vec![
+            "who=\"account ",
+            &account[..16],
+            "/v1/login",
+            "401",
+            "127.0.0.1",
+        ],
+        vec![&root.id, "POST", "/v1/records", "403", "NotPermitted"],
+        vec!["GET", "/v1/users", "401", "Unauthenticated"],
+    ] {
+        let mut refusals = log.lines().filter(|line| line.contains("refused"));
+        let found = refusals.find(|line| words.iter().all(|word| line.contains(word)));
+        ensure!(found.is_some(), "{words:?} are not in\n{log}");
+    }
+    ensure!(!log.contains("a wrong password") && !log.to_lowercase().contains("nobody@"));
     Ok(())
 }
 

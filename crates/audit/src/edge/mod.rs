@@ -3,6 +3,7 @@
 
 mod origins;
 mod rates;
+mod refusals;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -23,6 +24,8 @@ use crate::users::UserId;
 use origins::Origins;
 pub use origins::{Origin, OriginError};
 use rates::{Key, Rates};
+use refusals::{Asked, Refusals};
+pub(crate) use refusals::{Sender, Told};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -65,6 +68,7 @@ struct Inner {
     origins: Origins,
     rates: Rates,
     balancers: Vec<IpAddr>,
+    refusals: Refusals,
     metrics: Metrics,
 }
 
@@ -75,6 +79,7 @@ impl Edge {
             origins: Origins::new(config.allowed_origins),
             rates: Rates::new(config.limits),
             balancers: config.balancers,
+            refusals: Refusals::default(),
             metrics,
         }))
     }
@@ -145,6 +150,7 @@ async fn to_gateway(State(edge): State<Edge>, mut request: Request, next: Next) 
     let started = Instant::now();
     let route = Route::of(request.method(), request.uri().path());
     edge.place(&mut request);
+    let asked = Asked::of(route, &mut request);
     let admitted = edge.0.origins.check(&request);
     let answer = match admitted.and_then(|()| edge.admit_source(&request)) {
         Ok(()) => next.run(request).await,
@@ -152,6 +158,7 @@ async fn to_gateway(State(edge): State<Edge>, mut request: Request, next: Next) 
     };
     let took = started.elapsed();
     edge.0.metrics.answered(route, answer.status(), took);
+    edge.0.refusals.tell(&asked, &answer);
     answer
 }
 

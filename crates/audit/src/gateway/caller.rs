@@ -10,6 +10,7 @@ use http::request::Parts;
 
 use super::Gateway;
 use crate::Problem;
+use crate::edge::Sender;
 use crate::inside::May;
 use crate::model::Text;
 use crate::users::{Authenticated, Caller, Kind, Secret};
@@ -64,6 +65,9 @@ impl FromRequestParts<Arc<Gateway>> for Known {
             )
         })?;
         let (session, may) = gateway.users.identify(token).await?;
+        if let Some(sender) = parts.extensions.get::<Sender>() {
+            sender.is(session.user.as_str());
+        }
         gateway.config.edge.admit_caller(&session.user)?;
         let caller = session.at(place(parts));
         let who =

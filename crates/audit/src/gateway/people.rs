@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -13,6 +14,7 @@ use super::Gateway;
 use super::caller::{Known, Place};
 use super::json::{Answer, Body, Path, Query};
 use crate::Problem;
+use crate::edge::Sender;
 use crate::users::{
     Changes, Credentials, Exposed, Login, NewUser, OperationName, Page, Password, Permission,
     RootSlot, Secret, Tokens, User, UserId, Wanted,
@@ -67,8 +69,10 @@ pub(super) async fn register(
 pub(super) async fn login(
     State(gateway): Here,
     Place(place): Place,
+    Extension(sender): Extension<Sender>,
     Body(login): Body<Login>,
 ) -> Done<Tokens> {
+    sender.says(&login.email);
     gateway.users.login(login, place).await.map(Answer)
 }
 
