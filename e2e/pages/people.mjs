@@ -108,6 +108,34 @@ await visit("/people", "ana", async (page) => {
 });
 await root.call("PUT", `/v1/users/${ana.id}/grants/createTUser`);
 
+step("who has forgotten their password chooses a new one by a code, which somebody above gave");
+let given;
+await visit("/people", "ana", async (page) => {
+  await open(page, "Picker 02");
+  await page.getByRole("button", { name: "Give a code for a new password" }).click();
+  await page.getByRole("button", { name: "Give it" }).click();
+  given = await page.locator("#said .secret").innerText();
+  assert.match(await page.locator("#said").innerText(), /It is good until \d+ \w+ \d+, \d\d:\d\d/);
+  await page.locator("#changed h3", { hasText: "resetPassword" }).waitFor();
+  await picture(page, "person-code");
+});
+await visit("/people", null, async (page) => {
+  const send = page.getByRole("button", { name: "Choose it" });
+  await page.getByText("Forgotten your password?").click();
+  await page.locator("#email").fill(email("picker02"));
+  await page.locator("#reset-code").fill("wrong");
+  await page.locator("#chosen-password").fill("a password of my own");
+  await send.click();
+  await page.getByText(/the code is wrong/).waitFor();
+  await page.locator("#reset-code").fill(given);
+  await picture(page, "forgotten-password");
+  await send.click();
+  await page.getByText("Done: sign in with it.").waitFor();
+  await page.locator("#password").fill("a password of my own");
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.locator("#session").getByText("Signed in as").waitFor();
+});
+
 step("sessions end, a lost second factor goes, and who is disabled is out for good");
 const picker = await api("picker01");
 const { said: enrolled } = await picker.call("POST", "/v1/totp", {});

@@ -232,7 +232,7 @@ export async function shown(browser, path, settings, look, options = {}) {
 
 /** Signs in where a page has the form for it. */
 export async function signIn(page, password = "correct horse") {
-  await page.getByLabel("Email address").fill("ana@huerta.example");
-  await page.getByLabel("Password").fill(password);
+  await page.getByLabel("Email address", { exact: true }).fill("ana@huerta.example");
+  await page.getByLabel("Password", { exact: true }).fill(password);
   await page.getByRole("button", { name: "Sign in" }).click();
 }

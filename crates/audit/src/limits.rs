@@ -318,3 +318,6 @@ pub const EPCIS_EVENTS_LOOKED_AT: usize = 10_000;
 
 /// Refusals in a second that the log tells of one by one.
 pub const REFUSALS_LOGGED_MAX: u32 = 100;
+
+/// How long a code is good by which somebody chooses a new password: they ask for it, and use it at once.
+pub const RESET_LIFETIME: Duration = Duration::from_secs(60 * 60);

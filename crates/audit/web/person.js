@@ -101,6 +101,7 @@ function granting(name, granted) {
 function acts() {
   const all = [
     mayDo("update") && act("end-sessions", "End all sessions", isMe() ? "On every device, this one too." : "They have to sign in again, on every device.", endSessions),
+    mayDo("update") && !isMe() && user.status === "active" && act("give-code", "Give a code for a new password", "For who has forgotten it. Make sure that it is they who ask, and tell nobody else.", giveCode),
     mayDo("update") && !isMe() && user.totp && act("take-totp", "Take the second factor away", "For who has lost it. Make sure that it is they who ask: the password alone lets them in then.", takeFactor),
     mayDo("delete") && user.kind !== "root" && act("disable", isMe() ? "End this account" : "Disable", "They can do nothing more, and what they did stays. It cannot be taken back.", disable),
   ];
@@ -119,6 +120,16 @@ async function endSessions(pressed) {
     if (isMe()) leave();
     return user;
   }, "All their sessions have ended.");
+}
+
+async function giveCode(pressed) {
+  if (!(await sure(`Give ${user.name} a code?`, "Whoever has it chooses the password, for an hour and once. That you gave it is recorded.", "Give it"))) return;
+  let given;
+  await changed(pressed, async () => {
+    given = await ask(`${path}/password-reset`, {});
+    return ask(path);
+  }, "Their code, which is not shown again:");
+  if (given !== undefined) at("said").append(" ", make("code.secret", given.code), " It is good until ", moment(given.expires), ", where they sign in.");
 }
 
 async function takeFactor(pressed) {

@@ -257,6 +257,39 @@ export async function forSignedIn(section, begin) {
   at("sign-in-form").replaceChildren(signInForm(show));
 }
 
+/** For who has forgotten their password, and was given a code by somebody above them. */
+function forgotten(email) {
+  const said = made("p", { role: "status" });
+  const problem = made("p.problem", { role: "alert", hidden: "" });
+  const code = made("input", { id: "reset-code", autocomplete: "off", required: "", maxlength: 100, spellcheck: "false" });
+  const password = made("input", { id: "chosen-password", type: "password", autocomplete: "new-password", required: "", minlength: 12 });
+  const send = made("button.quiet", { type: "submit" }, "Choose it");
+  const form = made(
+    "form.sign-in", { "aria-label": "A new password" },
+    make("p.hint", "Ask an administrator above you for a code. Enter your email address above, and here:"),
+    made("label", { for: "reset-code" }, "The code"), code,
+    made("label", { for: "chosen-password" }, "New password"), password,
+    make("div.row", send), problem, said,
+  );
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    problem.hidden = true;
+    said.textContent = "";
+    send.disabled = true;
+    try {
+      await ask("/v1/password-reset", { email: email.value.trim(), code: code.value.trim(), password: password.value });
+      form.reset();
+      said.textContent = "Done: sign in with it.";
+    } catch (error) {
+      problem.textContent = error.message;
+      problem.hidden = false;
+    } finally {
+      send.disabled = false;
+    }
+  });
+  return make("details", make("summary", "Forgotten your password?"), form);
+}
+
 /** A form to sign in; `then` is called when it worked. */
 export function signInForm(then) {
   const problem = made("p.problem", { role: "alert", hidden: "" });
@@ -291,5 +324,5 @@ export function signInForm(then) {
       send.disabled = false;
     }
   });
-  return form;
+  return make("div", form, forgotten(email));
 }

@@ -8,14 +8,15 @@ use super::{Database, DatabaseError, Kind};
 
 /// Each makes the database one version newer; the first makes version 1.
 const STEPS: &[&str] = &[
-    include_str!("1.sql"), // Events.
-    include_str!("2.sql"), // Users.
-    include_str!("3.sql"), // Documents that were captured.
-    include_str!("4.sql"), // Accounts on a chain.
-    include_str!("5.sql"), // Which replica sends what.
-    include_str!("6.sql"), // The newest events of all.
-    include_str!("7.sql"), // The newest EPCIS events.
-    include_str!("8.sql"), // Signing in by an identity provider.
+    include_str!("1.sql"),  // Events.
+    include_str!("2.sql"),  // Users.
+    include_str!("3.sql"),  // Documents that were captured.
+    include_str!("4.sql"),  // Accounts on a chain.
+    include_str!("5.sql"),  // Which replica sends what.
+    include_str!("6.sql"),  // The newest events of all.
+    include_str!("7.sql"),  // The newest EPCIS events.
+    include_str!("8.sql"),  // Signing in by an identity provider.
+    include_str!("10.sql"), // Forgotten passwords.
 ];
 
 /// Any number, the same for all who migrate: one at a time.

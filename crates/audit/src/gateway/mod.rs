@@ -137,6 +137,11 @@ impl Gateway {
                 "/v1/users/{user}/grants/{operation}",
                 put(people::grant).delete(people::revoke),
             )
+            .route(
+                "/v1/users/{user}/password-reset",
+                post(people::give_reset_code),
+            )
+            .route("/v1/password-reset", post(people::reset_password))
             .route("/v1/password", put(people::password))
             .route(
                 "/v1/totp",

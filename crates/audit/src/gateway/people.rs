@@ -17,7 +17,7 @@ use crate::Problem;
 use crate::edge::Sender;
 use crate::users::{
     Changes, Credentials, Exposed, Login, NewUser, OperationName, Page, Password, Permission,
-    RootSlot, Secret, Tokens, User, UserId, Wanted,
+    Reset, ResetCode, RootSlot, Secret, Tokens, User, UserId, Wanted,
 };
 
 type Done<T> = Result<Answer<T>, Problem>;
@@ -185,6 +185,31 @@ pub(super) async fn reset_totp(
     Path(id): Path<UserId>,
 ) -> Done<User> {
     gateway.users.reset_totp(known.caller, id).await.map(Answer)
+}
+
+/// `POST /v1/users/{user}/password-reset`: somebody below has forgotten their password.
+pub(super) async fn give_reset_code(
+    State(gateway): Here,
+    known: Known,
+    Path(id): Path<UserId>,
+) -> Done<ResetCode> {
+    gateway
+        .users
+        .give_reset_code(known.caller, id)
+        .await
+        .map(Answer)
+}
+
+/// `POST /v1/password-reset`: a new password for a code.
+pub(super) async fn reset_password(
+    State(gateway): Here,
+    Place(place): Place,
+    Extension(sender): Extension<Sender>,
+    Body(reset): Body<Reset>,
+) -> Result<StatusCode, Problem> {
+    sender.says(&reset.email);
+    gateway.users.reset_password(reset, place).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// `PUT /v1/users/{user}/grants/{operation}`

@@ -19,8 +19,8 @@ use crate::telemetry::{Kind, timed};
 use crate::users::oidc::{Begun, Came, Returned};
 use crate::users::{
     Caller, Changes, Credentials, Exposed, Identified, Login, NewUser, OperationName, Page,
-    Password, Permission, RootSlot, Secret, SessionId, Tokens, User, UserId, Users, Wanted,
-    may_not,
+    Password, Permission, Reset, ResetCode, RootSlot, Secret, SessionId, Tokens, User, UserId,
+    Users, Wanted, may_not,
 };
 
 /// The users' service, wherever it is. Cheap to clone.
@@ -109,6 +109,12 @@ calls! {
 
     /// See [`Users::reset_totp`].
     tells reset_totp(caller: Caller, id: UserId) -> User = users.reset_totp(&caller, &id);
+
+    /// See [`Users::give_reset_code`].
+    tells give_reset_code(caller: Caller, id: UserId) -> ResetCode =
+        users.give_reset_code(&caller, &id);
+    /// See [`Users::reset_password`].
+    tells reset_password(reset: Reset, place: Text) -> () = users.reset_password(reset, &place);
 
     /// See [`Users::allow_oidc`].
     tells allow_oidc(caller: Caller, id: UserId) -> User = users.allow_oidc(&caller, &id);

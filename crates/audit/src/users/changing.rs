@@ -51,6 +51,7 @@ impl Users {
             | Change::DeletePermission => self.refresh().await,
             Change::Create
             | Change::Update { .. }
+            | Change::ResetCode { .. }
             | Change::Grant { .. }
             | Change::Revoke { .. }
             | Change::TotpOn

@@ -13,12 +13,14 @@
 //! | `rights` | the dictionary, grants, who may do what |
 //! | `access` | logging in, renewing, leaving, checking tokens |
 //! | `second_factor` | codes of an app |
+//! | `forgotten` | new passwords for forgotten ones |
 //! | `oidc` | signing in by an identity provider |
 
 mod access;
 mod accounts;
 mod changing;
 mod clock;
+mod forgotten;
 mod keys;
 mod listing;
 pub mod model;
@@ -51,6 +53,7 @@ pub(crate) use accounts::may_not;
 pub use accounts::{Changes, NewUser};
 pub(crate) use changing::user_of;
 pub use clock::{Clock, SystemClock};
+pub use forgotten::{Reset, ResetCode};
 pub use keys::KeyError;
 pub use listing::{Order, Page, Wanted};
 pub use model::{

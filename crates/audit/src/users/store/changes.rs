@@ -6,7 +6,7 @@ use sqlx::{AnyConnection, Row};
 use super::super::model::{ChainKey, Email, Name, Oidc, User, UserId};
 use super::super::passwords::Hash;
 use super::super::permissions::{OperationName, Permission};
-use super::{Claim, damaged, sessions};
+use super::{Claim, damaged, resets, sessions};
 use crate::Problem;
 use crate::limits::CHANGES_TOGETHER_MAX;
 use crate::trail::{Act, Address};
@@ -37,6 +37,11 @@ pub(in super::super) enum Change {
     Disable,
     Password {
         hash: Hash,
+    },
+    /// By its fingerprint.
+    ResetCode {
+        code: String,
+        expires: i64,
     },
     Grant {
         operation: OperationName,
@@ -210,6 +215,7 @@ async fn apply_to_user(
                 "UPDATE users SET status = 'disabled' WHERE id = $1",
             )
             .await?;
+            resets::forget(connection, id).await?;
             sessions::revoke_all(connection, id, now).await
         }
         Change::Update {
@@ -235,8 +241,10 @@ async fn apply_to_user(
             let query = sqlx::query("UPDATE users SET password = $1 WHERE id = $2");
             let query = query.bind(hash.as_str()).bind(id.as_str());
             query.execute(&mut *connection).await?;
+            resets::forget(connection, id).await?;
             sessions::revoke_all(connection, id, now).await
         }
+        Change::ResetCode { code, expires } => resets::put(connection, id, code, *expires).await,
         Change::Grant { operation } => super::grant(connection, id, operation).await,
         Change::Revoke { operation } => {
             let query = sqlx::query("DELETE FROM grants WHERE user_id = $1 AND operation = $2");
@@ -348,7 +356,10 @@ pub(in super::super) fn after(user: &User, change: &Change) -> User {
         Change::TotpOn => user.totp = true,
         Change::TotpOff => user.totp = false,
         Change::Oidc { oidc } => user.oidc = oidc.clone(),
-        Change::Password { .. } | Change::PutPermission { .. } | Change::DeletePermission => {}
+        Change::Password { .. }
+        | Change::ResetCode { .. }
+        | Change::PutPermission { .. }
+        | Change::DeletePermission => {}
     }
     user
 }

@@ -16,6 +16,7 @@ pub(super) mod changes;
 pub(super) mod listing;
 pub(super) mod oidc;
 pub(super) mod permissions;
+pub(super) mod resets;
 pub(super) mod root;
 pub(super) mod sessions;
 
