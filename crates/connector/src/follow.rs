@@ -6,12 +6,13 @@ use std::time::Instant;
 use alloy_consensus::TxEnvelope;
 use alloy_consensus::transaction::Transaction;
 use alloy_eips::eip2718::Decodable2718;
+use alloy_primitives::Address;
 
 use crate::call::{Call, repriced};
 use crate::error::{NetworkError, OutboxError};
 use crate::journal::{Record, Signed};
 use crate::limits::REPLACEMENTS_MAX;
-use crate::network::{Finality, Receipt};
+use crate::network::{Finality, Network, Receipt};
 use crate::outbox::{Entry, Shared};
 use crate::status::{Outcome, Status};
 
@@ -41,14 +42,7 @@ impl Shared {
     /// The receipt of any of the transactions with this number, from the chain as it is now.
     async fn mined(&self, entry: &Entry) -> Result<Option<Receipt>, OutboxError> {
         for (hash, _) in entry.signed.iter().rev() {
-            let Some(receipt) = self.network.receipt(*hash).await? else {
-                continue;
-            };
-            let block = receipt.block();
-            // Some nodes still have receipts of blocks that were replaced.
-            if self.network.profile().finality == Finality::Immediate
-                || self.network.block_hash(block.number).await? == Some(block.hash)
-            {
+            if let Some(receipt) = self.network.mined(*hash).await? {
                 return Ok(Some(receipt));
             }
         }
@@ -65,16 +59,7 @@ impl Shared {
         if before.mined.is_some_and(|before| before.hash != block.hash) {
             self.reorganised(nonce);
         }
-        let is_final = match self.network.profile().finality {
-            Finality::Immediate => true,
-            _ => {
-                let newest = self.network.final_block().await?;
-                // The order matters: what is final now is asked for before the block's hash.
-                newest.is_some_and(|newest| newest >= block.number)
-                    && self.network.block_hash(block.number).await? == Some(block.hash)
-            }
-        };
-        if !is_final {
+        if !self.network.is_final(block).await? {
             let mut state = self.state.lock().await;
             if let Some(entry) = state.entries.get_mut(&nonce) {
                 entry.mined = Some(block);
@@ -119,14 +104,7 @@ impl Shared {
     /// The number is used: by one of ours that was mined a moment ago, or by somebody else.
     async fn taken(&self, nonce: u64, before: &Entry) -> Result<Status, OutboxError> {
         let now = self.state.lock().await.entry(nonce)?.clone();
-        let newest = self.network.final_block().await?;
-        let used = match newest {
-            Some(block) => {
-                let at = format!("0x{block:x}");
-                self.network.count(self.signer.address(), &at).await? > nonce
-            }
-            None => false,
-        };
+        let used = self.network.has_used(self.signer.address(), nonce).await?;
         if let Some(receipt) = self.mined(&now).await? {
             return self.found(nonce, before, receipt).await;
         }
@@ -189,23 +167,34 @@ impl Shared {
         let hash = receipt.transaction_hash;
         let raw = entry.signed.iter().find(|(of, _)| *of == hash);
         let sent = raw.and_then(|(_, raw)| TxEnvelope::decode_2718_exact(raw).ok());
-        let Some(sent) = sent else {
-            return "it was reverted".to_owned();
-        };
-        let call = Call {
-            to: sent.to(),
-            data: sent.input().clone(),
-            value: sent.value(),
-            ..Call::default()
-        };
-        let block = receipt.block().number;
-        let call = call.as_json(self.signer.address());
-        match self.network.replay(&call, block).await {
-            Err(NetworkError::Refused { message, data, .. }) => match data {
-                Some(data) => format!("{message} {data}"),
-                None => message,
-            },
-            _ => "it was reverted".to_owned(),
+        match sent {
+            Some(sent) => why(&self.network, self.signer.address(), &sent, receipt).await,
+            None => REVERTED.to_owned(),
         }
+    }
+}
+
+const REVERTED: &str = "it was reverted";
+
+/// Why a transaction failed, as far as running it again tells.
+pub(crate) async fn why(
+    network: &Network,
+    from: Address,
+    sent: &TxEnvelope,
+    receipt: &Receipt,
+) -> String {
+    let call = Call {
+        to: sent.to(),
+        data: sent.input().clone(),
+        value: sent.value(),
+        ..Call::default()
+    };
+    let block = receipt.block().number;
+    match network.replay(&call.as_json(from), block).await {
+        Err(NetworkError::Refused { message, data, .. }) => match data {
+            Some(data) => format!("{message} {data}"),
+            None => message,
+        },
+        _ => REVERTED.to_owned(),
     }
 }

@@ -8,6 +8,7 @@
 //! - [`network`]: a chain as a [`Profile`] describes it; whoever answers for another chain is refused.
 //! - [`fees`]: what a transaction offers. [`signer`]: who signs it.
 //! - [`call`]: what a transaction should do.
+//! - [`presigned`]: transactions that somebody else signs.
 //! - [`outbox`]: sends, sends again, and says what became of it. `journal`: its file. [`lines`]: files that show
 //!   what a crash tore.
 //! - [`merkle`]: many records under one root, as RFC 9162 builds it.
@@ -30,6 +31,7 @@ pub mod lines;
 pub mod merkle;
 pub mod network;
 pub mod outbox;
+pub mod presigned;
 pub mod proof;
 mod rpc;
 pub mod signer;
@@ -45,6 +47,7 @@ pub use error::{AnchorError, BundleError, NetworkError, OutboxError};
 pub use fees::{Fees, Market, Replace};
 pub use network::{Evidence, Finality, Gas, Network, Profile, Receipt, Sending};
 pub use outbox::{Outbox, Ticket};
+pub use presigned::{Presigned, PresignedError, ToSign};
 pub use proof::{LedgerReceipt, Proof, Shown, Trust};
 pub use signer::{FileKey, HeldKey, Signer, SignerError};
 pub use status::{Place, Settled, Status};

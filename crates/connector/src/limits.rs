@@ -48,3 +48,5 @@ pub const PATH_STEPS_MAX: usize = 63;
 pub const TRIE_NODES_MAX: usize = 20;
 /// A block's header: about 600 bytes; consortia keep their validators in it.
 pub const HEADER_BYTES_MAX: usize = 64 << 10;
+/// A transaction that somebody else signed: the longest call of the audit contracts is a tenth of it.
+pub const PRESIGNED_BYTES_MAX: usize = 16 << 10;

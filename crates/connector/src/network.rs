@@ -330,6 +330,41 @@ impl Network {
         }
     }
 
+    /// The receipt of a transaction, from the chain as it is now.
+    pub(crate) async fn mined(&self, hash: TxHash) -> Result<Option<Receipt>, NetworkError> {
+        let Some(receipt) = self.receipt(hash).await? else {
+            return Ok(None);
+        };
+        let block = receipt.block();
+        // Some nodes still have receipts of blocks that were replaced.
+        let is_there = self.profile().finality == Finality::Immediate
+            || self.block_hash(block.number).await? == Some(block.hash);
+        Ok(is_there.then_some(receipt))
+    }
+
+    /// Whether a block can be replaced no more.
+    pub(crate) async fn is_final(&self, block: Place) -> Result<bool, NetworkError> {
+        if self.profile().finality == Finality::Immediate {
+            return Ok(true);
+        }
+        // The order matters: what is final now is asked for before the block's hash.
+        let newest = self.final_block().await?;
+        Ok(newest.is_some_and(|newest| newest >= block.number)
+            && self.block_hash(block.number).await? == Some(block.hash))
+    }
+
+    /// Whether an account has used a number for good.
+    pub(crate) async fn has_used(
+        &self,
+        account: Address,
+        nonce: u64,
+    ) -> Result<bool, NetworkError> {
+        let Some(block) = self.final_block().await? else {
+            return Ok(false);
+        };
+        Ok(self.count(account, &format!("0x{block:x}")).await? > nonce)
+    }
+
     /// How many transactions the account has in blocks (`latest`), with those that wait (`pending`),
     /// or up to a block (its number in hex).
     pub(crate) async fn count(&self, account: Address, at: &str) -> Result<u64, NetworkError> {
