@@ -96,6 +96,7 @@ async fn record(log: &ChainLog, event: &Event, enrol: Option<&Enrolment>) {
         event,
         text: &event.to_canonical(),
         enrol,
+        signed: None,
     };
     log.record(sent).await.unwrap();
 }

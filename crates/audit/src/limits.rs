@@ -94,6 +94,16 @@ pub const ACCOUNTS_KNOWN_MAX: usize = 10_000;
 /// Participants of a tree. Whose contract one is, is found by trying, which takes a second for so many.
 pub const PARTICIPANTS_MAX: u64 = 1 << 20;
 
+/// Events of one participant that wait for its signature. Each holds its data.
+pub const PREPARED_MAX: i64 = 32;
+
+/// Digits of a signed transaction, two a byte: that of the longest event has some 2,500, the rest is for a list of what
+/// it accesses, which nobody needs.
+pub const SIGNED_DIGITS_MAX: usize = 16 << 10;
+
+/// How long an event waits for it: somebody has to find the device, and to read what it shows.
+pub const PREPARED_LIFETIME: Duration = Duration::from_secs(15 * 60);
+
 /// Gas of an event where gas costs nothing: the longest takes 663,000, and asking how much it is would take
 /// as long as sending it.
 pub const EVENT_GAS: u64 = 1_500_000;

@@ -16,6 +16,7 @@ const STEPS: &[&str] = &[
     include_str!("6.sql"),  // The newest events of all.
     include_str!("7.sql"),  // The newest EPCIS events.
     include_str!("8.sql"),  // Signing in by an identity provider.
+    include_str!("9.sql"),  // Participants who sign themselves.
     include_str!("10.sql"), // Forgotten passwords.
 ];
 

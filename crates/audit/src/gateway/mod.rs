@@ -12,6 +12,7 @@ mod oidc;
 pub mod openapi;
 mod pages;
 mod people;
+mod prepared;
 mod records;
 
 use std::sync::Arc;
@@ -97,6 +98,13 @@ impl Gateway {
             .route("/v1/consult/bulk", post(bulk::consult))
             .route("/v1/logs", get(records::logs))
             .route("/v1/traces", get(records::trace))
+            // The same for those who sign themselves.
+            .route("/v1/prepared/records", post(prepared::create))
+            .route(
+                "/v1/prepared/records/{record}",
+                put(prepared::update).delete(prepared::delete),
+            )
+            .route("/v1/prepared/{prepared}", post(prepared::submit))
             // Supply-chain events, as EPCIS 2.0 has them.
             .route("/capture", post(epcis::capture))
             .route("/capture/{job}", get(epcis::job))

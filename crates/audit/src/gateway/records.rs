@@ -127,7 +127,7 @@ impl Gateway {
 }
 
 impl StoredAnswer {
-    fn new(known: &Known, stored: Stored) -> Self {
+    pub(super) fn new(known: &Known, stored: Stored) -> Self {
         Self {
             record: stored.event.record.clone(),
             version: stored.event.version,
@@ -147,12 +147,63 @@ pub(super) async fn create(
     headers: HeaderMap,
     Body(new): Body<NewRecord>,
 ) -> Result<Response, Problem> {
-    known.require("createData").await?;
-    let act = act(&known, &headers, Operation::Create, new)?;
-    let stored = gateway.store(act).await?;
+    let stored = gateway
+        .store(creating(&known, &headers, new).await?)
+        .await?;
+    Ok(created(&known, stored))
+}
+
+/// A new record, and where it is from now on.
+pub(super) fn created(known: &Known, stored: Stored) -> Response {
     let location = format!("/v1/records/{}", stored.event.record);
-    let answer = Answer(StoredAnswer::new(&known, stored));
-    Ok((StatusCode::CREATED, [(LOCATION, location)], answer).into_response())
+    let answer = Answer(StoredAnswer::new(known, stored));
+    (StatusCode::CREATED, [(LOCATION, location)], answer).into_response()
+}
+
+/// What somebody wants who creates a record, and may.
+pub(super) async fn creating(
+    known: &Known,
+    headers: &HeaderMap,
+    new: NewRecord,
+) -> Result<Act, Problem> {
+    known.require(needed(Operation::Create)).await?;
+    act(known, headers, Operation::Create, new)
+}
+
+/// What somebody wants who updates a record, and may.
+pub(super) async fn updating(
+    known: &Known,
+    headers: &HeaderMap,
+    record: String,
+    mut new: NewRecord,
+) -> Result<Act, Problem> {
+    known.require(needed(Operation::Update)).await?;
+    let record = record_id(record)?;
+    if new.record.as_ref().is_some_and(|named| *named != record) {
+        return Err(Problem::input("the path names another record than the body").at("/record"));
+    }
+    new.record = Some(record);
+    act(known, headers, Operation::Update, new)
+}
+
+/// What somebody wants who deletes a record, and may.
+pub(super) async fn deleting(
+    known: &Known,
+    headers: &HeaderMap,
+    record: String,
+) -> Result<Act, Problem> {
+    known.require(needed(Operation::Delete)).await?;
+    without_data(known, headers, Operation::Delete, record_id(record)?)
+}
+
+/// The permission for an operation on records.
+pub(super) const fn needed(how: Operation) -> &'static str {
+    match how {
+        Operation::Create => "createData",
+        Operation::Read => "readData",
+        Operation::Update => "updateData",
+        Operation::Delete => "deleteData",
+    }
 }
 
 /// `PUT /v1/records/{record}`
@@ -161,15 +212,9 @@ pub(super) async fn update(
     known: Known,
     Path(record): Path<String>,
     headers: HeaderMap,
-    Body(mut new): Body<NewRecord>,
+    Body(new): Body<NewRecord>,
 ) -> Result<Answer<StoredAnswer>, Problem> {
-    known.require("updateData").await?;
-    let record = record_id(record)?;
-    if new.record.as_ref().is_some_and(|named| *named != record) {
-        return Err(Problem::input("the path names another record than the body").at("/record"));
-    }
-    new.record = Some(record);
-    let act = act(&known, &headers, Operation::Update, new)?;
+    let act = updating(&known, &headers, record, new).await?;
     let stored = gateway.store(act).await?;
     Ok(Answer(StoredAnswer::new(&known, stored)))
 }
@@ -181,8 +226,7 @@ pub(super) async fn delete(
     Path(record): Path<String>,
     headers: HeaderMap,
 ) -> Result<Answer<StoredAnswer>, Problem> {
-    known.require("deleteData").await?;
-    let act = without_data(&known, &headers, Operation::Delete, record_id(record)?)?;
+    let act = deleting(&known, &headers, record).await?;
     let stored = gateway.store(act).await?;
     Ok(Answer(StoredAnswer::new(&known, stored)))
 }
@@ -203,7 +247,7 @@ pub(super) async fn read(
     Path(record): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    known.require("readData").await?;
+    known.require(needed(Operation::Read)).await?;
     let record = record_id(record)?;
     let (newest, data) = gateway.trail.newest(record.clone()).await?;
     let shows = gateway.shows_content(&newest.event, Some(&known)).await?;

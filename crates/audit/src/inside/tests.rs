@@ -11,8 +11,8 @@ use super::*;
 use crate::model::{ContentHash, Event, Mention, Operation, Part, RecordId, ResourceId};
 use crate::model::{Text, Verdict};
 use crate::serve::{Served, serve};
-use crate::trail::log::{Asking, EventLog, LogError, Outgoing, Recorded};
-use crate::trail::{Act, Address, Enrolment, Filter, Given, Question, Receipt, Recorder, Trail};
+use crate::trail::log::{Asking, EventLog, LogError, Outgoing, Recorded, Signer};
+use crate::trail::{Act, Address, Filter, Given, Question, Receipt, Recorder, Trail};
 use crate::users::oidc::testing::{Idp, config};
 use crate::users::oidc::{Came, Returned};
 use crate::users::testing::{House, PASSWORD, code_of, kind_of, login, new, place};
@@ -105,8 +105,8 @@ impl Serving {
 struct Log;
 
 impl EventLog for Log {
-    fn log_of<'a>(&'a self, who: &'a Text, _: Option<&'a Enrolment>) -> Asking<'a, String> {
-        Box::pin(async move { Ok(who.to_string()) })
+    fn log_of<'a>(&'a self, act: &'a Act, _: Signer) -> Asking<'a, String> {
+        Box::pin(async move { Ok(act.who.to_string()) })
     }
 
     fn record<'a>(&'a self, sent: Outgoing<'a>) -> Asking<'a, Recorded> {

@@ -8,11 +8,11 @@ use serde_json::Value;
 use super::{Peers, calls};
 use crate::Problem;
 use crate::model::capture::Captured;
-use crate::model::{RecordId, ResourceId, Text};
+use crate::model::{Operation, RecordId, ResourceId, Text};
 use crate::telemetry::{Kind, timed};
 use crate::trail::{
-    Act, Answering, CaptureJob, Consulted, Cursor, Direction, Filter, Log, Page, Question,
-    Recorder, Stored, Trace, Trail,
+    Act, Answering, CaptureJob, Consulted, Cursor, Direction, Filter, Log, Page, Prepared,
+    Question, Recorder, Stored, Trace, Trail,
 };
 
 /// The service that stores and consults, wherever it is. Cheap to clone.
@@ -41,6 +41,11 @@ calls! {
 
     /// Records an act that has a name of its own.
     insists record_once(act: Act) -> Stored = trail.store(act);
+    /// See [`Trail::prepare`]: what is prepared twice expires.
+    asks prepare(act: Act) -> Prepared = trail.prepare(act);
+    /// See [`Trail::submit`].
+    insists submit(who: Text, id: String, signed: String, may: Vec<Operation>) -> Stored =
+        trail.submit(who, id, signed, may);
     /// See [`Trail::consult`].
     asks consult(question: Question) -> Consulted = trail.consult(question);
     /// See [`Trail::logs`].

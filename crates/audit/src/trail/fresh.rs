@@ -396,6 +396,7 @@ mod tests {
             request_hash: None,
             enrol: None,
             after: None,
+            signed: None,
         };
         Arc::new(Pending { event, row })
     }

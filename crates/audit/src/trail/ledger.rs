@@ -4,11 +4,11 @@ use client::{Client, ClientError, EntryRange, NewEntry};
 use futures_util::TryStreamExt;
 use verify::{Cert, Claim, Digest, ReceiptDocument, TxId, Verifier};
 
-use super::act::{Address, Enrolment};
+use super::act::{Act, Address};
 use super::batches::Batches;
-use super::log::{Asking, EventLog, LogError, Outgoing, Recorded};
+use super::log::{Asking, EventLog, LogError, Outgoing, Recorded, Signer};
 use super::receipt::Receipt;
-use crate::model::{Event, Text};
+use crate::model::Event;
 
 /// Before a participant's id in the name of its collection.
 const COLLECTION: &str = "bitacora:";
@@ -61,8 +61,8 @@ impl LedgerLog {
 }
 
 impl EventLog for LedgerLog {
-    fn log_of<'a>(&'a self, who: &'a Text, _: Option<&'a Enrolment>) -> Asking<'a, String> {
-        Box::pin(async move { Ok(format!("{COLLECTION}{who}")) })
+    fn log_of<'a>(&'a self, act: &'a Act, _: Signer) -> Asking<'a, String> {
+        Box::pin(async move { Ok(format!("{COLLECTION}{}", act.who)) })
     }
 
     fn record<'a>(&'a self, sent: Outgoing<'a>) -> Asking<'a, Recorded> {

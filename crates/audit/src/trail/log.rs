@@ -3,10 +3,13 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use super::act::{Address, Enrolment};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::act::{Act, Address, Enrolment};
 use super::receipt::Receipt;
 use crate::Problem;
-use crate::model::{Event, Text};
+use crate::model::Event;
 
 /// An answer of a log, under way.
 pub type Asking<'a, T> = Pin<Box<dyn Future<Output = Result<T, LogError>> + Send + 'a>>;
@@ -49,13 +52,56 @@ pub struct Outgoing<'a> {
     pub text: &'a str,
     /// Whom it brings into the tree of participants, if anybody.
     pub enrol: Option<&'a Enrolment>,
+    /// The transaction that its participant signed, in hexadecimal digits, where it is not signed here.
+    pub signed: Option<&'a str>,
+}
+
+/// Who signs the transaction of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signer {
+    /// This service, with a key that it keeps; or nobody, where a log has no signatures.
+    Service,
+    /// The participant, who keeps the key.
+    Participant,
+}
+
+/// A transaction for a participant to sign. Number, gas and fees are proposals.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToSign {
+    /// Its fields, in the words of Ethereum's JSON-RPC.
+    pub transaction: Value,
+    /// The same as bytes without a signature, as wallets read them: `0x` and hexadecimal digits.
+    pub unsigned: String,
+    /// What the key signs: the Keccak-256 digest of those bytes.
+    pub signing_hash: String,
+    /// By which the transaction names the event: the SHA-256 digest of its canonical JSON, which stands in the input.
+    pub event_hash: String,
 }
 
 /// An append-only log with receipts.
 pub trait EventLog: Send + Sync {
-    /// The log that a participant's event goes to (the paper's Bitacora), before it is sent; where the event
-    /// opens a log, what is known of its name.
-    fn log_of<'a>(&'a self, who: &'a Text, enrol: Option<&'a Enrolment>) -> Asking<'a, String>;
+    /// The log that the event of an act goes to (the paper's Bitacora), before it is sent; where the event opens a
+    /// log, what is known of its name.
+    ///
+    /// # Errors
+    /// Whoever is to sign for it has no key, or has to do it by another way.
+    fn log_of<'a>(&'a self, act: &'a Act, signer: Signer) -> Asking<'a, String>;
+
+    /// The transaction that records an event, for its participant to sign.
+    fn to_sign<'a>(&'a self, _event: &'a Event, _text: &'a str) -> Asking<'a, ToSign> {
+        Box::pin(async { Err(LogError::Told(no_signatures())) })
+    }
+
+    /// That what a participant signed records this event and nothing else, and that it can be sent now.
+    fn check_signed<'a>(
+        &'a self,
+        _event: &'a Event,
+        _text: &'a str,
+        _signed: &'a str,
+    ) -> Asking<'a, ()> {
+        Box::pin(async { Err(LogError::Told(no_signatures())) })
+    }
 
     /// Records an event in its participant's log and waits until it is committed. Sent again with the same
     /// bytes within some seconds, it is recorded once; who comes later looks with [`EventLog::find`].
@@ -77,4 +123,11 @@ pub trait EventLog: Send + Sync {
     /// # Errors
     /// [`LogError::Proof`]: it proves no event, or another place.
     fn proven<'a>(&'a self, address: &'a Address, receipt: &'a Receipt) -> Asking<'a, Event>;
+}
+
+fn no_signatures() -> Problem {
+    Problem::conflict(
+        "NothingToSign",
+        "events go to the ledger without transactions, so there is nothing to sign: store it",
+    )
 }

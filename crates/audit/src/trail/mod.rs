@@ -10,6 +10,7 @@ mod journal;
 mod keeping;
 mod ledger;
 pub mod log;
+mod preparing;
 mod query;
 mod receipt;
 mod sending;
@@ -30,6 +31,7 @@ pub use captures::CaptureJob;
 pub use chain::ChainLog;
 pub use consulting::{Consulted, Log, Page, Question};
 pub use ledger::LedgerLog;
+pub use preparing::Prepared;
 pub use query::{Cursor, Filter};
 pub use receipt::Receipt;
 pub(crate) use storing::now;
@@ -52,6 +54,8 @@ pub struct Trail {
     log: Arc<dyn EventLog>,
     turns: Arc<Turns>,
     sending: Arc<Sending>,
+    /// Whoever prepares an event.
+    preparing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Trail {
@@ -71,6 +75,7 @@ impl Trail {
             store,
             log,
             turns: Arc::default(),
+            preparing: Arc::default(),
             sending: Arc::new(Sending::of(name)),
         }
     }
@@ -98,6 +103,7 @@ impl Trail {
             store,
             log,
             turns: Arc::default(),
+            preparing: Arc::default(),
             sending: Arc::new(Sending::of(name)),
         })
     }

@@ -1,5 +1,6 @@
 //! The events beside the ledger: found by their names, with what the ledger does not keep.
 
+pub(super) mod prepared;
 mod writing;
 
 use std::sync::Arc;
@@ -46,6 +47,9 @@ pub(crate) struct Row {
     pub(crate) enrol: Option<String>,
     /// A transaction that the ledger had before the event could be in it.
     pub(crate) after: Option<String>,
+    /// The transaction that its participant signed, where it was not signed here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) signed: Option<String>,
 }
 
 impl Row {
@@ -79,7 +83,7 @@ impl Committed {
 }
 
 pub(super) const COLUMNS: &str =
-    "event, salt, payload, log, tx, receipt, request, request_hash, enrol, after_tx";
+    "event, salt, payload, log, tx, receipt, request, request_hash, enrol, after_tx, signed";
 
 /// The statements about events.
 #[derive(Debug, Clone)]
@@ -309,6 +313,7 @@ pub(super) fn read(row: &AnyRow) -> Result<Row> {
         request_hash: row.try_get(7)?,
         enrol: row.try_get(8)?,
         after: row.try_get(9)?,
+        signed: row.try_get(10)?,
     })
 }
 

@@ -14,7 +14,7 @@ use verify::Digest;
 
 use super::Trail;
 use super::act::{Act, Enrolment, Given, Stored};
-use super::log::{LogError, Outgoing, Recorded};
+use super::log::{LogError, Outgoing, Recorded, Signer};
 use super::receipt::Receipt;
 use super::sending::Ours;
 use super::store::{Committed, Pending, Row};
@@ -61,6 +61,11 @@ impl Trail {
             // Mostly a request is new. What refuses it may be that it was done before.
             Err(problem) => return self.unless_known(request, &act, problem).await,
         };
+        self.sent(event, ours).await
+    }
+
+    /// Sends an event that is where it is not lost, and waits for a while.
+    pub(super) async fn sent(&self, event: Arc<Pending>, ours: Ours) -> Result<Stored, Problem> {
         let trail = self.clone();
         // To its end, whether the caller waits or not.
         let recording = tokio::spawn(carried(async move {
@@ -86,7 +91,15 @@ impl Trail {
             Some(record) if !is_new => self.store.newest_and_owner(record).await?,
             _ => None,
         };
-        let pending = Arc::new(self.prepare(act, before, request).await?);
+        let made = self.make(act, before, request, Signer::Service).await?;
+        self.keep(Arc::new(made)).await
+    }
+
+    /// Puts an event where it is not lost, unless its version is taken.
+    pub(super) async fn keep(
+        &self,
+        pending: Arc<Pending>,
+    ) -> Result<(Arc<Pending>, Ours), Problem> {
         let event = &pending.event;
         let taken = || {
             let detail = "somebody else was faster with this record; try again";
@@ -98,21 +111,20 @@ impl Trail {
             return Ok((pending, ours));
         }
         match self.store.newest(&event.record).await? {
-            Some(before) if is_new && before.tx.is_some() => {
-                let record = &event.record;
-                let detail =
-                    format!("the record {record} exists: update it, or choose another name");
-                Err(Problem::conflict("Exists", detail))
+            Some(before) if event.how == Operation::Create && before.tx.is_some() => {
+                Err(exists(&event.record))
             }
             _ => Err(taken()),
         }
     }
 
-    async fn prepare(
+    /// Makes an event of an act.
+    pub(super) async fn make(
         &self,
         act: &Act,
         before: Option<(Row, String)>,
         request: Option<String>,
+        signer: Signer,
     ) -> Result<Pending, Problem> {
         if act.record.as_ref().is_some_and(is_reserved) && !act.ours {
             let detail =
@@ -167,7 +179,7 @@ impl Trail {
         event
             .check()
             .map_err(|error| Problem::input(error.to_string()).at("/about"))?;
-        let log = self.log.log_of(&act.who, act.enrol.as_ref()).await;
+        let log = self.log.log_of(act, signer).await;
         let log = log.map_err(refused)?;
         let enrol = act.enrol.as_ref().map(serde_json::to_string);
         let named = request.is_some();
@@ -183,6 +195,7 @@ impl Trail {
             payload: bound.canonical.filter(|_| act.keep),
             enrol: enrol.transpose().map_err(damaged)?,
             after: self.sending.seen(),
+            signed: None,
         };
         Ok(Pending { event, row })
     }
@@ -198,6 +211,7 @@ impl Trail {
             event,
             text: &row.event,
             enrol: enrol.as_ref(),
+            signed: row.signed.as_deref(),
         };
         let recorded = loop {
             match self.send_once(sent, row.after.as_deref(), again).await {
@@ -294,20 +308,33 @@ impl Trail {
                 "this Idempotency-Key stands for another request: choose a new one for a new request",
             ));
         }
-        let (Some(address), Some(receipt)) = (row.address(), &row.receipt) else {
-            return Err(pending());
-        };
-        Ok(Stored {
-            event: Event::from_canonical(&row.event).map_err(damaged)?,
-            salt: row.salt.parse().ok(),
-            address,
-            receipt: Receipt::parse(receipt.clone()).map_err(damaged)?,
-        })
+        became(&row)
     }
 }
 
+/// What has become of an event.
+///
+/// # Errors
+/// It is on its way.
+pub(super) fn became(row: &Row) -> Result<Stored, Problem> {
+    let (Some(address), Some(receipt)) = (row.address(), &row.receipt) else {
+        return Err(pending());
+    };
+    Ok(Stored {
+        event: Event::from_canonical(&row.event).map_err(damaged)?,
+        salt: row.salt.parse().ok(),
+        address,
+        receipt: Receipt::parse(receipt.clone()).map_err(damaged)?,
+    })
+}
+
+pub(super) fn exists(record: &RecordId) -> Problem {
+    let detail = format!("the record {record} exists: update it, or choose another name");
+    Problem::conflict("Exists", detail)
+}
+
 /// What the caller is told when a log does not take an event.
-fn refused(error: LogError) -> Problem {
+pub(super) fn refused(error: LogError) -> Problem {
     match error {
         LogError::Told(problem) => problem,
         LogError::InDoubt(why) => {

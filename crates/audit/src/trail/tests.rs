@@ -5,13 +5,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::log::{Asking, EventLog, LogError, Outgoing, Recorded};
+use super::log::{Asking, EventLog, LogError, Outgoing, Recorded, Signer, ToSign};
 use super::*;
+use crate::Problem;
 use crate::model::{Event, Mention, Operation, Part, RecordId, ResourceId, Text, Verdict};
 
 mod captures;
 mod consulting;
 mod journal;
+mod prepared;
 mod replicas;
 
 /// A log that keeps its events in memory, and fails when it is told to.
@@ -24,6 +26,19 @@ struct Log {
     /// So many requests do not arrive.
     drop: AtomicUsize,
     refuses: AtomicUsize,
+}
+
+/// Zoe keeps her key.
+fn signer_of(who: &Text) -> Signer {
+    match who.as_str() {
+        "zoe" => Signer::Participant,
+        _ => Signer::Service,
+    }
+}
+
+/// As if somebody had signed the transaction of this event.
+fn signature(text: &str) -> String {
+    verify::Digest::of(text.as_bytes()).to_string()
 }
 
 fn one_of(count: &AtomicUsize) -> bool {
@@ -51,8 +66,38 @@ impl Log {
 }
 
 impl EventLog for Log {
-    fn log_of<'a>(&'a self, who: &'a Text, _: Option<&'a Enrolment>) -> Asking<'a, String> {
-        Box::pin(async move { Ok(format!("of:{who}")) })
+    fn log_of<'a>(&'a self, act: &'a Act, signer: Signer) -> Asking<'a, String> {
+        Box::pin(async move {
+            match signer == signer_of(&act.who) || act.ours {
+                true => Ok(format!("of:{}", act.who)),
+                false => Err(LogError::Told(Problem::conflict(
+                    "OtherSigner",
+                    "the other way",
+                ))),
+            }
+        })
+    }
+
+    fn to_sign<'a>(&'a self, event: &'a Event, text: &'a str) -> Asking<'a, ToSign> {
+        Box::pin(async move {
+            Ok(ToSign {
+                transaction: json!({"to": format!("of:{}", event.who)}),
+                unsigned: "0x".to_owned(),
+                signing_hash: "0x".to_owned(),
+                event_hash: signature(text),
+            })
+        })
+    }
+
+    fn check_signed<'a>(&'a self, _: &'a Event, text: &'a str, signed: &'a str) -> Asking<'a, ()> {
+        Box::pin(async move {
+            match signed == signature(text) {
+                true => Ok(()),
+                false => Err(LogError::Told(
+                    Problem::input("it is another").at("/signed"),
+                )),
+            }
+        })
     }
 
     fn record<'a>(&'a self, sent: Outgoing<'a>) -> Asking<'a, Recorded> {
@@ -63,6 +108,9 @@ impl EventLog for Log {
             }
             if one_of(&self.drop) {
                 return Err(lost());
+            }
+            if sent.signed.is_some() != (signer_of(&sent.event.who) == Signer::Participant) {
+                return Err(LogError::Refused("another has to sign".to_owned()));
             }
             let (log, contents) = (sent.log, sent.text.to_owned());
             let place = {

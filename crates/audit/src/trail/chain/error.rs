@@ -96,6 +96,14 @@ pub(super) fn of_proof(error: AnchorError) -> LogError {
 
 fn forbidden(data: &str) -> LogError {
     let why = refusal(data).unwrap_or("it is not this participant's to do");
-    let detail = format!("the contract refuses: {why}");
-    LogError::Told(Problem::not_permitted(detail))
+    LogError::Told(not_permitted(why))
+}
+
+/// What a contract refused with, if a transaction failed for that: the node's words end with it.
+pub(super) fn refusal_in(reason: &str) -> Option<Problem> {
+    refusal(reason.rsplit(' ').next()?).map(not_permitted)
+}
+
+fn not_permitted(why: &str) -> Problem {
+    Problem::not_permitted(format!("the contract refuses: {why}"))
 }

@@ -6,6 +6,10 @@
 //! from, what it was aimed at, and as *what* the record, its version and what was done. The event's own
 //! text is in the receipt that is handed out ([`document`]).
 //!
+//! A participant may keep its key itself: then it signs the transactions of its events ([`presigned`]). What the
+//! services notice of it, and of those who stand outside of the tree, is in the root's log: that they logged in,
+//! what they read, what became of their account. Nobody signs for them.
+//!
 //! The event that brings somebody into the tree is the transaction that makes their contract, sent by the
 //! account of the one whom they come under. The contracts refuse whoever may not.
 
@@ -16,6 +20,7 @@ mod error;
 mod keys;
 mod offline;
 mod outboxes;
+mod presigned;
 mod recording;
 
 use std::path::PathBuf;
@@ -27,14 +32,14 @@ use tokio::sync::Mutex;
 use verify::ethereum::Hex;
 use verify::{Cert, Verifier};
 
-use super::act::{self, Enrolment};
-use super::log::{Asking, EventLog, LogError, Outgoing, Recorded};
+use super::act::{self, Act};
+use super::log::{Asking, EventLog, LogError, Outgoing, Recorded, Signer, ToSign};
 use super::receipt::Receipt;
 use super::store::Store;
 use crate::Problem;
 use crate::database::Database;
-use crate::model::{Event, Text};
-use accounts::{Account, Accounts, Contract};
+use crate::model::{Event, Operation, Text};
+use accounts::{Account, Accounts, Contract, written};
 use document::Document;
 pub use error::ChainError;
 pub use keys::MasterKey;
@@ -149,11 +154,7 @@ impl ChainLog {
     /// The outbox of an account whose key is kept here.
     async fn outbox(&self, account: &Account) -> Result<Borrowed, LogError> {
         let Some(sealed) = &account.sealed else {
-            return Err(LogError::Told(Problem::conflict(
-                "OwnKey",
-                "this participant keeps its key itself, so this service cannot sign for it: the participant \
-                 has to send the transaction",
-            )));
+            return Err(own_key());
         };
         let key = || -> Result<HeldKey, OutboxError> {
             let key = self.master.open(account.account, sealed);
@@ -190,7 +191,27 @@ impl ChainLog {
             (None, None) => return Err(proof("it is no proof of this network".to_owned())),
         };
         let chain = self.network.profile().chain_id;
-        document.event(address, *root, chain, trust).map_err(proof)
+        let event = document.event(address, *root, chain, trust);
+        let event = event.map_err(proof)?;
+        self.is_its_own(&event, address).await?;
+        Ok(event)
+    }
+
+    /// That nobody signed for a participant that keeps its key itself.
+    async fn is_its_own(&self, event: &Event, address: &act::Address) -> Result<(), LogError> {
+        let member = self.accounts.member(&event.who).await.map_err(unknown)?;
+        let Some(member) = member.filter(|member| member.sealed.is_none()) else {
+            return Ok(());
+        };
+        let own = member.contract.map(|contract| written(contract.address));
+        let root = self.root.get().copied().map(written);
+        let log = Some(&address.contract_address);
+        match own.as_ref() == log || (root.as_ref() == log && is_noticed(event)) {
+            true => Ok(()),
+            false => Err(LogError::Proof(
+                "its participant keeps the key itself, and did not sign it".to_owned(),
+            )),
+        }
     }
 
     /// The event at an address whose text the database has, proven anew.
@@ -232,8 +253,21 @@ impl ChainLog {
 }
 
 impl EventLog for ChainLog {
-    fn log_of<'a>(&'a self, who: &'a Text, enrol: Option<&'a Enrolment>) -> Asking<'a, String> {
-        Box::pin(self.log_before(who, enrol))
+    fn log_of<'a>(&'a self, act: &'a Act, signer: Signer) -> Asking<'a, String> {
+        Box::pin(self.log_before(act, signer))
+    }
+
+    fn to_sign<'a>(&'a self, event: &'a Event, text: &'a str) -> Asking<'a, ToSign> {
+        Box::pin(self.unsigned(event, text))
+    }
+
+    fn check_signed<'a>(
+        &'a self,
+        event: &'a Event,
+        text: &'a str,
+        signed: &'a str,
+    ) -> Asking<'a, ()> {
+        Box::pin(self.may_be_sent(event, text, signed))
     }
 
     fn record<'a>(&'a self, sent: Outgoing<'a>) -> Asking<'a, Recorded> {
@@ -259,4 +293,19 @@ impl EventLog for ChainLog {
 /// The database does not answer, so nothing is known of the event.
 fn unknown(error: sqlx::Error) -> LogError {
     LogError::InDoubt(document::in_words(&error))
+}
+
+fn own_key() -> LogError {
+    LogError::Told(Problem::conflict(
+        "OwnKey",
+        "you keep your key yourself, so nobody here signs for you: send the same under /v1/prepared, sign the \
+         transaction that comes back, and hand it in",
+    ))
+}
+
+/// Whether it is something that the services notice of a participant, and not what the participant does to data.
+fn is_noticed(event: &Event) -> bool {
+    let services = ["session-", "user-", "permission-"];
+    let record = event.record.as_str();
+    event.how == Operation::Read || services.iter().any(|begin| record.starts_with(begin))
 }

@@ -1,40 +1,66 @@
 //! From an event to a final transaction, and from that to its receipt.
 
+use std::sync::Arc;
+
 use alloy_primitives::Address;
 use connector::proof::Proof;
 use connector::{Call, Fees, Receipt};
 
 use super::accounts::{Account, Contract, written};
 use super::document::{Document, ROOT_PLACE, place_of, written_hash};
-use super::{ChainLog, abi, error, unknown};
+use super::{ChainLog, abi, error, own_key, unknown};
 use crate::Problem;
 use crate::limits::EVENT_GAS;
 use crate::model::{Event, Operation, Text};
-use crate::trail::act::{self, Enrolment, Kind};
-use crate::trail::log::{LogError, Outgoing, Recorded};
+use crate::trail::act::{self, Act, Enrolment, Kind};
+use crate::trail::log::{LogError, Outgoing, Recorded, Signer};
+
+const BRINGS_NOBODY: &str = "you keep your key yourself, and this service asks nobody to sign that somebody comes under \
+                             you: let an administrator whose key is kept here bring them in";
 
 impl ChainLog {
     /// The contract whose log an event will be in, before it is sent.
-    pub(super) async fn log_before(
-        &self,
-        who: &Text,
-        enrol: Option<&Enrolment>,
-    ) -> Result<String, LogError> {
-        if let Some(enrol) = enrol {
+    pub(super) async fn log_before(&self, act: &Act, signer: Signer) -> Result<String, LogError> {
+        if let Some(enrol) = &act.enrol {
             self.may_come(enrol).await?;
             if enrol.kind == Kind::Root {
                 // Its contract is made by the transaction; nothing was sent by its account before.
                 let account = self.candidate(enrol).await?;
                 return Ok(written(account.account.create(0)));
             }
+            let (account, contract) = self.member(sender(&act.who, Some(enrol))).await?;
+            return match account.sealed {
+                Some(_) => Ok(written(contract.address)),
+                None => Err(LogError::Told(Problem::conflict("OwnKey", BRINGS_NOBODY))),
+            };
         }
-        let (_, contract) = self.member(sender(who, enrol)).await?;
-        Ok(written(contract.address))
+        let is_noticed = act.ours || act.how == Operation::Read;
+        match (self.member(&act.who).await, self.root.get()) {
+            (Ok((account, contract)), _) if signer == signs_for(&account) => {
+                Ok(written(contract.address))
+            }
+            (Ok((account, _)), _) if account.sealed.is_some() => {
+                Err(LogError::Told(Problem::conflict(
+                    "KeyKeptHere",
+                    "this service keeps your key, and signs for you: store it",
+                )))
+            }
+            (Ok(_) | Err(LogError::Told(_)), Some(root))
+                if is_noticed && signer == Signer::Service =>
+            {
+                Ok(written(*root))
+            }
+            (Ok(_), _) => Err(own_key()),
+            (Err(error), _) => Err(error),
+        }
     }
 
     /// Sends an event, and waits until it is final.
     pub(super) async fn send(&self, sent: Outgoing<'_>) -> Result<Recorded, LogError> {
-        let account = self.sending(sent.event, sent.enrol).await?;
+        if let Some(signed) = sent.signed {
+            return self.deliver(sent, signed).await;
+        }
+        let account = self.sending(sent).await?;
         let call = self.call(sent).await?;
         let borrowed = self.outbox(&account).await?;
         let ticket = borrowed.outbox.send(call.named(name(sent.text))).await;
@@ -46,7 +72,11 @@ impl ChainLog {
 
     /// Looks for an event that was sent.
     pub(super) async fn sent(&self, sent: Outgoing<'_>) -> Result<Option<Recorded>, LogError> {
-        let account = self.sending(sent.event, sent.enrol).await?;
+        if sent.signed.is_some() {
+            // Sent again it is the same transaction, whatever became of it.
+            return Ok(None);
+        }
+        let account = self.sending(sent).await?;
         let borrowed = self.outbox(&account).await?;
         let Some(ticket) = borrowed.outbox.ticket(&name(sent.text)).await else {
             return Ok(None);
@@ -64,9 +94,10 @@ impl ChainLog {
             .map_err(error::of_proof)
     }
 
-    /// The account that sends an event: that of the one whom somebody comes under, or of whoever acts.
-    async fn sending(&self, event: &Event, enrol: Option<&Enrolment>) -> Result<Account, LogError> {
-        if let Some(root) = enrol.filter(|enrol| enrol.kind == Kind::Root) {
+    /// The account that sends an event: that of the one whom somebody comes under, of whoever acts, or of the root
+    /// for what is noticed of others.
+    async fn sending(&self, sent: Outgoing<'_>) -> Result<Account, LogError> {
+        if let Some(root) = sent.enrol.filter(|enrol| enrol.kind == Kind::Root) {
             // What a crash left: the chain has the contract, and the database has it or not.
             return match self
                 .accounts
@@ -78,23 +109,40 @@ impl ChainLog {
                 None => self.candidate(root).await,
             };
         }
-        let (account, _) = self.member(sender(&event.who, enrol)).await?;
+        let (account, _) = self.acting(sent).await?;
         Ok((*account).clone())
+    }
+
+    /// Whose account and contract record an event that does not make the tree.
+    async fn acting(&self, sent: Outgoing<'_>) -> Result<(Arc<Account>, Contract), LogError> {
+        let member = self.member(sender(&sent.event.who, sent.enrol)).await;
+        let root = self.root.get().copied();
+        if sent.enrol.is_some() || root.map(written).as_deref() != Some(sent.log) {
+            return member;
+        }
+        match member {
+            Ok((account, contract)) if Some(contract.address) == root => Ok((account, contract)),
+            Ok(_) | Err(LogError::Told(_)) => {
+                let account = self.accounts.root().await.map_err(unknown)?;
+                let account = account.and_then(|root| Some((root.contract?, root)));
+                let (contract, root) = account.ok_or_else(|| {
+                    LogError::Refused("the root's account is not known".to_owned())
+                })?;
+                Ok((Arc::new(root), contract))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn call(&self, sent: Outgoing<'_>) -> Result<Call, LogError> {
         let Outgoing {
             event, text, enrol, ..
         } = sent;
-        let (words, hash) = (abi::Words::of(event), abi::content_hash(text));
         let Some(enrol) = enrol else {
-            let (_, contract) = self.member(&event.who).await?;
-            let mut call = Call::of(contract.address, abi::add_event(&words, hash));
-            if matches!(self.network.profile().fees, Fees::Free) {
-                call.gas = Some(EVENT_GAS);
-            }
-            return Ok(call);
+            let (_, contract) = self.acting(sent).await?;
+            return Ok(self.adding(contract, event, text));
         };
+        let (words, hash) = (abi::Words::of(event), abi::content_hash(text));
         if event.how != Operation::Create {
             return Err(LogError::Told(Problem::input(
                 "who comes into the tree is a record that is created",
@@ -118,6 +166,16 @@ impl ChainLog {
             _ => abi::add_administrator(key, &words, hash),
         };
         Ok(Call::of(under.address, input))
+    }
+
+    /// The call that records an event in a participant's contract.
+    pub(super) fn adding(&self, contract: Contract, event: &Event, text: &str) -> Call {
+        let input = abi::add_event(&abi::Words::of(event), abi::content_hash(text));
+        let mut call = Call::of(contract.address, input);
+        if matches!(self.network.profile().fees, Fees::Free) {
+            call.gas = Some(EVENT_GAS);
+        }
+        call
     }
 
     /// Whether somebody may come into the tree, as far as is known here.
@@ -172,7 +230,11 @@ impl ChainLog {
     }
 
     /// What a final transaction means for the tree, and its receipt.
-    async fn recorded(&self, text: &str, receipt: &Receipt) -> Result<Recorded, LogError> {
+    pub(super) async fn recorded(
+        &self,
+        text: &str,
+        receipt: &Receipt,
+    ) -> Result<Recorded, LogError> {
         let Some(contract) = receipt.to.or(receipt.contract_address) else {
             return Err(LogError::Proof("the transaction called nobody".to_owned()));
         };
@@ -225,6 +287,14 @@ impl ChainLog {
     fn known_root(&self) -> Result<Address, LogError> {
         let root = self.root.get().copied();
         root.ok_or_else(|| LogError::Refused("no tree is known here".to_owned()))
+    }
+}
+
+/// Who signs for an account.
+fn signs_for(account: &Account) -> Signer {
+    match account.sealed {
+        Some(_) => Signer::Service,
+        None => Signer::Participant,
     }
 }
 

@@ -169,7 +169,7 @@ fn inserting(kind: Kind, sender: &str, rows: &[WithOutcome<'_>]) -> Statement {
     let mut insert = Statement::new(kind, insert_new(kind));
     insert.push(
         " INTO events (record, version, at, actor, operation, hash, event, salt, payload, \
-         request, request_hash, enrol, after_tx, sender, log, tx, receipt) ",
+         request, request_hash, enrol, after_tx, signed, sender, log, tx, receipt) ",
     );
     insert.push_values(rows, |values, (pending, committed)| {
         let Pending { event, row } = pending;
@@ -188,6 +188,7 @@ fn inserting(kind: Kind, sender: &str, rows: &[WithOutcome<'_>]) -> Statement {
             .push_bind(row.request_hash.as_deref())
             .push_bind(row.enrol.as_deref())
             .push_bind(row.after.as_deref())
+            .push_bind(row.signed.as_deref())
             .push_bind(sender)
             .push_bind(log.as_str())
             .push_bind(committed.map(|committed| committed.tx.as_str()))
