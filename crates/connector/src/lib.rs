@@ -49,5 +49,5 @@ pub use network::{Evidence, Finality, Gas, Network, Profile, Receipt, Sending};
 pub use outbox::{Outbox, Ticket};
 pub use presigned::{Presigned, PresignedError, ToSign};
 pub use proof::{LedgerReceipt, Proof, Shown, Trust};
-pub use signer::{FileKey, HeldKey, Signer, SignerError};
+pub use signer::{FileKey, HeldKey, Signer, SignerError, signer_of_message};
 pub use status::{Place, Settled, Status};

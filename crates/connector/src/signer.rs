@@ -5,7 +5,8 @@ use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use alloy_primitives::{Address, B256, Signature};
+use alloy_consensus::crypto::secp256k1::recover_signer;
+use alloy_primitives::{Address, B256, Signature, eip191_hash_message};
 use futures_util::future::{BoxFuture, FutureExt};
 use secp256k1::{Message, SECP256K1, SecretKey};
 use zeroize::Zeroizing;
@@ -19,6 +20,13 @@ pub trait Signer: Send + Sync + 'static {
 
     /// Signs a digest. Asked again for the same digest, another signature may come.
     fn sign(&self, digest: B256) -> BoxFuture<'_, Result<Signature, SignerError>>;
+}
+
+/// The account whose key signed a text, as wallets sign messages (EIP-191, `personal_sign`). `None`: the signature is
+/// none, or the second form of another (EIP-2).
+pub fn signer_of_message(text: &str, signature: &[u8; 65]) -> Option<Address> {
+    let signature = Signature::from_raw_array(signature).ok()?;
+    recover_signer(&signature, eip191_hash_message(text)).ok()
 }
 
 /// A key cannot be used.
@@ -175,7 +183,7 @@ mod tests {
             assert_eq!(key.address(), account);
             let digest = B256::repeat_byte(7);
             let signature = key.sign(digest).await.unwrap();
-            let by = alloy_consensus::crypto::secp256k1::recover_signer(&signature, digest);
+            let by = recover_signer(&signature, digest);
             assert_eq!(by.unwrap(), account);
             assert!(!format!("{key:?}").contains("ac0974"));
         }

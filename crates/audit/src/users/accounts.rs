@@ -7,10 +7,11 @@ use sqlx::AnyConnection;
 
 use super::changing::{Held, creates, of_user};
 use super::model::{
-    ChainKey, Deed, Email, Kind, Name, Oidc, Status, User, UserError, UserId, check_depth,
+    ChainKey, Deed, Email, KeyProof, Kind, Name, Oidc, Status, User, UserError, UserId, check_depth,
 };
 use super::passwords::{Compared, Hash, Password};
 use super::permissions::{OperationName, check_grants, has_access, usual_grants};
+use super::possession;
 use super::secret::{Secret, chance, exposed};
 use super::store::changes::{self, Change};
 use super::store::{self, Claim, Kept};
@@ -31,6 +32,9 @@ pub struct NewUser {
     /// Their key on a chain.
     #[serde(default)]
     pub key: Option<ChainKey>,
+    /// That they keep it: its signature.
+    #[serde(default, rename = "keyProof")]
+    pub key_proof: Option<KeyProof>,
     /// Their password.
     #[serde(serialize_with = "exposed")]
     pub password: Password,
@@ -52,6 +56,9 @@ pub struct Changes {
     /// A new key; the old one stays theirs, so that nobody takes it for another's.
     #[serde(default)]
     pub key: Option<ChainKey>,
+    /// That they keep it: its signature.
+    #[serde(default)]
+    pub key_proof: Option<KeyProof>,
 }
 
 impl Users {
@@ -61,6 +68,7 @@ impl Users {
     /// The caller may not, the address or the key is taken, or the event cannot be recorded.
     pub async fn create_user(&self, caller: &Caller, new: NewUser) -> Result<User, Problem> {
         caller.kind.creates(new.kind)?;
+        self.check_key(&new)?;
         // Before the hash, which is dear; and again below, where nobody can change it any more.
         let mut connection = self.connection().await?;
         let creator = self.caller(&mut connection, caller, Held::No).await?;
@@ -101,6 +109,7 @@ impl Users {
         }
         // No success forgives these: who registers many consumers waits as who guesses passwords does.
         self.sources.begin(place.as_str(), self.now())?;
+        self.check_key(&new)?;
         self.add_consumer(new, Oidc::Unsaid, place).await
     }
 
@@ -141,6 +150,12 @@ impl Users {
         }
         self.reserve_user(transaction, kept, &[root], &claims, &id, place)
             .await
+    }
+
+    /// That a new user keeps the key that they name.
+    fn check_key(&self, new: &NewUser) -> Result<(), Problem> {
+        let (key, proof) = (new.key.as_ref(), new.key_proof.as_ref());
+        possession::check(&self.config.issuer, key, proof, &new.email)
     }
 
     /// Says what the new user is granted.
@@ -247,7 +262,12 @@ impl Users {
         id: &UserId,
         changes: Changes,
     ) -> Result<User, Problem> {
-        let Changes { name, email, key } = changes;
+        let Changes {
+            name,
+            email,
+            key,
+            key_proof,
+        } = changes;
         if name.is_none() && email.is_none() && key.is_none() {
             return Err(Problem::input("nothing is to be changed"));
         }
@@ -255,6 +275,9 @@ impl Users {
         let (by, user) = self
             .reach_to_change(&mut transaction, caller, id, Deed::Update)
             .await?;
+        let address = email.as_ref().unwrap_or(&user.email);
+        let issuer = &self.config.issuer;
+        possession::check(issuer, key.as_ref(), key_proof.as_ref(), address)?;
         let claims = [
             email.as_ref().map(Claim::Email),
             key.as_ref().map(Claim::Key),

@@ -27,6 +27,7 @@ pub mod model;
 pub mod oidc;
 mod passwords;
 pub mod permissions;
+mod possession;
 mod rights;
 mod root;
 mod second_factor;
@@ -57,7 +58,8 @@ pub use forgotten::{Reset, ResetCode};
 pub use keys::KeyError;
 pub use listing::{Order, Page, Wanted};
 pub use model::{
-    ChainKey, Email, Identity, Kind, Name, Oidc, SessionId, Status, User, UserError, UserId,
+    ChainKey, Email, Identity, KeyProof, Kind, Name, Oidc, SessionId, Status, User, UserError,
+    UserId,
 };
 pub use passwords::{Cost, Password};
 pub use permissions::{OperationName, OperationType, Permission, PermissionError};

@@ -27,6 +27,9 @@ pub enum UserError {
     /// The key is no Ethereum address.
     #[error("a key is an Ethereum address: 0x and 40 hexadecimal digits")]
     Key,
+    /// The proof is no signature.
+    #[error("a proof of a key is a signature: 0x and 130 hexadecimal digits")]
+    KeyProof,
     /// The operation's name has other characters, or too many.
     #[error("an operation's name is a letter and at most 63 letters and digits after it")]
     Operation,
@@ -53,6 +56,7 @@ impl From<UserError> for Problem {
             | UserError::Email
             | UserError::Name
             | UserError::Key
+            | UserError::KeyProof
             | UserError::Operation => Self::input(error.to_string()),
             UserError::Creates { .. } | UserError::RootStays => {
                 Self::not_permitted(error.to_string())
@@ -364,6 +368,17 @@ parsed_text!(
     |text| {
         let digits = text.strip_prefix("0x")?;
         let good = digits.len() == 40 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        good.then(|| text.to_ascii_lowercase())
+    }
+);
+
+parsed_text!(
+    /// That a key is kept: its signature, as wallets sign texts (EIP-191), 65 bytes.
+    KeyProof,
+    UserError::KeyProof,
+    |text| {
+        let digits = text.strip_prefix("0x")?;
+        let good = digits.len() == 130 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
         good.then(|| text.to_ascii_lowercase())
     }
 );

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Users;
 use super::accounts::NewUser;
-use super::model::{ChainKey, Email, Kind, Name, User};
+use super::model::{ChainKey, Email, KeyProof, Kind, Name, User};
 use super::passwords::Password;
+use super::possession;
 use super::secret::{Secret, chance, exposed};
 use super::store::root::{self, Presented};
 use super::store::{self, Claim};
@@ -45,6 +46,9 @@ pub struct Credentials {
     /// Their key on a chain.
     #[serde(default)]
     pub key: Option<ChainKey>,
+    /// That they keep it: its signature.
+    #[serde(default, rename = "keyProof")]
+    pub key_proof: Option<KeyProof>,
     /// Their password.
     #[serde(serialize_with = "exposed")]
     pub password: Password,
@@ -96,6 +100,12 @@ impl Users {
         credentials: Credentials,
         place: &Text,
     ) -> Result<User, Problem> {
+        possession::check(
+            &self.config.issuer,
+            credentials.key.as_ref(),
+            credentials.key_proof.as_ref(),
+            &credentials.email,
+        )?;
         let nonce = nb.fingerprint();
         let mut connection = self.connection().await?;
         self.check_no_root(&mut connection).await?;
@@ -110,6 +120,7 @@ impl Users {
             email,
             name,
             key,
+            key_proof,
             password,
         } = credentials;
         let new = NewUser {
@@ -117,6 +128,7 @@ impl Users {
             email,
             name,
             key,
+            key_proof,
             password,
             grants: None,
         };

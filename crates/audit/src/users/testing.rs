@@ -16,6 +16,9 @@ use crate::trail::{Act, Address, Answering, Receipt, Stored};
 
 pub(crate) use super::totp::tests::code_of;
 
+/// What this installation is called.
+pub(crate) const ISSUER: &str = "https://audit.example";
+
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// The service and what it stands on.
@@ -143,7 +146,7 @@ impl House {
 
     pub(crate) async fn with(configure: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut config = Config::new("https://audit.example", folder.path().join("keys"));
+        let mut config = Config::new(ISSUER, folder.path().join("keys"));
         config.cost = Cost {
             memory: 8,
             passes: 1,
@@ -241,6 +244,7 @@ pub(crate) fn credentials(name: &str) -> Credentials {
         email: email(name),
         name: Name::parse(name).unwrap(),
         key: None,
+        key_proof: None,
         password: password(PASSWORD),
     }
 }
@@ -251,6 +255,7 @@ pub(crate) fn new(kind: Kind, name: &str) -> NewUser {
         email: email(name),
         name: Name::parse(name).unwrap(),
         key: None,
+        key_proof: None,
         password: password(PASSWORD),
         grants: None,
     }

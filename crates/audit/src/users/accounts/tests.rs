@@ -1,15 +1,27 @@
 use std::sync::Arc;
 
+use connector::{HeldKey, Signer};
 use tokio::task::JoinSet;
 
+use super::super::possession;
 use super::super::testing::{
-    Answer, House, PASSWORD, caller, email, kind_of, login, new, operation, password, place,
+    Answer, House, ISSUER, PASSWORD, caller, email, kind_of, login, new, operation, password, place,
 };
-use super::super::{Caller, ChainKey, Changes, Kind, Name, Secret, Status, UserId, Wanted};
+use super::super::{
+    Caller, ChainKey, Changes, Email, KeyProof, Kind, Name, Secret, Status, UserId, Wanted,
+};
 use crate::trail::Given;
 
-fn key(digit: char) -> ChainKey {
-    ChainKey::parse(&format!("0x{}", digit.to_string().repeat(40))).unwrap()
+/// A key, and that whoever has this address keeps it.
+async fn key(number: u8, email: &Email) -> (Option<ChainKey>, Option<KeyProof>) {
+    let held = HeldKey::from_bytes(&[number; 32]).unwrap();
+    let key = format!("0x{}", hex::encode(held.address()));
+    let key = ChainKey::parse(&key).unwrap();
+    let text = possession::text(ISSUER, &key, email);
+    let digest = alloy_primitives::eip191_hash_message(text);
+    let proof = held.sign(digest).await.unwrap().as_bytes();
+    let proof = KeyProof::parse(&format!("0x{}", hex::encode(proof))).unwrap();
+    (Some(key), Some(proof))
 }
 
 #[tokio::test]
@@ -187,7 +199,7 @@ async fn an_address_and_a_key_belong_to_one_user_even_when_many_race() {
             if runner % 2 == 0 {
                 user.email = email("same");
             } else {
-                user.key = Some(key('a'));
+                (user.key, user.key_proof) = key(1, &user.email).await;
             }
             users.create_user(&ana, user).await
         });
@@ -210,7 +222,7 @@ async fn a_user_that_cannot_be_recorded_has_never_been() {
     let root = house.root().await;
     house.trail.will(Answer::Refused);
     let mut ana = new(Kind::Administrator, "ana");
-    ana.key = Some(key('a'));
+    (ana.key, ana.key_proof) = key(1, &ana.email).await;
     let refused = house.users.create_user(&root, ana.clone()).await;
     assert_eq!(kind_of(refused), "LedgerUnavailable");
     assert_eq!(
@@ -232,10 +244,12 @@ async fn a_change_is_recorded_with_what_is_public_and_nothing_secret() {
     let house = House::open().await;
     let root = house.root().await;
     let ana = house.create(&root, Kind::Administrator, "ana").await;
+    let (second, key_proof) = key(2, &email("ana.garcia")).await;
     let changes = Changes {
         name: Some(Name::parse("Ana García").unwrap()),
         email: Some(email("ana.garcia")),
-        key: Some(key('b')),
+        key: second.clone(),
+        key_proof,
     };
     let user = house
         .users
@@ -256,7 +270,7 @@ async fn a_change_is_recorded_with_what_is_public_and_nothing_secret() {
         panic!("no data")
     };
     assert_eq!(data["name"], "Ana García");
-    assert_eq!(data["key"], key('b').as_str());
+    assert_eq!(data["key"], second.unwrap().as_str());
     for act in house.trail.acts() {
         let text = serde_json::to_string(&act).unwrap();
         assert!(
@@ -266,8 +280,10 @@ async fn a_change_is_recorded_with_what_is_public_and_nothing_secret() {
     }
     // The old address is free, the old key of somebody never is.
     house.create(&root, Kind::Administrator, "ana").await;
+    let (key_of_today, key_proof) = key(3, &email("ana.garcia")).await;
     let changes = Changes {
-        key: Some(key('c')),
+        key: key_of_today,
+        key_proof,
         ..Changes::default()
     };
     house
@@ -276,7 +292,7 @@ async fn a_change_is_recorded_with_what_is_public_and_nothing_secret() {
         .await
         .unwrap();
     let mut eve = new(Kind::Administrator, "eve");
-    eve.key = Some(key('b'));
+    (eve.key, eve.key_proof) = key(2, &eve.email).await;
     assert_eq!(
         kind_of(house.users.create_user(&root, eve).await),
         "KeyTaken"
@@ -399,4 +415,32 @@ async fn the_tree_is_not_deeper_than_it_may_be() {
         .create_user(&above, new(Kind::TUser, "deep"))
         .await;
     assert_eq!(kind_of(refused), "TreeTooDeep");
+}
+
+#[tokio::test]
+async fn whoever_names_a_key_shows_that_it_is_kept() {
+    let house = House::open().await;
+    let root = house.root().await;
+    let ana = house.create(&root, Kind::Administrator, "ana").await;
+    let mut tom = new(Kind::TUser, "tom");
+    let (of_tom, proof_of_tom) = key(1, &tom.email).await;
+    let (_, proof_of_eve) = key(1, &email("eve")).await;
+    let (_, other_key) = key(2, &tom.email).await;
+    tom.key = of_tom.clone();
+    for proof in [None, proof_of_eve, other_key] {
+        tom.key_proof = proof;
+        let refused = house.users.create_user(&ana, tom.clone()).await;
+        assert_eq!(kind_of(refused), "KeyNotProven");
+    }
+    // Neither by changing oneself.
+    let changes = Changes {
+        key: of_tom,
+        key_proof: proof_of_tom.clone(),
+        ..Changes::default()
+    };
+    let refused = house.users.update_user(&ana, &ana.user, changes).await;
+    assert_eq!(kind_of(refused), "KeyNotProven");
+    tom.key_proof = proof_of_tom;
+    let created = house.users.create_user(&ana, tom.clone()).await.unwrap();
+    assert_eq!(created.key, tom.key);
 }

@@ -132,6 +132,7 @@ impl Users {
             email,
             name,
             key: None,
+            key_proof: None,
             // One that nobody has.
             password: Password::parse(Secret::random())?,
             grants: None,
