@@ -350,6 +350,59 @@ async fn whoever_may_not_is_refused_by_the_contracts() -> Result<()> {
 }
 
 #[tokio::test]
+async fn what_others_signed_proves_nothing_of_whoever_keeps_a_key() -> Result<()> {
+    let (_ledger, profile, cert) = ours().await?;
+    let dir = TempDir::new()?;
+    let before = world(dir.path(), &profile, Some(&cert)).await?;
+    tree(&before.trail).await?;
+    let mut own = enrolling("ada", "own", Kind::TUser);
+    let enrol = own.enrol.as_mut().context("it enrols")?;
+    enrol.key = Some(Hex([0xab; 20]));
+    before.trail.store(own).await?;
+    // What is noticed of somebody who keeps a key, and of somebody outside of the tree, is in the root's log.
+    let root = before.log.root().context("a root")?;
+    for (who, record) in [("own", "session-1"), ("zoe", "session-2")] {
+        let noticed = Act {
+            ours: true,
+            ..create(who, record)
+        };
+        let stored = before.trail.store(noticed).await?;
+        let contract = serde_json::from_value::<Hex<20>>(json!(stored.address.contract_address))?;
+        ensure!(contract == root, "{who}: {contract:?}");
+        is_valid(&before.trail, &stored).await?;
+    }
+    let stored = before.trail.store(create("ana", "lot:1")).await?;
+    is_valid(&before.trail, &stored).await?;
+    // As if the service had signed, with a key that it keeps, for somebody whose key it does not.
+    for statement in [
+        "UPDATE accounts SET participant = 'x' WHERE participant = 'ana'",
+        "UPDATE accounts SET participant = 'ana' WHERE participant = 'own'",
+        "UPDATE accounts SET participant = 'own' WHERE participant = 'x'",
+    ] {
+        sqlx::query(statement)
+            .execute(before.database.pool())
+            .await?;
+    }
+    let World {
+        trail,
+        log,
+        database,
+    } = before;
+    drop((trail, log));
+    database.close().await;
+    let after = world(dir.path(), &profile, Some(&cert)).await?;
+    let proven = after.log.proven(&stored.address, &stored.receipt).await;
+    ensure!(proven.is_err(), "{proven:?}");
+    let asked = Question {
+        record: Some(stored.event.record),
+        ..Question::default()
+    };
+    let verdict = after.trail.consult(asked).await?.verdict;
+    ensure!(verdict == Verdict::Unknown, "{verdict:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_crash_between_sending_and_answer_records_once() -> Result<()> {
     let (ledger, profile, cert) = ours().await?;
     let dir = TempDir::new()?;

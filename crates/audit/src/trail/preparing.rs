@@ -54,7 +54,9 @@ impl Trail {
             Some(record) => self.store.newest_and_owner(record).await?,
             None => None,
         };
-        if let (Operation::Create, Some(_), Some(record)) = (act.how, &before, &act.record) {
+        if let (Operation::Create, Some((row, _)), Some(record)) = (act.how, &before, &act.record)
+            && row.tx.is_some()
+        {
             return Err(exists(record));
         }
         let id = fresh().to_string();

@@ -1,0 +1,357 @@
+//! Users of the audit services who keep their keys: ethers signs what the services prepared.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use alloy_primitives::keccak256;
+use anyhow::{Context, Result, ensure};
+use e2e::wallet::Wallet;
+use e2e::{Audit, Client, Ledger, Network, PASSWORD, Person, Place, cache, rpc, said};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+const CONFIG: &str = "connector = \"contracts\"\nissuer = \"e2e\"\n";
+
+/// Rounds in which the services are killed right after something was handed in.
+const KILLS: u64 = 8;
+
+/// Somebody with a key of their own.
+#[derive(Debug, Clone)]
+struct Owner {
+    person: Person,
+    key: String,
+    account: String,
+}
+
+/// Services on a ledger, and those who use them.
+struct World {
+    services: Audit,
+    admin: Person,
+    place: Place,
+    rpc: String,
+}
+
+impl World {
+    async fn start(place: Place, folder: &Path) -> Result<Self> {
+        let services = Audit::start_with(folder, &place.ready, Some(CONFIG), None)?;
+        let (_, admin, _) = services.people(0).await?;
+        let rpc = place.ready.rpc_url.clone().context("a plain listener")?;
+        Ok(Self {
+            services,
+            admin,
+            place,
+            rpc,
+        })
+    }
+
+    /// Somebody who proves that they keep a key, and signs in.
+    async fn owner(&self, number: u8) -> Result<Owner> {
+        let bytes = [number; 32];
+        let account = format!("{:#x}", Wallet::new(bytes)?.address());
+        let key = alloy_primitives::hex::encode_prefixed(bytes);
+        let email = format!("own{number}@example.org");
+        let message = format!("I keep the key of {account} and sign with it as {email} at e2e.");
+        let proof = self.sign(&json!([{"key": key, "message": message}]))?;
+        let new = json!({
+            "kind": "tuser", "email": email, "name": "Own", "password": PASSWORD,
+            "key": account, "keyProof": proof[0],
+        });
+        self.admin.done(Method::POST, "/v1/users", &new).await?;
+        Ok(Owner {
+            person: self.admin.sign_in(&email).await?,
+            key,
+            account,
+        })
+    }
+
+    /// What ethers signs of these.
+    fn sign(&self, all: &Value) -> Result<Vec<String>> {
+        let scratch = &self.place.scratch;
+        fs::write(scratch.join("to_sign.json"), all.to_string())?;
+        Client::Node.run_at("own_keys.mjs", &[], &[], &self.place)?;
+        let signed = fs::read(scratch.join("signed.json"))?;
+        Ok(serde_json::from_slice(&signed)?)
+    }
+
+    /// What ethers signs of one that was prepared, changed or not.
+    fn signed(&self, owner: &Owner, prepared: &Value, change: &Value) -> Result<Value> {
+        let unsigned = &prepared["unsigned"];
+        let one = json!([{"key": owner.key, "unsigned": unsigned, "change": change}]);
+        let signed = self.sign(&one)?.pop().context("one was signed")?;
+        Ok(json!({ "signed": signed }))
+    }
+
+    /// How many transactions an account has on the chain.
+    async fn count(&self, account: &str) -> Result<u64> {
+        let asked = json!([account, "latest"]);
+        let count = rpc(&self.rpc, "eth_getTransactionCount", asked).await?;
+        let digits = count.as_str().context("a number")?;
+        Ok(u64::from_str_radix(&digits[2..], 16)?)
+    }
+
+    /// Who sent a transaction, and to whom.
+    async fn sent(&self, stored: &Value) -> Result<(Value, Value)> {
+        let asked = json!([stored["transactionAddress"]]);
+        let mut sent = rpc(&self.rpc, "eth_getTransactionByHash", asked).await?;
+        Ok((sent["from"].take(), sent["to"].take()))
+    }
+}
+
+fn record(name: &str, kg: u64) -> Value {
+    json!({"record": name, "about": ["urn:lot:7"], "did": "weigh", "data": {"kg": kg}})
+}
+
+fn at(prepared: &Value) -> Result<String> {
+    let id = prepared["id"].as_str().context("it has a name")?;
+    Ok(format!("/v1/prepared/{id}"))
+}
+
+impl Owner {
+    async fn prepares(&self, name: &str, kg: u64) -> Result<Value> {
+        let path = "/v1/prepared/records";
+        self.person
+            .done(Method::POST, path, &record(name, kg))
+            .await
+    }
+
+    async fn hands_in(&self, prepared: &Value, signed: &Value) -> Result<(u16, Value)> {
+        self.person.call(Method::POST, &at(prepared)?, signed).await
+    }
+
+    async fn is_refused(&self, prepared: &Value, signed: &Value, kind: &str) -> Result<()> {
+        let (status, said) = self.hands_in(prepared, signed).await?;
+        ensure!(said["type"] == kind, "{kind}, not {status} {said}");
+        Ok(())
+    }
+
+    /// That a record is there, once, and is what was signed.
+    async fn has(&self, name: &str, kg: u64) -> Result<Value> {
+        let question = json!({"record": name, "data": {"kg": kg}});
+        let said = self
+            .person
+            .done(Method::POST, "/v1/consult", &question)
+            .await?;
+        ensure!(said["verdict"] == "valid", "{name}: {said}");
+        let logs = format!("/v1/logs?record={name}");
+        let logs = self.person.done(Method::GET, &logs, &Value::Null).await?;
+        let count = logs["logs"].as_array().map(Vec::len);
+        ensure!(count == Some(1), "{name}: {logs}");
+        Ok(said)
+    }
+}
+
+/// The script of the documentation, as it stands there.
+fn script_of_the_documentation() -> Result<String> {
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").context("run it with cargo")?;
+    let page = fs::read_to_string(Path::new(&here).join("../docs/audit.md"))?;
+    let script = page.split("```js\n").nth(1).context("a script")?;
+    let (script, _) = script.split_once("```").context("its end")?;
+    Ok(script.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_signs_with_ethers_and_the_chain_names_the_users_own_account() -> Result<()> {
+    let network = Network::with(3, &["--rpc", "127.0.0.1:0"])?;
+    let follower = (network.leader()? + 1) % 3;
+    let place = network.place(follower, "keys")?;
+    let folder = network.scratch()?.join("audit");
+    let world = World::start(place, &folder).await?;
+    let owner = world.owner(1).await?;
+    // The page's own script.
+    let scripts = world.place.scratch.join("script");
+    fs::create_dir_all(&scripts)?;
+    symlink(
+        cache()?.join("js/node_modules"),
+        scripts.join("node_modules"),
+    )?;
+    fs::write(scripts.join("store.mjs"), script_of_the_documentation()?)?;
+    let mut node = Command::new("node");
+    node.arg(scripts.join("store.mjs"))
+        .env("AUDIT", &world.services.ready().url)
+        .env("TOKEN", owner.person.token().context("a token")?)
+        .env("KEY", &owner.key)
+        .env("NODE_EXTRA_CA_CERTS", &world.services.ready().certificate);
+    let stored: Value = serde_json::from_str(&said(&mut node)?)?;
+    ensure!(stored["event"]["who"] == owner.person.id, "{stored}");
+    let consulted = owner.has("lot-7", 20).await?;
+    ensure!(consulted["transactionAddress"] == stored["transactionAddress"]);
+    let (from, to) = world.sent(&stored).await?;
+    ensure!(from == *owner.account, "{from}");
+    ensure!(to == stored["contractAddress"], "{to}");
+    // Changed and deleted by the same way.
+    let path = "/v1/prepared/records/lot-7";
+    let update = json!({"data": {"kg": 21}});
+    for (method, body, how) in [
+        (Method::PUT, &update, "update"),
+        (Method::DELETE, &Value::Null, "delete"),
+    ] {
+        let prepared = owner.person.done(method, path, body).await?;
+        let signed = world.signed(&owner, &prepared, &Value::Null)?;
+        let (status, stored) = owner.hands_in(&prepared, &signed).await?;
+        ensure!(status == 200 && stored["event"]["how"] == how, "{stored}");
+        ensure!(world.sent(&stored).await?.0 == *owner.account);
+    }
+    ensure!(world.count(&owner.account).await? == 3);
+    // What the services noticed of the user nobody signed for them: it is in the root's log.
+    let logs = format!("/v1/logs?who={}", owner.person.id);
+    let logs = owner.person.done(Method::GET, &logs, &Value::Null).await?;
+    let logs = logs["logs"].as_array().context("logs")?;
+    let login = logs
+        .iter()
+        .find(|log| log["event"]["what"]["did"] == "loginUser");
+    let (from, to) = world.sent(login.context("the login")?).await?;
+    ensure!(from != *owner.account && to != stored["contractAddress"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_signed_as_it_was_prepared_is_refused() -> Result<()> {
+    let ledger = Ledger::start_with(&["--rpc", "127.0.0.1:0"])?;
+    let folder = ledger.scratch()?.join("audit");
+    let world = World::start(ledger.place()?, &folder).await?;
+    let (owner, stranger) = (world.owner(1).await?, world.owner(2).await?);
+    // Nobody signs for them by the way of others, and they do not sign for others.
+    let (status, said) = owner
+        .person
+        .call(Method::POST, "/v1/records", &record("lot-1", 1))
+        .await?;
+    ensure!((status, &said["type"]) == (409, &json!("OwnKey")), "{said}");
+    let (status, said) = world
+        .admin
+        .call(Method::POST, "/v1/prepared/records", &record("lot-1", 1))
+        .await?;
+    ensure!(
+        (status, &said["type"]) == (409, &json!("KeyKeptHere")),
+        "{said}"
+    );
+    let prepared = owner.prepares("lot-1", 1).await?;
+    let other = owner.prepares("lot-2", 2).await?;
+    // Altered, forged, and signed by somebody else.
+    for (change, kind) in [
+        (
+            json!({"data": other["transaction"]["input"]}),
+            "AlteredTransaction",
+        ),
+        (json!({"to": stranger.account}), "AlteredTransaction"),
+        (json!({"to": null}), "AlteredTransaction"),
+        (json!({"value": 1}), "AlteredTransaction"),
+        (json!({"chainId": 1}), "AlteredTransaction"),
+        (json!({"nonce": 5}), "NonceTooHigh"),
+    ] {
+        let signed = world.signed(&owner, &prepared, &change)?;
+        owner.is_refused(&prepared, &signed, kind).await?;
+    }
+    let strangers = world.signed(&stranger, &prepared, &Value::Null)?;
+    owner
+        .is_refused(&prepared, &strangers, "WrongSigner")
+        .await?;
+    let signed = world.signed(&owner, &prepared, &Value::Null)?;
+    stranger.is_refused(&prepared, &signed, "NotFound").await?;
+    let text = signed["signed"].as_str().context("digits")?;
+    let cut = json!({ "signed": text[..text.len() - 2] });
+    let longer = json!({ "signed": format!("{text}00") });
+    for forged in [
+        cut,
+        longer,
+        json!({"signed": "0x"}),
+        json!({"signed": text[2..]}),
+    ] {
+        owner.is_refused(&prepared, &forged, "InvalidInput").await?;
+    }
+    ensure!(world.count(&owner.account).await? == 0);
+    // One that fails on the chain has used its number, and the event is not recorded.
+    let poor = world.signed(&owner, &prepared, &json!({"gasLimit": 40_000}))?;
+    owner
+        .is_refused(&prepared, &poor, "TransactionFailed")
+        .await?;
+    owner.is_refused(&prepared, &signed, "NonceTooLow").await?;
+    let next = json!({"nonce": 1, "type": 2, "maxFeePerGas": 0, "maxPriorityFeePerGas": 0});
+    let signed = world.signed(&owner, &prepared, &next)?;
+    let (status, stored) = owner.hands_in(&prepared, &signed).await?;
+    ensure!(status == 201, "{status} {stored}");
+    // Handed in again it is the same; for another event it is another transaction.
+    let (status, again) = owner.hands_in(&prepared, &signed).await?;
+    ensure!(status == 201 && again == stored, "{status} {again}");
+    owner
+        .is_refused(&other, &signed, "AlteredTransaction")
+        .await?;
+    ensure!(world.count(&owner.account).await? == 2);
+    owner.has("lot-1", 1).await?;
+    // Somebody else's event of the same name was faster.
+    let rival = stranger.prepares("lot-2", 3).await?;
+    let signed = world.signed(&stranger, &rival, &Value::Null)?;
+    let (status, said) = stranger.hands_in(&rival, &signed).await?;
+    ensure!(status == 201, "{status} {said}");
+    let signed = world.signed(&owner, &other, &json!({"nonce": 2}))?;
+    owner.is_refused(&other, &signed, "Exists").await?;
+    let sent = world.count(&owner.account).await?;
+    ensure!(sent == 2, "what is refused is not sent: {sent}");
+    // A key has one user, and whoever names it keeps it.
+    let mut new = json!({
+        "kind": "tuser", "email": "eve@example.org", "name": "Eve", "password": PASSWORD,
+        "key": owner.account,
+    });
+    let (status, said) = world.admin.call(Method::POST, "/v1/users", &new).await?;
+    ensure!(status == 400 && said["type"] == "KeyNotProven", "{said}");
+    let account = &owner.account;
+    let message =
+        format!("I keep the key of {account} and sign with it as eve@example.org at e2e.");
+    let proof = world.sign(&json!([{"key": owner.key, "message": message}]))?;
+    new["keyProof"] = json!(proof[0]);
+    let (status, said) = world.admin.call(Method::POST, "/v1/users", &new).await?;
+    ensure!(
+        (status, &said["type"]) == (409, &json!("KeyTaken")),
+        "{said}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_handed_in_before_a_crash_is_recorded_once() -> Result<()> {
+    let ledger = Ledger::start_with(&["--rpc", "127.0.0.1:0"])?;
+    let folder = ledger.scratch()?.join("audit");
+    let mut world = World::start(ledger.place()?, &folder).await?;
+    let owner = world.owner(3).await?;
+    for round in 0..KILLS {
+        let name = format!("lot-{round}");
+        let prepared = owner.prepares(&name, round).await?;
+        let signed = world.signed(&owner, &prepared, &Value::Null)?;
+        let (asking, id) = (owner.person.clone(), at(&prepared)?);
+        let body = signed.clone();
+        let asked = tokio::spawn(async move { asking.call(Method::POST, &id, &body).await });
+        // Before it arrives, on its way, and after: whatever the machine makes of it.
+        tokio::time::sleep(Duration::from_millis(6 * round)).await;
+        world.services.kill()?;
+        // Mostly there is no answer.
+        drop(asked.await?);
+        world.services.start_again(ledger.ready())?;
+        let stored = tokio::time::timeout(Duration::from_secs(60), async {
+            loop {
+                match owner.hands_in(&prepared, &signed).await? {
+                    (201, stored) => return anyhow::Ok(stored),
+                    (503, _) => tokio::time::sleep(Duration::from_millis(50)).await,
+                    (status, said) => anyhow::bail!("{status} {said}"),
+                }
+            }
+        });
+        let stored = stored.await??;
+        let hash = keccak256(
+            signed["signed"]
+                .as_str()
+                .context("digits")?
+                .parse::<alloy_primitives::Bytes>()?,
+        );
+        ensure!(stored["transactionAddress"] == format!("{hash:#x}"));
+        owner.has(&name, round).await?;
+        let count = world.count(&owner.account).await?;
+        ensure!(
+            count == round + 1,
+            "{count} transactions after {} rounds",
+            round + 1
+        );
+    }
+    Ok(())
+}
