@@ -7,13 +7,15 @@ use std::process::Command;
 use std::time::Duration;
 
 use alloy_primitives::keccak256;
-use anyhow::{Context, Result, ensure};
-use e2e::wallet::Wallet;
-use e2e::{Audit, Client, Ledger, Network, PASSWORD, Person, Place, cache, rpc, said};
+use anyhow::{Context, Result, anyhow, ensure};
+use e2e::wallet::{Wallet, call};
+use e2e::{
+    Audit, Client, Http, Keeps, Ledger, Network, PASSWORD, Person, Place, Postgres, cache, said,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-const CONFIG: &str = "connector = \"contracts\"\nissuer = \"e2e\"\n";
+const CONFIG: &str = "connector = \"contracts\"\nissuer = \"e2e\"\nconsumers_register = true\n";
 
 /// Rounds in which the services are killed right after something was handed in.
 const KILLS: u64 = 8;
@@ -30,20 +32,24 @@ struct Owner {
 struct World {
     services: Audit,
     admin: Person,
+    /// Somebody whose key the services keep.
+    other: Person,
     place: Place,
-    rpc: String,
+    node: Http,
 }
 
 impl World {
-    async fn start(place: Place, folder: &Path) -> Result<Self> {
-        let services = Audit::start_with(folder, &place.ready, Some(CONFIG), None)?;
-        let (_, admin, _) = services.people(0).await?;
-        let rpc = place.ready.rpc_url.clone().context("a plain listener")?;
+    async fn start(place: Place, folder: &Path, database: Option<&Postgres>) -> Result<Self> {
+        let database = database.map(|server| format!("database = {:?}\n", server.url()));
+        let config = format!("{CONFIG}{}", database.unwrap_or_default());
+        let services = Audit::start_with(folder, &place.ready, Some(&config), None)?;
+        let (_, admin, mut others) = services.people(1).await?;
         Ok(Self {
             services,
             admin,
+            other: others.pop().context("somebody")?,
+            node: Http::new(&place.ready)?,
             place,
-            rpc,
         })
     }
 
@@ -84,10 +90,15 @@ impl World {
         Ok(json!({ "signed": signed }))
     }
 
+    async fn ask(&self, method: &str, params: Value) -> Result<Value> {
+        let answer = call(&self.node, method, params).await?;
+        answer.map_err(|error| anyhow!("{method}: {error}"))
+    }
+
     /// How many transactions an account has on the chain.
     async fn count(&self, account: &str) -> Result<u64> {
         let asked = json!([account, "latest"]);
-        let count = rpc(&self.rpc, "eth_getTransactionCount", asked).await?;
+        let count = self.ask("eth_getTransactionCount", asked).await?;
         let digits = count.as_str().context("a number")?;
         Ok(u64::from_str_radix(&digits[2..], 16)?)
     }
@@ -95,7 +106,7 @@ impl World {
     /// Who sent a transaction, and to whom.
     async fn sent(&self, stored: &Value) -> Result<(Value, Value)> {
         let asked = json!([stored["transactionAddress"]]);
-        let mut sent = rpc(&self.rpc, "eth_getTransactionByHash", asked).await?;
+        let mut sent = self.ask("eth_getTransactionByHash", asked).await?;
         Ok((sent["from"].take(), sent["to"].take()))
     }
 }
@@ -154,11 +165,11 @@ fn script_of_the_documentation() -> Result<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_signs_with_ethers_and_the_chain_names_the_users_own_account() -> Result<()> {
-    let network = Network::with(3, &["--rpc", "127.0.0.1:0"])?;
+    let network = Network::of(3)?;
     let follower = (network.leader()? + 1) % 3;
     let place = network.place(follower, "keys")?;
     let folder = network.scratch()?.join("audit");
-    let world = World::start(place, &folder).await?;
+    let world = World::start(place, &folder, None).await?;
     let owner = world.owner(1).await?;
     // The page's own script.
     let scripts = world.place.scratch.join("script");
@@ -204,14 +215,29 @@ async fn a_user_signs_with_ethers_and_the_chain_names_the_users_own_account() ->
         .find(|log| log["event"]["what"]["did"] == "loginUser");
     let (from, to) = world.sent(login.context("the login")?).await?;
     ensure!(from != *owner.account && to != stored["contractAddress"]);
+    let root = to;
+    // So it is for consumers, who have no contract.
+    let new = json!({
+        "kind": "consumer", "email": "c@example.org", "name": "C", "password": PASSWORD,
+    });
+    let consumer = world.services.visitor()?;
+    consumer.done(Method::POST, "/v1/register", &new).await?;
+    let consumer = consumer.sign_in("c@example.org").await?;
+    let logs = format!("/v1/logs?who={}", consumer.id);
+    let logs = consumer.done(Method::GET, &logs, &Value::Null).await?;
+    let logs = logs["logs"].as_array().context("logs")?;
+    ensure!(logs.len() == 2, "{logs:?}");
+    for log in logs {
+        ensure!(log["contractAddress"] == root, "{log}");
+    }
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_not_signed_as_it_was_prepared_is_refused() -> Result<()> {
-    let ledger = Ledger::start_with(&["--rpc", "127.0.0.1:0"])?;
+    let ledger = Ledger::start()?;
     let folder = ledger.scratch()?.join("audit");
-    let world = World::start(ledger.place()?, &folder).await?;
+    let world = World::start(ledger.place()?, &folder, None).await?;
     let (owner, stranger) = (world.owner(1).await?, world.owner(2).await?);
     // Nobody signs for them by the way of others, and they do not sign for others.
     let (status, said) = owner
@@ -220,7 +246,7 @@ async fn what_was_not_signed_as_it_was_prepared_is_refused() -> Result<()> {
         .await?;
     ensure!((status, &said["type"]) == (409, &json!("OwnKey")), "{said}");
     let (status, said) = world
-        .admin
+        .other
         .call(Method::POST, "/v1/prepared/records", &record("lot-1", 1))
         .await?;
     ensure!(
@@ -311,9 +337,18 @@ async fn what_was_not_signed_as_it_was_prepared_is_refused() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_handed_in_before_a_crash_is_recorded_once() -> Result<()> {
-    let ledger = Ledger::start_with(&["--rpc", "127.0.0.1:0"])?;
+    services_die(None).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_handed_in_before_a_crash_is_recorded_once_on_postgresql() -> Result<()> {
+    services_die(Some(&Postgres::start(Keeps::Everything)?)).await
+}
+
+async fn services_die(database: Option<&Postgres>) -> Result<()> {
+    let ledger = Ledger::start()?;
     let folder = ledger.scratch()?.join("audit");
-    let mut world = World::start(ledger.place()?, &folder).await?;
+    let mut world = World::start(ledger.place()?, &folder, database).await?;
     let owner = world.owner(3).await?;
     for round in 0..KILLS {
         let name = format!("lot-{round}");

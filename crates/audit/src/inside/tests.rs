@@ -11,7 +11,7 @@ use super::*;
 use crate::model::{ContentHash, Event, Mention, Operation, Part, RecordId, ResourceId};
 use crate::model::{Text, Verdict};
 use crate::serve::{Served, serve};
-use crate::trail::log::{Asking, EventLog, LogError, Outgoing, Recorded, Signer};
+use crate::trail::log::{Asking, EventLog, LogError, Outgoing, Recorded, Signer, ToSign};
 use crate::trail::{Act, Address, Filter, Given, Question, Receipt, Recorder, Trail};
 use crate::users::oidc::testing::{Idp, config};
 use crate::users::oidc::{Came, Returned};
@@ -107,6 +107,26 @@ struct Log;
 impl EventLog for Log {
     fn log_of<'a>(&'a self, act: &'a Act, _: Signer) -> Asking<'a, String> {
         Box::pin(async move { Ok(act.who.to_string()) })
+    }
+
+    fn to_sign<'a>(&'a self, _: &'a Event, text: &'a str) -> Asking<'a, ToSign> {
+        Box::pin(async move {
+            Ok(ToSign {
+                transaction: json!({ "nonce": "0x0", "input": text }),
+                unsigned: "0x00".to_owned(),
+                signing_hash: "0x01".to_owned(),
+                event_hash: "0x02".to_owned(),
+            })
+        })
+    }
+
+    fn check_signed<'a>(&'a self, _: &'a Event, _: &'a str, signed: &'a str) -> Asking<'a, ()> {
+        Box::pin(async move {
+            match signed {
+                "0x03" => Ok(()),
+                _ => Err(LogError::Told(Problem::input("not this").at("/signed"))),
+            }
+        })
     }
 
     fn record<'a>(&'a self, sent: Outgoing<'a>) -> Asking<'a, Recorded> {
@@ -216,6 +236,25 @@ async fn a_trail_elsewhere_answers_as_one_here() {
     zeros.content = Given::Hash(ContentHash([0; 32]));
     let zeros = there.store(zeros).await.unwrap_err();
     assert_eq!(zeros.pointer.as_deref(), Some("/hash"));
+    // What is prepared there is handed in there or here.
+    let prepared = there.prepare(act("r3", json!({"kg": 0.1}))).await.unwrap();
+    let hand_in = |trail: &TrailAt, signed: &str, may: &[Operation]| {
+        let (trail, id) = (trail.clone(), prepared.id.clone());
+        let (signed, may) = (signed.to_owned(), may.to_vec());
+        async move { trail.submit(text("ana"), id, signed, may).await }
+    };
+    let all = [Operation::Create];
+    let wrong = hand_in(&there, "0x04", &all).await.unwrap_err();
+    assert_eq!(wrong.pointer.as_deref(), Some("/signed"));
+    let without_right = hand_in(&there, "0x03", &[]).await.unwrap_err();
+    assert_eq!(without_right.kind, "NotPermitted");
+    let stored = hand_in(&there, "0x03", &all).await.unwrap();
+    assert_eq!(
+        (&stored.event, stored.salt),
+        (&prepared.event, prepared.salt)
+    );
+    assert_eq!(stored.event.to_canonical(), prepared.canonical);
+    assert_eq!(hand_in(&here, "0x03", &all).await.unwrap(), stored);
     serving.stop().await;
 }
 
