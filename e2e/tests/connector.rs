@@ -4,13 +4,15 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_consensus::TxEip1559;
+use alloy_primitives::{Address, B256, Bytes, Signature, U256};
 use anyhow::{Context, Result, bail, ensure};
 use connector::{
     Anchors, Batch, Batching, Bundle, Call, Collector, Fees, FileKey, Finality, Market, Network,
-    NetworkError, Outbox, OutboxError, Profile, Replace, Status, Trust,
+    NetworkError, Outbox, OutboxError, Presigned, PresignedError, Profile, Replace, Status, Trust,
 };
 use e2e::evm::{bytecode, key_file, numbered, priced, selector, text, word};
+use e2e::wallet::Wallet;
 use e2e::{Anvil, Ledger, Random, rpc};
 use serde_json::json;
 use tempfile::TempDir;
@@ -128,6 +130,76 @@ async fn the_same_contracts_run_on_a_foreign_chain_and_on_ours() -> Result<()> {
 
     let (ledger, profile) = ours().await?;
     the_same_calls(&outbox(&ledger.scratch()?, profile, KEY).await?).await
+}
+
+#[tokio::test]
+async fn what_somebody_else_signed_is_delivered_once_on_a_foreign_chain_and_on_ours() -> Result<()>
+{
+    let dir = TempDir::new()?;
+    let anvil = Anvil::start(&["--base-fee", "0", "--gas-price", "0"])?;
+    let profile = Profile {
+        fees: Fees::Market(market()),
+        ..priced(Profile::consortium(anvil.url(), Anvil::CHAIN))
+    };
+    delivered_once(&outbox(dir.path(), profile, KEY).await?).await?;
+
+    let (ledger, profile) = ours().await?;
+    delivered_once(&outbox(&ledger.scratch()?, profile, KEY).await?).await
+}
+
+async fn delivered_once(outbox: &Outbox) -> Result<()> {
+    let network = outbox.network();
+    let contract = deploy(outbox, bytecode("Anchor")?).await?;
+    let anchoring = |root: B256| [&selector("anchor(bytes32)")[..], root.as_slice()].concat();
+    let owner = Wallet::new([7; 32])?;
+    let call = Call::of(contract, anchoring(numbered(1)));
+    let to_sign = network.to_sign(owner.address(), &call).await?;
+    let signature = Signature::from_raw(&owner.signature(to_sign.digest()))?;
+    let first = Presigned::decode(&to_sign.signed(signature))?;
+    let chain_id = network.profile().chain_id;
+    first.check(owner.address(), chain_id, &call)?;
+    network.is_next(&first).await?;
+    let settled = network.deliver(&first).await?;
+    ensure!(settled.receipt.from == owner.address(), "{settled:?}");
+    ensure!(settled.receipt.transaction_hash == first.hash());
+    // Again it is the same, as it would be after a crash.
+    network.is_next(&first).await?;
+    ensure!(network.deliver(&first).await?.block == settled.block);
+    let other = |nonce, gas_limit, root| {
+        let transaction = TxEip1559 {
+            chain_id,
+            nonce,
+            gas_limit,
+            to: contract.into(),
+            input: anchoring(root).into(),
+            ..TxEip1559::default()
+        };
+        Presigned::decode(&owner.sign(transaction).bytes)
+    };
+    let late = other(0, 300_000, numbered(2))?;
+    let refused = network.is_next(&late).await;
+    let Err(PresignedError::NonceTooLow { nonce: 0, next: 1 }) = refused else {
+        bail!("{refused:?}");
+    };
+    let refused = network.deliver(&late).await;
+    ensure!(
+        matches!(refused, Err(PresignedError::Replaced(0))),
+        "{refused:?}"
+    );
+    let refused = network.is_next(&other(2, 300_000, numbered(2))?).await;
+    let Err(PresignedError::NonceTooHigh { nonce: 2, next: 1 }) = refused else {
+        bail!("{refused:?}");
+    };
+    let poor = network.deliver(&other(1, 100, numbered(2))?).await;
+    ensure!(matches!(poor, Err(PresignedError::Refused(_))), "{poor:?}");
+    let doomed = network.deliver(&other(1, 300_000, B256::ZERO)?).await;
+    ensure!(
+        matches!(doomed, Err(PresignedError::Failed { .. })),
+        "{doomed:?}"
+    );
+    let second = network.deliver(&other(2, 300_000, numbered(2))?).await?;
+    ensure!(second.receipt.succeeded(), "{second:?}");
+    Ok(())
 }
 
 async fn ours() -> Result<(Ledger, Profile)> {

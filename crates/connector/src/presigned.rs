@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use alloy_consensus::transaction::{SignerRecoverable, Transaction};
 use alloy_consensus::{SignableTransaction, TxEnvelope, TypedTransaction};
-use alloy_eips::eip2718::Decodable2718;
-use alloy_primitives::{Address, B256, Bytes, TxHash, keccak256};
+use alloy_eips::eip2718::{Decodable2718, Encodable2718};
+use alloy_primitives::{Address, B256, Bytes, Signature, TxHash, keccak256};
 use serde_json::Value;
 
 use crate::call::{Call, is_known, unsigned};
@@ -36,6 +36,12 @@ impl ToSign {
     /// What a key signs.
     pub fn digest(&self) -> B256 {
         self.0.signature_hash()
+    }
+
+    /// Its bytes with a signature, as they are sent.
+    pub fn signed(&self, signature: Signature) -> Bytes {
+        let envelope = TxEnvelope::from(self.0.clone().into_signed(signature));
+        envelope.encoded_2718().into()
     }
 }
 

@@ -1,6 +1,5 @@
 use alloy_consensus::{TxEip1559, TxEip7702};
-use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Signature, U256};
+use alloy_primitives::U256;
 use proptest::prelude::*;
 
 use super::*;
@@ -19,9 +18,9 @@ fn call() -> Call {
     Call::of(Address::repeat_byte(7), vec![1, 2, 3])
 }
 
-async fn signed_by(key: &HeldKey, transaction: TypedTransaction) -> Vec<u8> {
-    let signature = key.sign(transaction.signature_hash()).await.unwrap();
-    TxEnvelope::from(transaction.into_signed(signature)).encoded_2718()
+async fn signed_by(key: &HeldKey, transaction: TypedTransaction) -> Bytes {
+    let to_sign = ToSign(transaction);
+    to_sign.signed(key.sign(to_sign.digest()).await.unwrap())
 }
 
 fn checked(raw: &[u8]) -> Result<(), PresignedError> {
@@ -37,6 +36,13 @@ async fn what_there_is_to_sign_comes_back_signed_whatever_its_number_gas_and_fee
         assert_eq!(fields["chainId"], "0x1267", "{fields}");
         assert_eq!(fields["input"], "0x010203", "{fields}");
         assert_eq!(fields["nonce"], format!("0x{nonce:x}"), "{fields}");
+        assert_eq!(fields["gas"], format!("0x{gas:x}"), "{fields}");
+        let (kind, fee) = match price {
+            FREE => ("0x0", "gasPrice"),
+            _ => ("0x2", "maxFeePerGas"),
+        };
+        assert_eq!(fields["type"], kind, "{fields}");
+        assert_eq!(fields[fee], format!("0x{:x}", price.max()), "{fields}");
         let raw = signed_by(&key(1), to_sign.0).await;
         checked(&raw).unwrap();
         assert_eq!(Presigned::decode(&raw).unwrap().hash(), keccak256(&raw));
@@ -163,7 +169,8 @@ proptest! {
     #[test]
     fn a_changed_byte_is_another_transaction(at in 0..1_000_usize, by in 1..=255_u8) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let mut raw = runtime.block_on(signed_by(&key(1), unsigned(CHAIN, 3, &call(), 21_000, DEAR)));
+        let raw = runtime.block_on(signed_by(&key(1), unsigned(CHAIN, 3, &call(), 21_000, DEAR)));
+        let mut raw = raw.to_vec();
         let at = at % raw.len();
         raw[at] ^= by;
         prop_assert!(checked(&raw).is_err());
