@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use alloy_primitives::keccak256;
 use anyhow::{Context, Result, anyhow, ensure};
+use audit::database::Database;
 use e2e::wallet::{Wallet, call};
 use e2e::{
     Audit, Client, Http, Keeps, Ledger, Network, PASSWORD, Person, Place, Postgres, cache, said,
@@ -306,6 +307,19 @@ async fn what_was_not_signed_as_it_was_prepared_is_refused() -> Result<()> {
         .await?;
     ensure!(world.count(&owner.account).await? == 2);
     owner.has("lot-1", 1).await?;
+    // What was signed too late is not sent.
+    let late = owner.prepares("lot-3", 3).await?;
+    let signed = world.signed(&owner, &late, &Value::Null)?;
+    let database = format!("sqlite:{}", folder.join("audit.db").display());
+    let database = Database::open(&database).await?;
+    let expired = format!(
+        "UPDATE prepared SET expires = expires - 900000 WHERE id = {}",
+        late["id"].to_string().replace('"', "'")
+    );
+    sqlx::query(sqlx::AssertSqlSafe(expired))
+        .execute(database.pool())
+        .await?;
+    owner.is_refused(&late, &signed, "Expired").await?;
     // Somebody else's event of the same name was faster.
     let rival = stranger.prepares("lot-2", 3).await?;
     let signed = world.signed(&stranger, &rival, &Value::Null)?;
@@ -345,6 +359,7 @@ async fn what_was_handed_in_before_a_crash_is_recorded_once_on_postgresql() -> R
     services_die(Some(&Postgres::start(Keeps::Everything)?)).await
 }
 
+/// Services that die around handing in; and that have to find what they did, at last.
 async fn services_die(database: Option<&Postgres>) -> Result<()> {
     let ledger = Ledger::start()?;
     let folder = ledger.scratch()?.join("audit");
@@ -388,5 +403,24 @@ async fn services_die(database: Option<&Postgres>) -> Result<()> {
             round + 1
         );
     }
+    // The chain has it, and nobody was told.
+    world.services.kill()?;
+    let address = match database {
+        Some(server) => server.url(),
+        None => format!("sqlite:{}", folder.join("audit.db").display()),
+    };
+    let kept = Database::open(&address).await?;
+    let forgotten = "UPDATE events SET tx = NULL, receipt = NULL WHERE record = 'lot-0'";
+    let forgotten = sqlx::query(forgotten).execute(kept.pool()).await?;
+    ensure!(forgotten.rows_affected() == 1);
+    kept.close().await;
+    world.services.start_again(ledger.ready())?;
+    tokio::time::timeout(Duration::from_secs(60), async {
+        while owner.has("lot-0", 0).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await?;
+    ensure!(world.count(&owner.account).await? == KILLS);
     Ok(())
 }
