@@ -1,13 +1,11 @@
 //! Events of participants who keep their keys: made here, signed there.
 //!
-//! An event is prepared, which records nothing; its participant signs the transaction that records it, and hands that
-//! back. From then on it is an event on its way like others (`storing`), but that the bytes which go to the chain are
+//! An event is prepared, which records nothing; its participant signs the transaction that records it, and hands it
+//! in. From then on it is an event on its way like others (`storing`), but that the bytes which go to the chain are
 //! the participant's. The transaction has the event's hash in it, so no other event comes of it.
 //!
 //! A prepared event is a certain version of its record. Where another event took that place meanwhile, the prepared
 //! one is refused: its participant signed it as what follows the version before.
-
-use std::time::Duration;
 
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -15,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::Trail;
 use super::act::{Act, Stored};
 use super::log::{Signer, ToSign};
+use super::sending::millis;
 use super::store::prepared::Waiting;
 use super::store::{Pending, Row};
 use super::storing::{became, damaged, exists, fresh, now, refused};
@@ -26,7 +25,7 @@ use crate::model::{Event, Operation, Salt, Text, Timestamp};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Prepared {
-    /// Its name, under which the signed transaction is handed back.
+    /// Its name, under which the signed transaction is handed in.
     pub id: String,
     /// Until when that may be.
     pub expires: Timestamp,
@@ -78,7 +77,7 @@ impl Trail {
     }
 
     /// Records an event by the transaction that its participant signed. When this answers, it is committed and durable.
-    /// Handed back again, it is recorded once, and answered the same.
+    /// Handed in again, it is recorded once, and answered the same.
     ///
     /// `may` is what the caller may do now: between preparing and this they may have lost a right.
     ///
@@ -157,7 +156,7 @@ impl Trail {
         if count >= PREPARED_MAX {
             let seconds = (first_ends - now).max(0).unsigned_abs().div_ceil(1_000);
             let detail = format!(
-                "{PREPARED_MAX} events wait for your signature: hand some back, or wait until the first has expired"
+                "{PREPARED_MAX} events wait for your signature: hand some in, or wait until the first has expired"
             );
             return Err(Problem::busy(detail).after(seconds));
         }
@@ -185,8 +184,4 @@ fn overtaken(problem: Problem) -> Problem {
         ),
         _ => problem,
     }
-}
-
-fn millis(span: Duration) -> i64 {
-    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }

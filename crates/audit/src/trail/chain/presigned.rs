@@ -1,13 +1,14 @@
 //! Events whose transactions their participants sign.
 
-use connector::{Call, Presigned, PresignedError};
+use connector::{Presigned, PresignedError};
 use http::StatusCode;
 
+use super::abi::content_hash;
+use super::document::{in_words, written_hash};
 use super::{ChainLog, error};
 use crate::Problem;
 use crate::limits::SIGNED_DIGITS_MAX;
 use crate::model::Event;
-use crate::trail::chain::document::{in_words, written_hash};
 use crate::trail::log::{LogError, Outgoing, Recorded, ToSign};
 
 impl ChainLog {
@@ -21,7 +22,7 @@ impl ChainLog {
             transaction: to_sign.fields(),
             unsigned: to_sign.encoded().to_string(),
             signing_hash: written_hash(to_sign.digest()),
-            event_hash: written_hash(super::abi::content_hash(text)),
+            event_hash: written_hash(content_hash(text)),
         })
     }
 
@@ -55,7 +56,7 @@ impl ChainLog {
         signed: &str,
     ) -> Result<Presigned, LogError> {
         let (account, contract) = self.member(&event.who).await?;
-        let call: Call = self.adding(contract, event, text);
+        let call = self.adding(contract, event, text);
         let bytes = bytes(signed).map_err(LogError::Told)?;
         let presigned = Presigned::decode(&bytes).map_err(refused)?;
         let chain = self.network.profile().chain_id;
@@ -134,18 +135,18 @@ mod tests {
 
     #[test]
     fn whoever_is_to_blame_is_told_and_a_chain_that_is_away_is_asked_again() {
+        use PresignedError as E;
         let hash = alloy_primitives::B256::ZERO;
         let account = alloy_primitives::Address::ZERO;
         let failed = |reason: &str| E::Failed {
             hash,
             reason: reason.to_owned(),
         };
-        use PresignedError as E;
         let signer = E::Signer {
             found: account,
             wanted: account,
         };
-        let not_owner = format!("execution reverted 0x{}", "245aecd3");
+        let not_owner = "execution reverted 0x245aecd3";
         for (error, status, kind) in [
             (E::Signature, 400, "InvalidInput"),
             (E::Altered("input"), 400, "AlteredTransaction"),
@@ -154,7 +155,7 @@ mod tests {
             (E::NonceTooHigh { nonce: 3, next: 2 }, 409, "NonceTooHigh"),
             (E::Replaced(1), 409, "NonceTooLow"),
             (failed("out of gas"), 409, "TransactionFailed"),
-            (failed(&not_owner), 403, "NotPermitted"),
+            (failed(not_owner), 403, "NotPermitted"),
         ] {
             assert_eq!(told(error), (status, kind.to_owned()));
         }
