@@ -85,10 +85,21 @@ impl World {
 
     /// What ethers signs of one that was prepared, changed or not.
     fn signed(&self, owner: &Owner, prepared: &Value, change: &Value) -> Result<Value> {
-        let unsigned = &prepared["unsigned"];
-        let one = json!([{"key": owner.key, "unsigned": unsigned, "change": change}]);
-        let signed = self.sign(&one)?.pop().context("one was signed")?;
-        Ok(json!({ "signed": signed }))
+        let mut all = self.all_signed(owner, &[(prepared, change.clone())])?;
+        all.pop().context("one was signed")
+    }
+
+    /// The same of many.
+    fn all_signed(&self, owner: &Owner, all: &[(&Value, Value)]) -> Result<Vec<Value>> {
+        let all: Vec<Value> = all
+            .iter()
+            .map(|(prepared, change)| {
+                let unsigned = &prepared["unsigned"];
+                json!({"key": owner.key, "unsigned": unsigned, "change": change})
+            })
+            .collect();
+        let signed = self.sign(&json!(all))?.into_iter();
+        Ok(signed.map(|signed| json!({ "signed": signed })).collect())
     }
 
     async fn ask(&self, method: &str, params: Value) -> Result<Value> {
@@ -257,20 +268,24 @@ async fn what_was_not_signed_as_it_was_prepared_is_refused() -> Result<()> {
     let prepared = owner.prepares("lot-1", 1).await?;
     let other = owner.prepares("lot-2", 2).await?;
     // Altered, forged, and signed by somebody else.
-    for (change, kind) in [
-        (
-            json!({"data": other["transaction"]["input"]}),
-            "AlteredTransaction",
-        ),
-        (json!({"to": stranger.account}), "AlteredTransaction"),
-        (json!({"to": null}), "AlteredTransaction"),
-        (json!({"value": 1}), "AlteredTransaction"),
-        (json!({"chainId": 1}), "AlteredTransaction"),
-        (json!({"nonce": 5}), "NonceTooHigh"),
-    ] {
-        let signed = world.signed(&owner, &prepared, &change)?;
-        owner.is_refused(&prepared, &signed, kind).await?;
+    let altered = [
+        json!({"data": other["transaction"]["input"]}),
+        json!({"to": stranger.account}),
+        json!({"to": null}),
+        json!({"value": 1}),
+        json!({"chainId": 1}),
+    ];
+    let early = json!({"nonce": 5});
+    let mut all: Vec<_> = altered.map(|change| (&prepared, change)).into();
+    all.push((&prepared, early));
+    let mut all = world.all_signed(&owner, &all)?;
+    let early = all.pop().context("it was signed")?;
+    for altered in &all {
+        owner
+            .is_refused(&prepared, altered, "AlteredTransaction")
+            .await?;
     }
+    owner.is_refused(&prepared, &early, "NonceTooHigh").await?;
     let strangers = world.signed(&stranger, &prepared, &Value::Null)?;
     owner
         .is_refused(&prepared, &strangers, "WrongSigner")
@@ -312,13 +327,9 @@ async fn what_was_not_signed_as_it_was_prepared_is_refused() -> Result<()> {
     let signed = world.signed(&owner, &late, &Value::Null)?;
     let database = format!("sqlite:{}", folder.join("audit.db").display());
     let database = Database::open(&database).await?;
-    let expired = format!(
-        "UPDATE prepared SET expires = expires - 900000 WHERE id = {}",
-        late["id"].to_string().replace('"', "'")
-    );
-    sqlx::query(sqlx::AssertSqlSafe(expired))
-        .execute(database.pool())
-        .await?;
+    let expired = "UPDATE prepared SET expires = expires - 900000 WHERE id = $1";
+    let expired = sqlx::query(expired).bind(late["id"].as_str().context("a name")?.to_owned());
+    ensure!(expired.execute(database.pool()).await?.rows_affected() == 1);
     owner.is_refused(&late, &signed, "Expired").await?;
     // Somebody else's event of the same name was faster.
     let rival = stranger.prepares("lot-2", 3).await?;
@@ -365,11 +376,17 @@ async fn services_die(database: Option<&Postgres>) -> Result<()> {
     let folder = ledger.scratch()?.join("audit");
     let mut world = World::start(ledger.place()?, &folder, database).await?;
     let owner = world.owner(3).await?;
+    // Prepared and signed beforehand, one number after the other.
+    let mut prepared = Vec::new();
     for round in 0..KILLS {
+        prepared.push(owner.prepares(&format!("lot-{round}"), round).await?);
+    }
+    let numbered = |round| json!({ "nonce": round });
+    let numbered: Vec<_> = prepared.iter().zip((0..KILLS).map(numbered)).collect();
+    let signed = world.all_signed(&owner, &numbered)?;
+    for ((round, prepared), signed) in (0..KILLS).zip(&prepared).zip(&signed) {
         let name = format!("lot-{round}");
-        let prepared = owner.prepares(&name, round).await?;
-        let signed = world.signed(&owner, &prepared, &Value::Null)?;
-        let (asking, id) = (owner.person.clone(), at(&prepared)?);
+        let (asking, id) = (owner.person.clone(), at(prepared)?);
         let body = signed.clone();
         let asked = tokio::spawn(async move { asking.call(Method::POST, &id, &body).await });
         // Before it arrives, on its way, and after: whatever the machine makes of it.
@@ -380,7 +397,7 @@ async fn services_die(database: Option<&Postgres>) -> Result<()> {
         world.services.start_again(ledger.ready())?;
         let stored = tokio::time::timeout(Duration::from_secs(60), async {
             loop {
-                match owner.hands_in(&prepared, &signed).await? {
+                match owner.hands_in(prepared, signed).await? {
                     (201, stored) => return anyhow::Ok(stored),
                     (503, _) => tokio::time::sleep(Duration::from_millis(50)).await,
                     (status, said) => anyhow::bail!("{status} {said}"),
