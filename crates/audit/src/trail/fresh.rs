@@ -132,7 +132,7 @@ impl Fresh {
     /// Takes events that the journal has. Gives the number of the last change.
     pub(super) fn add(&self, events: Vec<Arc<Pending>>) -> u64 {
         let mut state = self.lock();
-        let was_empty = state.events.is_empty();
+        let was_idle = state.is_idle();
         for pending in events {
             let number = state.count();
             let record = pending.event.record.clone();
@@ -151,7 +151,7 @@ impl Fresh {
         }
         let last = state.last;
         drop(state);
-        if was_empty {
+        if was_idle {
             self.wake.notify_one();
         }
         last
@@ -161,6 +161,7 @@ impl Fresh {
     pub(super) fn commit(&self, committed: Arc<Committed>) {
         let key = (committed.record.clone(), committed.version);
         let mut state = self.lock();
+        let was_idle = state.is_idle();
         let number = match state.numbers.get(&key).copied() {
             Some(number) => {
                 if let Some(held) = state.events.get_mut(&number) {
@@ -178,9 +179,9 @@ impl Fresh {
         };
         state.places.insert(committed.address(), number);
         state.ready += 1;
-        let much = state.ready == PUT_TOGETHER;
+        let is_due = was_idle || state.ready == PUT_TOGETHER;
         drop(state);
-        if much {
+        if is_due {
             self.wake.notify_one();
         }
     }
@@ -244,10 +245,7 @@ impl Fresh {
     /// there.
     pub(super) async fn due(&self) -> Option<Batch> {
         loop {
-            let is_idle = {
-                let state = self.lock();
-                state.events.is_empty() && state.committed.is_empty()
-            };
+            let is_idle = self.lock().is_idle();
             let mut timed_out = false;
             if is_idle {
                 if self.lock().is_closed {
@@ -339,6 +337,11 @@ impl Fresh {
 }
 
 impl State {
+    /// Whether nothing waits for the database.
+    fn is_idle(&self) -> bool {
+        self.events.is_empty() && self.committed.is_empty()
+    }
+
     fn count(&mut self) -> u64 {
         self.last += 1;
         self.last
@@ -444,6 +447,17 @@ mod tests {
             !fresh.has(&pending("b")),
             "the database is asked from now on"
         );
+    }
+
+    #[tokio::test]
+    async fn what_became_of_an_event_that_the_database_has_comes_without_anybody_asking() {
+        let fresh = Fresh::new();
+        let (batch, ()) = tokio::join!(fresh.due(), async {
+            // Somebody waits for it already.
+            tokio::task::yield_now().await;
+            fresh.commit(committed("a"));
+        });
+        assert_eq!(shown(&batch.unwrap()), (vec![], vec!["a"]));
     }
 
     #[tokio::test]
