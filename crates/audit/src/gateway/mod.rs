@@ -15,7 +15,7 @@ mod people;
 mod prepared;
 mod records;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use axum::Router;
@@ -60,6 +60,8 @@ pub struct Gateway {
     config: Config,
     trail: TrailAt,
     users: UsersAt,
+    /// The root of the tree of contracts, once it was asked for and there was one: it is the same ever after.
+    root: OnceLock<String>,
 }
 
 impl Gateway {
@@ -69,7 +71,16 @@ impl Gateway {
             config,
             trail: trail.into(),
             users: users.into(),
+            root: OnceLock::new(),
         }
+    }
+
+    async fn root(&self) -> Result<Option<String>, Problem> {
+        if let Some(root) = self.root.get() {
+            return Ok(Some(root.clone()));
+        }
+        let root = self.trail.root().await?;
+        Ok(root.map(|root| self.root.get_or_init(|| root).clone()))
     }
 
     /// All that is served.
@@ -231,15 +242,19 @@ async fn not_so() -> Response {
 }
 
 /// `GET /v1/identity`: what receipts are checked with. Whoever wants to be sure gets it elsewhere.
-async fn identity(State(gateway): State<Arc<Gateway>>) -> Answer<impl Serialize> {
+async fn identity(State(gateway): State<Arc<Gateway>>) -> Result<Answer<impl Serialize>, Problem> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Identity {
         service_certificate: String,
+        /// Where events are in contracts: the address of the root of their tree.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        root: Option<String>,
     }
-    Answer(Identity {
+    Ok(Answer(Identity {
         service_certificate: gateway.config.service_cert.clone(),
-    })
+        root: gateway.root().await?,
+    }))
 }
 
 /// `GET /health`: whether the other services answer, and their databases.

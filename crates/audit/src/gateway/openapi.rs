@@ -162,7 +162,7 @@ const SHAPES: &[Shape] = &[
     shape("GET", "/v1/permissions", Needs::Token, "The dictionary: what may be done, by which kinds of users.", &[], "", "200 Permissions"),
     shape("PUT", "/v1/permissions", Needs::Token, "Changes an entry of it.", &[], "Permission", "204"),
     shape("DELETE", "/v1/permissions/{operation}", Needs::Token, "Takes an entry out.", &[], "", "204"),
-    shape("GET", "/v1/identity", Needs::Nothing, "The certificate that receipts are checked with. Whoever wants to be sure gets it elsewhere.", &[], "", "200 Identity"),
+    shape("GET", "/v1/identity", Needs::Nothing, "What receipts are checked with: the ledger's service certificate and, where events are in contracts, the address of the root of their tree. Whoever wants to be sure gets both elsewhere.", &[], "", "200 Identity"),
     shape("GET", "/health", Needs::Nothing, "The database answers.", &[], "", "200 text/plain"),
     shape("GET", "/openapi.json", Needs::Nothing, "This document.", &[], "", "200 Anything"),
     shape("GET", "/", Needs::Nothing, "The first page.", &[], "", "200 text/html"),
@@ -270,7 +270,7 @@ const SCHEMAS: &[(&str, &str)] = &[
     ("Reset", "email code password"),
     ("Enrolled", "uri"),
     ("Permission", "serviceName typeOfOperation nameOfOperation permitAccessTo:[] ? stage description"),
-    ("Identity", "serviceCertificate"),
+    ("Identity", "serviceCertificate ? root"),
 ];
 
 fn schemas() -> Value {

@@ -101,8 +101,10 @@ impl Serving {
     }
 }
 
-/// A log that has everything at once.
+/// A log that has everything at once, in a tree of contracts.
 struct Log;
+
+const ROOT: &str = "0x6ac7ea33f8831ea9dcc53393aaa88b25a785dbf0";
 
 impl EventLog for Log {
     fn log_of<'a>(&'a self, act: &'a Act, _: Signer) -> Asking<'a, String> {
@@ -147,6 +149,10 @@ impl EventLog for Log {
 
     fn fetch<'a>(&'a self, _: &'a Address) -> Asking<'a, Option<(Event, Receipt)>> {
         Box::pin(async { Ok(None) })
+    }
+
+    fn root(&self) -> Option<String> {
+        Some(ROOT.to_owned())
     }
 
     fn proven<'a>(&'a self, _: &'a Address, receipt: &'a Receipt) -> Asking<'a, Event> {
@@ -200,6 +206,7 @@ async fn a_trail_elsewhere_answers_as_one_here() {
     let (here, there): (TrailAt, TrailAt) =
         (here.into(), serving.peers(Service::Audit, &gateway).into());
     there.is_well().await.unwrap();
+    assert_eq!(there.root().await.unwrap().as_deref(), Some(ROOT));
     // Numbers that a careless reader would change on the way.
     let data = json!({"kg": 0.1, "least": 5e-324, "most": 9_007_199_254_740_992_u64,
         "odd": 1.7976931348623157e308, "text": "é\u{1F951}"});

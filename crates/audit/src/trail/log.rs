@@ -117,6 +117,12 @@ pub trait EventLog: Send + Sync {
     /// The event at an address, with its receipt; `None` if there is none.
     fn fetch<'a>(&'a self, address: &'a Address) -> Asking<'a, Option<(Event, Receipt)>>;
 
+    /// The address of the root of the tree that its events are in, where they are in a tree of contracts, once
+    /// there is one: whoever trusts a receipt has to know it, beside the log's trust anchor.
+    fn root(&self) -> Option<String> {
+        None
+    }
+
     /// The event that a receipt proves to be at an address, by the log's trust anchor alone. Nobody is asked
     /// where that is a certificate; a chain that has none is asked for a block's hash.
     ///

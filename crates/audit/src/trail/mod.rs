@@ -116,6 +116,12 @@ impl Trail {
         Ok(self.store.settled(About::All).await?)
     }
 
+    /// The address of the root of the tree of contracts that events are in, where they are in one; none before
+    /// there is a root.
+    pub fn root(&self) -> Option<String> {
+        self.log.root()
+    }
+
     /// Whether the database answers.
     ///
     /// # Errors

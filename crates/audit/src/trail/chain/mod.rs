@@ -282,6 +282,10 @@ impl EventLog for ChainLog {
         Box::pin(self.looked_up(address))
     }
 
+    fn root(&self) -> Option<String> {
+        self.root.get().copied().map(written)
+    }
+
     fn proven<'a>(&'a self, address: &'a act::Address, receipt: &'a Receipt) -> Asking<'a, Event> {
         Box::pin(async move {
             let document = Document::read(receipt).map_err(LogError::Proof)?;
