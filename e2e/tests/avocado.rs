@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use avocado::{Accounts, Address, Companies, Finding, Role, Season, gs1::path, labels};
+use avocado::{Accounts, Address, Anchor, Companies, Finding, Role, Season, gs1::path, labels};
 use e2e::{Audit, Client, Ledger, counterfoil};
 use serde_json::Value;
 
@@ -35,9 +35,12 @@ impl Played {
             certificate: fs::read_to_string(&audit.ready().certificate)?,
         };
         let accounts = Accounts::found(&address).await?;
-        let anchor = fs::read_to_string(&ledger.ready().service_cert)?;
+        let anchor = Anchor {
+            certificate: fs::read_to_string(&ledger.ready().service_cert)?,
+            root: None,
+        };
         let own = folder.join("companies");
-        let companies = Companies::start(&own, &address, &accounts, &anchor, 0).await?;
+        let companies = Companies::start(&own, &address, &accounts, anchor, 0).await?;
         let season = Season::new(SEED, lots);
         season.play(&companies, |_| {}).await?;
         Ok(Self {

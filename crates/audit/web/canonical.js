@@ -1,5 +1,6 @@
-// JSON in the one form that is hashed (RFC 8785), the hash of a record's content, and where two
-// versions of data differ. The rules are those of the service that recorded: its model::content.
+// JSON in the one form that is hashed (RFC 8785), events in it, the hash of a record's content, and where
+// two versions of data differ. The rules are those of the service that recorded: its model::content and
+// model::event.
 // Runs in browsers and in Node.js alike.
 
 const text = new TextEncoder();
@@ -28,6 +29,22 @@ export function canonical(value) {
   // Sorted by UTF-16 code units, as the standard wants it and as JavaScript does it.
   const names = Object.keys(value).sort();
   return `{${names.map((name) => `${canonical(name)}:${canonical(value[name])}`).join(",")}}`;
+}
+
+/** The kind of document that a recorded event is, and its version. */
+export const EVENT = "counterfoil.audit.event/1";
+
+/** The event that a text is; null if it is none, or not in the canonical form that events are recorded in. */
+export function eventIn(contents) {
+  try {
+    const event = JSON.parse(contents);
+    const has = (object, names) => Object.keys(object).join(" ") === names;
+    const isEvent = canonical(event) === contents && event.type === EVENT
+      && has(event, "how record target type version what when where who") && has(event.what, "about did hash");
+    return isEvent ? event : null;
+  } catch {
+    return null;
+  }
 }
 
 /** The hash of a record's content, in hexadecimal digits. */

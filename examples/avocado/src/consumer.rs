@@ -44,9 +44,17 @@ pub struct Consumers {
     pool: SqlitePool,
     gateway: Gateway,
     partners: Arc<[Partner]>,
-    /// The ledger's service certificate, PEM: what the page checks with.
-    certificate: Arc<str>,
+    anchor: Arc<Anchor>,
     client: reqwest::Client,
+}
+
+/// What the page checks with. The association gets it from the ledger's operator, and not from whoever is checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Anchor {
+    /// The ledger's service certificate, PEM.
+    pub certificate: String,
+    /// Where the audit's events are in contracts: the address of the root of their tree.
+    pub root: Option<String>,
 }
 
 /// What the association found out about one event of a lot.
@@ -75,7 +83,7 @@ impl Consumers {
         folder: &Folder,
         gateway: Gateway,
         partners: Vec<Partner>,
-        certificate: &str,
+        anchor: Anchor,
     ) -> Result<Self, Error> {
         let pool = database(folder, Role::Consumer).await?;
         sqlx::query(TABLE).execute(&pool).await?;
@@ -83,7 +91,7 @@ impl Consumers {
             pool,
             gateway,
             partners: partners.into(),
-            certificate: certificate.into(),
+            anchor: Arc::new(anchor),
             client: reqwest::Client::builder()
                 .no_proxy()
                 .build()
@@ -213,7 +221,8 @@ type Here = State<Arc<Consumers>>;
 
 /// Who is who, and what receipts are checked with.
 async fn directory(State(consumers): Here) -> Json<Value> {
-    Json(json!({"companies": *consumers.partners, "serviceCertificate": *consumers.certificate}))
+    let Anchor { certificate, root } = &*consumers.anchor;
+    Json(json!({"companies": *consumers.partners, "serviceCertificate": certificate, "root": root}))
 }
 
 #[derive(Deserialize)]
@@ -267,7 +276,7 @@ async fn check(
 }
 
 /// The scripts that judge are those of the audit's own pages, taken from their sources when this is built.
-const FILES: [(&str, &str, &str); 13] = [
+const FILES: [(&str, &str, &str); 15] = [
     ("index.html", HTML, include_str!("../web/index.html")),
     ("lot.html", HTML, include_str!("../web/lot.html")),
     ("lot.js", SCRIPT, include_str!("../web/lot.js")),
@@ -278,6 +287,16 @@ const FILES: [(&str, &str, &str); 13] = [
         "judge.js",
         SCRIPT,
         include_str!("../../../crates/audit/web/judge.js"),
+    ),
+    (
+        "contracts.js",
+        SCRIPT,
+        include_str!("../../../crates/audit/web/contracts.js"),
+    ),
+    (
+        "keccak.js",
+        SCRIPT,
+        include_str!("../../../crates/audit/web/keccak.js"),
     ),
     (
         "canonical.js",

@@ -29,7 +29,7 @@ mod start;
 
 pub use accounts::Accounts;
 pub use company::{Company, Finding};
-pub use consumer::{Check, Consumers};
+pub use consumer::{Anchor, Check, Consumers};
 pub use directory::{Role, companies};
 pub use error::Error;
 pub use gateway::{Address, Consulted, Gateway};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use avocado::gs1::path;
-use avocado::{Accounts, Address, Companies, Role, Season, labels};
+use avocado::{Accounts, Address, Anchor, Companies, Role, Season, labels};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -27,6 +27,10 @@ pub(crate) struct Play {
     /// one that the gateway names: compare its fingerprint.
     #[arg(long)]
     service_cert: Option<PathBuf>,
+    /// Where the audit's events are in contracts: the address of the root of their tree, with which that page
+    /// checks too. Without the certificate's file, it is the one that the gateway names: compare it.
+    #[arg(long, requires = "service_cert")]
+    root: Option<String>,
     /// The folder of the five companies.
     #[arg(long, default_value = "avocado")]
     dir: PathBuf,
@@ -62,8 +66,7 @@ impl Play {
         };
         let accounts = self.accounts(&address).await?;
         let anchor = self.anchor(&address, &accounts).await?;
-        let companies =
-            Companies::start(&self.dir, &address, &accounts, &anchor, self.port).await?;
+        let companies = Companies::start(&self.dir, &address, &accounts, anchor, self.port).await?;
         for role in Role::ALL {
             println!(
                 "  {:<10} {:<24} {}",
@@ -153,17 +156,23 @@ impl Play {
         Ok(accounts)
     }
 
-    async fn anchor(&self, address: &Address, accounts: &Accounts) -> Result<String> {
+    async fn anchor(&self, address: &Address, accounts: &Accounts) -> Result<Anchor> {
         if let Some(file) = &self.service_cert {
-            return fs::read_to_string(file).with_context(|| format!("reading {}", file.display()));
+            let read = fs::read_to_string(file);
+            return Ok(Anchor {
+                certificate: read.with_context(|| format!("reading {}", file.display()))?,
+                root: self.root.clone(),
+            });
         }
         let gateway = avocado::Gateway::new(address, accounts.consumer.clone())?;
         let identity = gateway
             .ask(http::Method::GET, "/v1/identity", &serde_json::Value::Null)
             .await?;
         let certificate = identity["serviceCertificate"].as_str();
-        Ok(certificate
-            .context("the gateway names no service certificate")?
-            .to_owned())
+        let certificate = certificate.context("the gateway names no service certificate")?;
+        Ok(Anchor {
+            certificate: certificate.to_owned(),
+            root: identity["root"].as_str().map(str::to_owned),
+        })
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use sqlx::{Connection, SqliteConnection};
 
-use crate::consumer::{self, Partner};
+use crate::consumer::{self, Anchor, Partner};
 use crate::directory::{Role, companies};
 use crate::gateway::{Address, Gateway};
 use crate::service::{self, Running};
@@ -41,8 +41,8 @@ pub struct Altered {
 }
 
 impl Companies {
-    /// Starts the five. `certificate` is the ledger's service certificate (PEM), with which the consumers'
-    /// page checks receipts; `port` is the farmer's, the others follow; 0 takes free ones.
+    /// Starts the five. `anchor` is what the consumers' page checks receipts with; `port` is the farmer's, the
+    /// others follow; 0 takes free ones.
     ///
     /// # Errors
     /// A database cannot be opened, or a port is taken.
@@ -50,7 +50,7 @@ impl Companies {
         folder: &Path,
         gateway: &Address,
         accounts: &Accounts,
-        certificate: &str,
+        anchor: Anchor,
         port: u16,
     ) -> Result<Self, Error> {
         let listen = |place: u16| {
@@ -81,7 +81,7 @@ impl Companies {
         let own = Gateway::new(gateway, accounts.consumer.clone())?;
         let folder = folder.to_owned();
         let own_folder = folder.join(Role::Consumer.word());
-        let consumers = Consumers::open(&own_folder, own, partners, certificate).await?;
+        let consumers = Consumers::open(&own_folder, own, partners, anchor).await?;
         running.push(service::serve(listen(4), consumer::routes(consumers.clone())).await?);
         Ok(Self {
             folder,

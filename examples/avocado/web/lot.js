@@ -14,6 +14,7 @@ const BAD = ["altered", "unproven", "unknown"];
 const resource = resourceOf(location);
 let companies = new Map();
 let anchor = null;
+let root = null;
 let steps = [];
 
 /** Asks the association's own server; null where there is nothing. */
@@ -39,6 +40,7 @@ async function start() {
   const directory = await ask("/api/directory");
   companies = new Map(directory.companies.map((company) => [company.id, company]));
   anchor = directory.serviceCertificate;
+  root = directory.root;
   at("fingerprint").textContent = await fingerprint(anchor);
   const trace = await ask(`/api/trace?resource=${encodeURIComponent(resource)}`);
   steps = newest(trace.logs).map((log) => ({ log, company: companies.get(log.event.who) }));
@@ -107,7 +109,7 @@ async function checkOne(step) {
 }
 
 async function verdictOf({ log, answer, kept, claim, company }) {
-  const event = await judge({ log, answer, data: undefined, anchor });
+  const event = await judge({ log, answer, data: undefined, anchor, root });
   // Whom the association does not know it cannot ask: what they recorded stands for itself.
   if (event.verdict !== "valid" || company === undefined) return event;
   const { name } = company;

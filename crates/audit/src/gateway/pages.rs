@@ -62,12 +62,14 @@ static PERSON: File = page!("person.html");
 static PERMISSIONS: File = page!("permissions.html");
 static OIDC: File = page!("oidc.html");
 
-static FILES: [File; 27] = [
+static FILES: [File; 29] = [
     script!("canonical.js"),
     script!("check.js"),
+    script!("contracts.js"),
     script!("drawer.js"),
     script!("front.js"),
     script!("judge.js"),
+    script!("keccak.js"),
     script!("label.js"),
     script!("live.js"),
     script!("log.js"),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use avocado::{Accounts, Address, Altered, Companies, Company, Lot, Role, Season, labels};
+use avocado::{Accounts, Address, Altered, Anchor, Companies, Company, Lot, Role, Season, labels};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use verify::Cert;
 
@@ -64,8 +64,11 @@ impl Audited {
         };
         let accounts = Accounts::found(&address).await?;
         let own = dir.join("companies");
-        let anchor = read(&network.service_cert)?;
-        let companies = Companies::start(&own, &address, &accounts, &anchor, 0).await?;
+        let anchor = Anchor {
+            certificate: read(&network.service_cert)?,
+            root: None,
+        };
+        let companies = Companies::start(&own, &address, &accounts, anchor, 0).await?;
         let names = avocado::companies().map(|(_, name)| name);
         say!(
             "   {} {}",
