@@ -1,5 +1,6 @@
 // The evidence of one event: all that is known of it, what was checked, and the proof as a file.
 
+import { isInContract, takesBlock } from "./contracts.js";
 import { VERDICTS, compare } from "./judge.js";
 import { button, dataView, definitions, made, make, titleOf } from "./parts.js";
 import { nameOf, tracePath } from "./resource.js";
@@ -155,6 +156,12 @@ function download(log, answer, data) {
   link.href = URL.createObjectURL(new Blob([proof], { type: "application/json" }));
   return make(
     "div.download", make("div.row", link),
-    make("p.hint", "Anybody checks it without this server, with the service certificate: ", make("code", "counterfoil verify proof.json --service-cert service_cert.pem")),
+    make("p.hint", "Anybody checks it without this server: ", make("code", commandFor(answer.receipt))),
   );
+}
+
+/** How the command line checks a proof: by what its reader got elsewhere. */
+function commandFor(receipt) {
+  const by = takesBlock(receipt) ? "--block HASH" : "--service-cert service_cert.pem";
+  return `counterfoil verify proof.json ${by}${isInContract(receipt) ? " --root ADDRESS" : ""}`;
 }

@@ -9,7 +9,7 @@ import { calledToday, whoView } from "./names.js";
 import { at, button, dataView, made, make, moment, short, titleOf } from "./parts.js";
 import { labelPath, nameOf, resourceOf, tracePath } from "./resource.js";
 import { Refused, ask, resume, signInForm, signedIn } from "./session.js";
-import { anchor, isCompared, trust } from "./trust.js";
+import { anchor, isCompared, root, trust } from "./trust.js";
 
 const LINKS_SHOWN = 6;
 
@@ -283,7 +283,8 @@ function summary(all, done) {
     parts.push(make("p.hint", `${which} data is not shown to you here, so the event alone was checked.`));
   }
   if (anchor() !== null && !isCompared()) {
-    parts.push(make("p.hint", "Checked in this browser with a certificate that this server gave. ", made("a", { href: "#trust-title" }, "What that means"), "."));
+    const given = root() === null ? "a certificate" : "a certificate and a tree of contracts";
+    parts.push(make("p.hint", `Checked in this browser with ${given} that this server gave. `, made("a", { href: "#trust-title" }, "What that means"), "."));
   }
   if (count(["unchecked"]) > 0) parts.push(make("div.row", button("Check again", checkAll)));
   say(...parts);
