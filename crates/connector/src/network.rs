@@ -17,6 +17,9 @@ use crate::rpc::Rpc;
 use crate::status::Place;
 use crate::together::Together;
 
+/// The codes of methods that a node does not know, by JSON-RPC and by EIP-1474.
+const NO_SUCH_METHOD: [i64; 2] = [-32_601, -32_004];
+
 /// When a block cannot be replaced any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finality {
@@ -281,6 +284,30 @@ impl Network {
     /// The node cannot be asked.
     pub async fn code(&self, address: Address) -> Result<Bytes, NetworkError> {
         self.ask("eth_getCode", json!([address, "latest"])).await
+    }
+
+    /// Whether the network runs some code: it is tried as that of a new contract, without a transaction.
+    ///
+    /// # Errors
+    /// The node cannot be asked.
+    pub async fn executes(&self, code: &Bytes) -> Result<bool, NetworkError> {
+        let call = json!({"data": code, "input": code});
+        match self.ask::<U64>("eth_estimateGas", json!([call])).await {
+            Ok(_) => Ok(true),
+            Err(NetworkError::Refused { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the node tells all receipts of a block, of which proofs by headers are made.
+    ///
+    /// # Errors
+    /// The node cannot be asked, or refuses for another reason.
+    pub async fn knows_receipts(&self) -> Result<bool, NetworkError> {
+        match self.receipts(0).await {
+            Err(NetworkError::Refused { code, .. }) if NO_SUCH_METHOD.contains(&code) => Ok(false),
+            answer => answer.map(|_| true),
+        }
     }
 
     /// What the node says of a transaction; `None` while it is in no block.

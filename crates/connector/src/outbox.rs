@@ -429,7 +429,8 @@ impl Shared {
                 entry.accepted = true;
             }
             Err(error) => {
-                tracing::warn!(nonce, %hash, %error, "a transaction was not taken; it is sent again");
+                let account = self.signer.address();
+                tracing::warn!(%account, nonce, %hash, %error, "a transaction was not taken; it is sent again");
                 entry.refusal = Some(error.to_string());
             }
         }
