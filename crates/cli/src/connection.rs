@@ -129,6 +129,18 @@ impl ConnectionArgs {
         self.url.is_some() || token().is_some() || files.iter().any(|file| file.is_some())
     }
 
+    /// A flag that says something about the ledger or the caller, by itself or by its variable in the environment.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let given = [
+            ("--url", self.url.is_some()),
+            ("--token-file", self.token_file.is_some()),
+            (TOKEN, token().is_some()),
+            ("--client-cert", self.client_cert.is_some()),
+            ("--no-verify", self.no_verify),
+        ];
+        self.trust.given().or_else(|| first(&given))
+    }
+
     fn credential(&self, profile: &Profile) -> Result<Credential, Failure> {
         if let (Some(cert), Some(key)) = (&self.client_cert, &self.client_key) {
             return certificate(cert, key);
@@ -157,6 +169,15 @@ impl TrustArgs {
         self.read_service_cert(&self.find_profile(true)?)
     }
 
+    /// A flag that says what to trust, by itself or by its variable in the environment.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        first(&[
+            ("--ledger", self.ledger.is_some()),
+            ("--profile", self.profile.is_some()),
+            ("--service-cert", self.service_cert.is_some()),
+        ])
+    }
+
     fn find_profile(&self, look_beside: bool) -> Result<Profile, Failure> {
         Profile::find(self.ledger.as_deref(), self.profile.as_deref(), look_beside)
     }
@@ -172,6 +193,12 @@ impl TrustArgs {
         })?;
         read_text(path)
     }
+}
+
+/// The name of the first that is given.
+fn first(flags: &[(&'static str, bool)]) -> Option<&'static str> {
+    let given = flags.iter().find(|(_, given)| *given);
+    given.map(|(name, _)| *name)
 }
 
 fn token() -> Option<String> {

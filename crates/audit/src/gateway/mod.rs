@@ -47,8 +47,8 @@ pub struct Config {
     pub open_to_visitors: bool,
     /// Where readers reach the pages: what labels lead to.
     pub public_url: String,
-    /// The ledger's service certificate, PEM: what browsers check receipts with.
-    pub service_cert: String,
+    /// The ledger's service certificate, PEM: what browsers check receipts with. A chain of others has none.
+    pub service_cert: Option<String>,
     /// What the identity provider is called on the button that leads there, if people may sign in by one.
     pub oidc: Option<String>,
     /// From which pages requests may come, and how many.
@@ -246,7 +246,9 @@ async fn identity(State(gateway): State<Arc<Gateway>>) -> Result<Answer<impl Ser
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Identity {
-        service_certificate: String,
+        /// None where events go to a chain of others.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        service_certificate: Option<String>,
         /// Where events are in contracts: the address of the root of their tree.
         #[serde(skip_serializing_if = "Option::is_none")]
         root: Option<String>,

@@ -144,7 +144,7 @@ const SHAPES: &[Shape] = &[
     shape("GET", "/v1/keys", Needs::Nothing, "What access tokens are checked with (RFC 7517).", &[], "", "200 Anything"),
     shape("GET", "/v1/users", Needs::Token, "Oneself and those below, those whom one looks for, page by page.", &["find", "kind", "status", "parent", "granted", "order", "after", "limit"], "", "200 UserPage"),
     shape("POST", "/v1/users", Needs::Token, "Somebody new below oneself.", &[], "NewUser", "201 User"),
-    shape("GET", "/v1/users/{user}", Needs::Token, "Somebody.", &[], "", "200 User"),
+    shape("GET", "/v1/users/{user}", Needs::Token, "Somebody; with their account on the chain, if they have one.", &[], "", "200 User"),
     shape("PUT", "/v1/users/{user}", Needs::Token, "Another name, address or key.", &[], "UserChanges", "200 User"),
     shape("DELETE", "/v1/users/{user}", Needs::Token, "They can do nothing more, and what they did stays.", &[], "", "200 User"),
     shape("DELETE", "/v1/users/{user}/sessions", Needs::Token, "Ends all sessions of somebody.", &[], "", "204"),
@@ -162,7 +162,7 @@ const SHAPES: &[Shape] = &[
     shape("GET", "/v1/permissions", Needs::Token, "The dictionary: what may be done, by which kinds of users.", &[], "", "200 Permissions"),
     shape("PUT", "/v1/permissions", Needs::Token, "Changes an entry of it.", &[], "Permission", "204"),
     shape("DELETE", "/v1/permissions/{operation}", Needs::Token, "Takes an entry out.", &[], "", "204"),
-    shape("GET", "/v1/identity", Needs::Nothing, "What receipts are checked with: the ledger's service certificate and, where events are in contracts, the address of the root of their tree. Whoever wants to be sure gets both elsewhere.", &[], "", "200 Identity"),
+    shape("GET", "/v1/identity", Needs::Nothing, "What receipts are checked with: the ledger's service certificate, unless events go to a chain of others; and, where events are in contracts, the address of the root of their tree. Whoever wants to be sure gets both elsewhere.", &[], "", "200 Identity"),
     shape("GET", "/health", Needs::Nothing, "The database answers.", &[], "", "200 text/plain"),
     shape("GET", "/openapi.json", Needs::Nothing, "This document.", &[], "", "200 Anything"),
     shape("GET", "/", Needs::Nothing, "The first page.", &[], "", "200 text/html"),
@@ -255,7 +255,7 @@ const SCHEMAS: &[(&str, &str)] = &[
     ("Credentials", "email name password ? key keyProof"),
     ("NewUser", "kind email name password ? key keyProof grants:[]"),
     ("UserChanges", "? name email key keyProof"),
-    ("User", "id kind email name status grants:[] totp:? created version:# ? parent key oidc:Oidc transactionAddress contractAddress"),
+    ("User", "id kind email name status grants:[] totp:? created version:# ? parent key oidc:Oidc account transactionAddress contractAddress"),
     ("Oidc", "state ? issuer subject"),
     ("Provider", "available:? ? name"),
     ("Returned", "code state ? iss"),
@@ -270,7 +270,7 @@ const SCHEMAS: &[(&str, &str)] = &[
     ("Reset", "email code password"),
     ("Enrolled", "uri"),
     ("Permission", "serviceName typeOfOperation nameOfOperation permitAccessTo:[] ? stage description"),
-    ("Identity", "serviceCertificate ? root"),
+    ("Identity", "? serviceCertificate root"),
 ];
 
 fn schemas() -> Value {

@@ -15,6 +15,7 @@ use super::caller::{Known, Place};
 use super::json::{Answer, Body, Path, Query};
 use crate::Problem;
 use crate::edge::Sender;
+use crate::model::Text;
 use crate::users::{
     Changes, Credentials, Exposed, Login, NewUser, OperationName, Page, Password, Permission,
     Reset, ResetCode, RootSlot, Secret, Tokens, User, UserId, Wanted,
@@ -136,9 +137,26 @@ fn made(user: User) -> Response {
     (StatusCode::CREATED, [(LOCATION, location)], Answer(user)).into_response()
 }
 
+/// Somebody, and their account on the chain, if they have one.
+#[derive(Serialize)]
+pub(super) struct Somebody {
+    #[serde(flatten)]
+    user: User,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<String>,
+}
+
 /// `GET /v1/users/{user}`
-pub(super) async fn read(State(gateway): Here, known: Known, Path(id): Path<UserId>) -> Done<User> {
-    gateway.users.read_user(known.caller, id).await.map(Answer)
+pub(super) async fn read(
+    State(gateway): Here,
+    known: Known,
+    Path(id): Path<UserId>,
+) -> Done<Somebody> {
+    let user = gateway.users.read_user(known.caller, id).await?;
+    // Nobody waits for the audit service to read a user.
+    let account = gateway.trail.account(Text::fitting(user.id.as_str()));
+    let account = account.await.unwrap_or_default();
+    Ok(Answer(Somebody { user, account }))
 }
 
 /// `PUT /v1/users/{user}`

@@ -64,6 +64,8 @@ calls! {
         trail.captured(after, limit);
     /// See [`Trail::captured_one`].
     asks captured_one(record: RecordId) -> (Log, Value) = trail.captured_one(&record);
+    /// See [`Trail::account`].
+    asks account(who: Text) -> Option<String> = trail.account(&who);
     /// See [`Trail::root`].
     asks root() -> Option<String> = std::future::ready(Ok(trail.root()));
     /// See [`Trail::is_well`].

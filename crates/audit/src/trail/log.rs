@@ -6,10 +6,10 @@ use std::pin::Pin;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::act::{Act, Address, Enrolment};
+use super::act::{Act, Address, Answering, Enrolment};
 use super::receipt::Receipt;
 use crate::Problem;
-use crate::model::Event;
+use crate::model::{Event, Text};
 
 /// An answer of a log, under way.
 pub type Asking<'a, T> = Pin<Box<dyn Future<Output = Result<T, LogError>> + Send + 'a>>;
@@ -129,6 +129,11 @@ pub trait EventLog: Send + Sync {
     /// # Errors
     /// [`LogError::Proof`]: it proves no event, or another place.
     fn proven<'a>(&'a self, address: &'a Address, receipt: &'a Receipt) -> Asking<'a, Event>;
+
+    /// The account that signs a participant's transactions; `None` where there are none, or it has none yet.
+    fn account<'a>(&'a self, _who: &'a Text) -> Answering<'a, Option<String>> {
+        Box::pin(async { Ok(None) })
+    }
 }
 
 fn no_signatures() -> Problem {

@@ -38,6 +38,7 @@ pub(crate) use storing::now;
 pub use trace::{Direction, Link, Trace};
 
 use crate::database::{Database, Kind as Databases};
+use crate::model::Text;
 use fresh::About;
 use journal::{Journal, Left};
 use log::EventLog;
@@ -120,6 +121,14 @@ impl Trail {
     /// there is a root.
     pub fn root(&self) -> Option<String> {
         self.log.root()
+    }
+
+    /// The account that signs what somebody does, where events go to a chain and they have one.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn account(&self, who: &Text) -> Result<Option<String>, crate::Problem> {
+        self.log.account(who).await
     }
 
     /// Whether the database answers.

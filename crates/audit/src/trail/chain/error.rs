@@ -25,6 +25,20 @@ pub enum ChainError {
     /// The database does not answer.
     #[error("asking the database for the tree")]
     Database(#[source] sqlx::Error),
+    /// The network's rules are older than the contracts: use another network, or have it upgraded.
+    #[error(
+        "the chain does not know all instructions of the contracts: it needs the rules of Cancun, or newer ones"
+    )]
+    OldRules,
+    /// Proofs cannot be made with this node: use another.
+    #[error("the node does not know eth_getBlockReceipts, of which proofs are made")]
+    NoReceipts,
+    /// Another chain with the same id, or a node that has not caught up.
+    #[error(
+        "the chain has nothing at {0}, where the root of the tree should be: it is another chain, or the node is \
+         behind"
+    )]
+    NoTree(Address),
     /// The network cannot be reached, or is another one.
     #[error(transparent)]
     Network(#[from] NetworkError),

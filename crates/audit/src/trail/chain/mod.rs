@@ -22,6 +22,7 @@ mod offline;
 mod outboxes;
 mod presigned;
 mod recording;
+mod suited;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -32,7 +33,7 @@ use tokio::sync::Mutex;
 use verify::ethereum::Hex;
 use verify::{Cert, Verifier};
 
-use super::act::{self, Act};
+use super::act::{self, Act, Answering};
 use super::log::{Asking, EventLog, LogError, Outgoing, Recorded, Signer, ToSign};
 use super::receipt::Receipt;
 use super::store::Store;
@@ -108,6 +109,11 @@ impl ChainLog {
             return Err(ChainError::OtherRoot { named, kept });
         }
         let network = Network::connect(profile).await?;
+        let root = named.or(kept);
+        // A ledger of ours has what it takes, and another one is found out by its receipts.
+        if network.profile().evidence == Evidence::Header {
+            suited::check(&network, root).await?;
+        }
         let outboxes = Outboxes::new(&folder, network.clone())?;
         let ours = accounts.are_numbered_by(outboxes.name()).await;
         if !ours.map_err(ChainError::Database)? {
@@ -119,7 +125,7 @@ impl ChainLog {
             verifier: service_cert.map(Verifier::new),
             accounts,
             master,
-            root: named.or(kept).map_or_else(OnceLock::new, OnceLock::from),
+            root: root.map_or_else(OnceLock::new, OnceLock::from),
             store: Store::new(database),
             enrolling: Mutex::new(()),
         })
@@ -290,6 +296,13 @@ impl EventLog for ChainLog {
         Box::pin(async move {
             let document = Document::read(receipt).map_err(LogError::Proof)?;
             self.checked(address, &document).await
+        })
+    }
+
+    fn account<'a>(&'a self, who: &'a Text) -> Answering<'a, Option<String>> {
+        Box::pin(async move {
+            let account = Self::account(self, who).await?;
+            Ok(account.map(|account| account.to_string()))
         })
     }
 }

@@ -209,7 +209,10 @@ impl ChainLog {
                     return Ok(made);
                 }
                 let (key, sealed) = self.master.fresh();
-                (connector::Signer::address(&key), Some(sealed))
+                let account = connector::Signer::address(&key);
+                // Where transactions cost something, it needs money before it is asked for by name.
+                tracing::info!(participant = %who, %account, "an account on the chain is made");
+                (account, Some(sealed))
             }
         };
         let kept = self

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use audit::edge::{EdgeConfig, Limits, Origin};
 use serde::Deserialize;
 
+use super::chain::Chain;
 use super::traces::Traces;
 use crate::report::Failure;
 
@@ -31,6 +32,8 @@ pub(super) struct Config {
     /// Where events go: into the ledger as entries, or through the verifiability contracts on its chain.
     /// Fixed once there are events. Default: `ledger`.
     pub(super) connector: Connector,
+    /// A chain of others that has the contracts. Default: the ledger's own has them.
+    pub(super) chain: Option<Chain>,
     /// The key that seals secrets in the database, a file of 64 hexadecimal digits. Replicas share it. Default:
     /// one is made in the folder.
     pub(super) master_key: Option<PathBuf>,
@@ -168,6 +171,7 @@ impl Default for Config {
             database: None,
             public_url: None,
             connector: Connector::default(),
+            chain: None,
             issuer: None,
             log_reads: false,
             log_logins: true,
@@ -210,18 +214,25 @@ impl Config {
             key,
             master_key,
             token_keys,
+            connector,
+            chain,
             traces,
             oidc,
             services,
             ..
         } = &mut config;
+        if let Some(chain) = chain {
+            chain.check(*connector)?;
+        }
         let named = [certificate, key, master_key, token_keys];
         let always = [dir, &mut services.identity];
         let secret = oidc.as_mut().map(|oidc| &mut oidc.client_secret_file);
         let headers = traces
             .as_mut()
             .and_then(|traces| traces.headers_file.as_mut());
+        let of_chain = chain.as_mut().into_iter().flat_map(Chain::paths);
         let named = named.into_iter().flatten().chain(secret).chain(headers);
+        let named = named.chain(of_chain);
         for path in named.chain(always) {
             *path = folder.join(&*path);
         }

@@ -1,5 +1,6 @@
 //! `counterfoil audit`: the services that store who did what, and say later whether it still holds.
 
+mod chain;
 mod check;
 mod config;
 mod files;
@@ -20,7 +21,7 @@ use crate::connection::{ConnectionArgs, TrustArgs};
 use crate::out::{self, bold, faint, marked, say};
 use crate::server::{StopSignals, end_of_input};
 use config::Config;
-use services::Services;
+use services::{Onto, Services};
 
 /// Store who did what, and consult it later.
 #[derive(Subcommand, Debug)]
@@ -47,16 +48,18 @@ impl Audit {
     }
 }
 
-/// Run gateway, users and audit in one process, on a ledger.
+/// Run gateway, users and audit in one process, on a ledger or on another chain.
 ///
 /// The folder is created if missing, and holds the database, the keys and a certificate, unless the
-/// configuration names others. Ctrl-C or SIGTERM stops it: requests under way are answered first.
+/// configuration names others. Where the configuration says [chain], events go to that chain, and no ledger is
+/// named. Ctrl-C or SIGTERM stops it: requests under way are answered first.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
   counterfoil audit all --ledger ledger                 on the ledger that `up --dev` started
   counterfoil audit all --config /etc/audit.toml --url https://ledger.example --service-cert s.pem \\
-      --client-cert audit.pem --client-key audit_key.pem")]
+      --client-cert audit.pem --client-key audit_key.pem
+  counterfoil audit all --config /etc/audit.toml        on the chain that [chain] in it names")]
 pub(crate) struct All {
     #[command(flatten)]
     process: Process,
@@ -67,8 +70,8 @@ pub(crate) struct All {
 /// Run the gateway alone: the entry, which asks the users' and the audit service.
 ///
 /// It keeps nothing but its certificate, and needs no ledger: only its service certificate, which it shows to
-/// browsers. Of the addresses of another service one after the other is asked; one that does not answer is
-/// left out for a while.
+/// browsers; and not that where the configuration says [chain]. Of the addresses of another service one after
+/// the other is asked; one that does not answer is left out for a while.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -104,10 +107,11 @@ pub(crate) struct Users {
     audit: Vec<String>,
 }
 
-/// Run the audit service alone: it stores events on a ledger, and consults them.
+/// Run the audit service alone: it stores events on a ledger or on another chain, and consults them.
 ///
 /// It answers to gateways and users' services that show a certificate of the services' authority, and to nobody
-/// else. Replicas share the database, and are the same user of the ledger; each has a folder of its own.
+/// else. Replicas share the database, and are the same user of the ledger; each has a folder of its own. Where the
+/// configuration says [chain], events go to that chain, and no ledger is named.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -157,8 +161,8 @@ impl All {
     fn run(self) -> Result<ExitCode> {
         let mut config = self.process.config()?;
         config.listen = self.process.listen.unwrap_or(config.listen);
-        let ledger = self.connection.read()?;
-        self.process.run("audit", Services::start(config, ledger))
+        let onto = Onto::of(&config, &self.connection)?;
+        self.process.run("audit", Services::start(config, onto))
     }
 }
 
@@ -168,7 +172,13 @@ impl Gateway {
         config.listen = self.process.listen.unwrap_or(config.listen);
         instead(&mut config.services.users, self.users);
         instead(&mut config.services.audit, self.audit);
-        let service_cert = self.trust.anchor()?;
+        let service_cert = match &config.chain {
+            None => Some(self.trust.anchor()?),
+            Some(_) => {
+                services::no_ledger(self.trust.given())?;
+                None
+            }
+        };
         self.process
             .run("audit gateway", Services::gateway(config, service_cert))
     }
@@ -189,9 +199,9 @@ impl AuditAlone {
         let mut config = self.process.config()?;
         let alone = &mut config.services;
         alone.audit_listen = self.process.listen.unwrap_or(alone.audit_listen);
-        let ledger = self.connection.read()?;
+        let onto = Onto::of(&config, &self.connection)?;
         self.process
-            .run("audit audit", Services::audit(config, ledger))
+            .run("audit audit", Services::audit(config, onto))
     }
 }
 
@@ -249,8 +259,10 @@ fn show(name: &str, services: &Services) {
     );
     say!();
     say!("  address        {}", bold(&services.url));
-    if let Some(ledger) = &services.ledger {
-        say!("  ledger         {ledger}");
+    match &services.onto {
+        Some(Onto::Ledger(ledger)) => say!("  ledger         {}", ledger.url),
+        Some(Onto::Chain(chain)) => say!("  chain          {}", chain.id),
+        None => {}
     }
     say!("  certificate    {}", services.certificate.display());
     if let Some(url) = &services.proxy_url {

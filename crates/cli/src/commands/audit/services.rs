@@ -16,7 +16,6 @@ use audit::model::Text;
 use audit::proxy::{Proxy, Rules, Upstreams};
 use audit::serve::{Identity, Listening, Served, serve};
 use audit::telemetry::{Entry, Telemetry};
-use audit::trail::chain::{ChainSettings, MasterKey as ChainKey};
 use audit::trail::log::EventLog;
 use audit::trail::{ChainLog, LedgerLog, Recorder, Trail};
 use audit::users::{self, MasterKey, Secret, SystemClock, Users};
@@ -25,10 +24,11 @@ use connector::Profile;
 use tokio_util::sync::CancellationToken;
 use verify::Cert;
 
+use super::chain::{self, Chain};
 use super::config::{Config, Connector};
 use super::files::{self, Replica};
 use super::traces;
-use crate::connection::Connection;
+use crate::connection::{Connection, ConnectionArgs};
 use crate::report::Failure;
 
 /// What runs.
@@ -41,8 +41,8 @@ pub(super) struct Services {
     pub(super) proxy_url: Option<String>,
     /// Where its numbers are.
     pub(super) metrics_url: Option<String>,
-    /// The ledger that it is on, if it is asked from here.
-    pub(super) ledger: Option<String>,
+    /// Where events go, if they go there from here.
+    pub(super) onto: Option<Onto>,
     /// Whether there is a root, if that is known here.
     pub(super) has_root: Option<bool>,
     metrics: Metrics,
@@ -54,24 +54,61 @@ pub(super) struct Services {
     _replica: Option<Replica>,
 }
 
+/// Where events go.
+#[derive(Debug)]
+pub(super) enum Onto {
+    /// Into a ledger, or through the contracts on its chain.
+    Ledger(Connection),
+    /// Through the contracts on another chain.
+    Chain(Chain),
+}
+
+impl Onto {
+    /// What the configuration says, or what is said beside it.
+    pub(super) fn of(config: &Config, connection: &ConnectionArgs) -> Result<Self, Failure> {
+        match &config.chain {
+            None => Ok(Self::Ledger(connection.read()?)),
+            Some(chain) => {
+                no_ledger(connection.given())?;
+                Ok(Self::Chain(chain.clone()))
+            }
+        }
+    }
+}
+
+/// Refuses a flag about a ledger beside `[chain]`.
+pub(super) fn no_ledger(given: Option<&str>) -> Result<(), Failure> {
+    let Some(given) = given else {
+        return Ok(());
+    };
+    let what =
+        format!("{given} is about a ledger, and the configuration says [chain]: events go to one");
+    let hint = "leave it out, in the environment too, or take [chain] out of the configuration";
+    Err(Failure::unreadable(what).hint(hint))
+}
+
 impl Services {
     /// All three in this process.
-    pub(super) async fn start(config: Config, ledger: Connection) -> Result<Self> {
+    pub(super) async fn start(config: Config, onto: Onto) -> Result<Self> {
         let mut services = Self::begin(&config, "all")?;
         let database = services.open_database(&config).await?;
-        let trail = services.open_trail(&config, &ledger, &database).await?;
+        let trail = services.open_trail(&config, &onto, &database).await?;
         let recorder = services.metrics.counting("users", Arc::new(trail.clone()));
         let users = services.open_users(&config, database, recorder).await?;
-        services.ledger = Some(ledger.url);
+        let service_cert = match &onto {
+            Onto::Ledger(ledger) => Some(ledger.service_cert.clone()),
+            Onto::Chain(_) => None,
+        };
+        services.onto = Some(onto);
         let (trail, users) = (trail.into(), users.into());
         services
-            .serve_gateway(config, ledger.service_cert, trail, users)
+            .serve_gateway(config, service_cert, trail, users)
             .await?;
         Ok(services)
     }
 
     /// The gateway, which asks the others.
-    pub(super) async fn gateway(config: Config, service_cert: String) -> Result<Self> {
+    pub(super) async fn gateway(config: Config, service_cert: Option<String>) -> Result<Self> {
         let mut services = Self::begin(&config, "gateway")?;
         let credentials = credentials(&config, Service::Gateway)?;
         let alone = &config.services;
@@ -101,18 +138,18 @@ impl Services {
         Ok(services)
     }
 
-    /// The audit service, which is on the ledger.
-    pub(super) async fn audit(config: Config, ledger: Connection) -> Result<Self> {
+    /// The audit service, which sends events where they go.
+    pub(super) async fn audit(config: Config, onto: Onto) -> Result<Self> {
         let mut services = Self::begin(&config, "audit")?;
         let credentials = credentials(&config, Service::Audit)?;
         let alone = &config.services;
         let database = services.open_database(&config).await?;
-        let trail = services.open_trail(&config, &ledger, &database).await?;
+        let trail = services.open_trail(&config, &onto, &database).await?;
         let routes = inside::trail::routes(trail);
         let routes = services.telemetry.around(routes, Entry::Inside);
         let identity = credentials.serving()?;
         services.certificate = alone.identity.join("ca.pem");
-        services.ledger = Some(ledger.url);
+        services.onto = Some(onto);
         let listening = Listening::at(alone.audit_listen).await?;
         services.serve(listening, identity, routes);
         Ok(services)
@@ -127,7 +164,7 @@ impl Services {
             certificate: PathBuf::new(),
             proxy_url: None,
             metrics_url: None,
-            ledger: None,
+            onto: None,
             has_root: None,
             telemetry: traces::telemetry(config, name, &metrics)?,
             metrics,
@@ -148,13 +185,16 @@ impl Services {
     async fn open_trail(
         &mut self,
         config: &Config,
-        ledger: &Connection,
+        onto: &Onto,
         database: &Database,
     ) -> Result<Trail> {
         let replica = Replica::of(&config.dir)?;
-        let log: Arc<dyn EventLog> = match config.connector {
-            Connector::Ledger => Arc::new(ledger_log(ledger)?),
-            Connector::Contracts => Arc::new(chain_log(config, ledger, database).await?),
+        let log: Arc<dyn EventLog> = match (onto, config.connector) {
+            (Onto::Chain(chain), _) => Arc::new(chain.log(config, database).await?),
+            (Onto::Ledger(ledger), Connector::Ledger) => Arc::new(ledger_log(ledger)?),
+            (Onto::Ledger(ledger), Connector::Contracts) => {
+                Arc::new(chain_log(config, ledger, database).await?)
+            }
         };
         let journal = config.dir.join("journal");
         let trail = Trail::by_journal(&replica.name, database.clone(), log, &journal).await?;
@@ -194,7 +234,7 @@ impl Services {
     async fn serve_gateway(
         &mut self,
         config: Config,
-        service_cert: String,
+        service_cert: Option<String>,
         trail: TrailAt,
         users: UsersAt,
     ) -> Result<()> {
@@ -346,12 +386,6 @@ async fn chain_log(config: &Config, ledger: &Connection, database: &Database) ->
         identity,
         ..Profile::counterfoil(rpc, id)
     };
-    let settings = ChainSettings {
-        profile,
-        service_cert: Some(anchor(ledger)?),
-        folder: config.dir.join("outboxes"),
-        master: ChainKey::new(&*files::master_key(&config.master_key())?),
-        root: None,
-    };
+    let settings = chain::settings(config, profile, Some(anchor(ledger)?))?;
     Ok(ChainLog::open(settings, database.clone()).await?)
 }
