@@ -71,6 +71,23 @@ impl Audit {
         config: Option<&str>,
         log: Option<&str>,
     ) -> Result<Self> {
+        Self::start_onto(folder, Some(ledger), config, log)
+    }
+
+    /// The same on the chain that a configuration names, without a ledger.
+    ///
+    /// # Errors
+    /// When they do not say that they are ready.
+    pub fn start_on_chain(folder: &Path, config: &str, log: Option<&str>) -> Result<Self> {
+        Self::start_onto(folder, None, Some(config), log)
+    }
+
+    fn start_onto(
+        folder: &Path,
+        ledger: Option<&Ready>,
+        config: Option<&str>,
+        log: Option<&str>,
+    ) -> Result<Self> {
         fs::create_dir_all(folder)?;
         let path = folder.join("audit.toml");
         if let Some(text) = config {
@@ -99,6 +116,29 @@ impl Audit {
         service: &str,
         folder: &Path,
         ledger: &Ready,
+        config: &Path,
+        listen: &str,
+    ) -> Result<Self> {
+        Self::start_alone_onto(service, folder, Some(ledger), config, listen)
+    }
+
+    /// The same on the chain that the configuration names, without a ledger.
+    ///
+    /// # Errors
+    /// When it does not say that it is ready.
+    pub fn start_alone_on_chain(
+        service: &str,
+        folder: &Path,
+        config: &Path,
+        listen: &str,
+    ) -> Result<Self> {
+        Self::start_alone_onto(service, folder, None, config, listen)
+    }
+
+    fn start_alone_onto(
+        service: &str,
+        folder: &Path,
+        ledger: Option<&Ready>,
         config: &Path,
         listen: &str,
     ) -> Result<Self> {
@@ -167,6 +207,18 @@ impl Audit {
     /// # Errors
     /// When they do not say that they are ready.
     pub fn start_again(&mut self, ledger: &Ready) -> Result<()> {
+        self.start_again_onto(Some(ledger))
+    }
+
+    /// The same for services on the chain that their configuration names.
+    ///
+    /// # Errors
+    /// When they do not say that they are ready.
+    pub fn start_again_on_chain(&mut self) -> Result<()> {
+        self.start_again_onto(None)
+    }
+
+    fn start_again_onto(&mut self, ledger: Option<&Ready>) -> Result<()> {
         let (config, log) = (self.config.as_deref(), self.log.as_deref());
         (self.process, self.ready) = spawn(
             &self.service,
@@ -222,7 +274,7 @@ impl Audit {
 fn spawn(
     service: &str,
     folder: &Path,
-    ledger: &Ready,
+    ledger: Option<&Ready>,
     config: Option<&Path>,
     listen: &str,
     log: Option<&str>,
@@ -235,12 +287,14 @@ fn spawn(
     command
         .args(["audit", service, "--json", "--listen", listen, "--dir"])
         .arg(folder);
-    if service != "users" {
-        command.arg("--service-cert").arg(&ledger.service_cert);
-    }
-    if matches!(service, "all" | "audit") {
-        command.args(["--url", &ledger.url]);
-        command.env("COUNTERFOIL_TOKEN", &ledger.token);
+    if let Some(ledger) = ledger {
+        if service != "users" {
+            command.arg("--service-cert").arg(&ledger.service_cert);
+        }
+        if matches!(service, "all" | "audit") {
+            command.args(["--url", &ledger.url]);
+            command.env("COUNTERFOIL_TOKEN", &ledger.token);
+        }
     }
     if let Some(config) = config {
         command.arg("--config").arg(config);
