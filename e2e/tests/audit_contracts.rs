@@ -45,6 +45,11 @@ async fn a_receipt_of_a_contract_is_checked_offline() -> Result<()> {
     }
     ensure!(said["event"]["what"] == stored["event"]["what"], "{said}");
     let root = said["root"].as_str().context("the tree is named")?;
+    let claimed = &receipt["proof"]["receipt"]["applicationClaims"][0]["ethereumTransaction"];
+    ensure!(
+        said["sender"].is_string() && said["sender"] == claimed["from"],
+        "{said}"
+    );
 
     // The tree that one knows, and no other.
     let (code, said) = verify(&proof, &[&by[..], &["--root", root]].concat())?;

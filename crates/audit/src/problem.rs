@@ -5,7 +5,6 @@ use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use serde::{Deserialize, Serialize};
 
-use crate::edge::Told;
 use crate::telemetry;
 
 /// Why a request was not done: who is to blame is in the status, what to do is in the detail.
@@ -33,6 +32,10 @@ pub struct Problem {
     #[serde(default, rename = "traceId", skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
 }
+
+/// What a problem is called, in the extensions of the answer that tells of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Told(pub(crate) String);
 
 /// The word for what is on its way.
 const PENDING: &str = "Pending";

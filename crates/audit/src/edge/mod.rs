@@ -24,8 +24,8 @@ use crate::users::UserId;
 use origins::Origins;
 pub use origins::{Origin, OriginError};
 use rates::{Key, Rates};
+pub(crate) use refusals::Sender;
 use refusals::{Asked, Refusals};
-pub(crate) use refusals::{Sender, Told};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 

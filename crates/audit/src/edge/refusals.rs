@@ -12,6 +12,7 @@ use verify::Digest;
 
 use crate::limits::REFUSALS_LOGGED_MAX;
 use crate::metrics::Route;
+use crate::problem::Told;
 
 /// Digits of the digest of an address that somebody tried to sign in with: it may be a password, typed into the wrong
 /// field.
@@ -33,10 +34,6 @@ impl Sender {
         let _ = self.0.set(format!("account {}", &digest[..ACCOUNT_DIGITS]));
     }
 }
-
-/// What a problem is called, in the extensions of the answer that tells of it.
-#[derive(Debug, Clone)]
-pub(crate) struct Told(pub(crate) String);
 
 /// What is known of a request before it is handed on.
 #[derive(Debug)]

@@ -21,6 +21,7 @@ use alloy_primitives::{Address, TxHash};
 use connector::proof::Proof;
 use connector::{Shown, Trust};
 use serde::{Deserialize, Serialize};
+use verify::ethereum::Hex;
 
 use super::abi::{Recorded, content_hash};
 use super::accounts::written;
@@ -33,6 +34,19 @@ pub(super) const TYPE: &str = "counterfoil.audit.chain-event/1";
 
 /// The place of the root's own log.
 pub(super) const ROOT_PLACE: u64 = 5;
+
+/// An event that a tree of contracts has.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InTree {
+    /// The event.
+    pub event: Event,
+    /// Where it is.
+    pub address: act::Address,
+    /// The root of the tree. Anybody can plant one: it is for the reader to know theirs.
+    pub root: Hex<20>,
+    /// The account that signed the transaction, for the reader to compare with the participant's.
+    pub sender: Hex<20>,
+}
 
 /// The document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,20 +97,20 @@ impl Document {
         chain: u64,
         trust: Trust<'_>,
     ) -> Result<Event, String> {
-        let (event, found) = self.proven(root, Some(chain), trust)?;
-        match found == *address {
-            true => Ok(event),
+        let proven = self.proven(root, Some(chain), trust)?;
+        match proven.address == *address {
+            true => Ok(proven.event),
             false => Err("it is about another transaction or contract".to_owned()),
         }
     }
 
-    /// The event that it proves to be in a tree, and where, to one who trusts this.
+    /// What it proves to be in a tree, to one who trusts this.
     pub(super) fn proven(
         &self,
         root: Address,
         chain: Option<u64>,
         trust: Trust<'_>,
-    ) -> Result<(Event, act::Address), String> {
+    ) -> Result<InTree, String> {
         let wrong = |why: &str| Err(why.to_owned());
         if self.r#type != TYPE {
             return Err(format!("it says {:?}", self.r#type));
@@ -120,13 +134,15 @@ impl Document {
         }
         let event = Event::from_canonical(&self.event).map_err(|error| error.to_string())?;
         match self.is_recorded(&event, &shown) {
-            true => {
-                let address = act::Address {
+            true => Ok(InTree {
+                event,
+                address: act::Address {
                     transaction_address: written_hash(shown.hash),
                     contract_address: written(self.contract),
-                };
-                Ok((event, address))
-            }
+                },
+                root: Hex(root.0.0),
+                sender: Hex(shown.from.0.0),
+            }),
             false => wrong("the log does not have this event"),
         }
     }

@@ -42,9 +42,10 @@ use crate::database::Database;
 use crate::model::{Event, Operation, Text};
 use accounts::{Account, Accounts, Contract, written};
 use document::Document;
+pub use document::InTree;
 pub use error::ChainError;
 pub use keys::MasterKey;
-pub use offline::{InTree, Unproven, check, is_chain_event};
+pub use offline::{Unproven, check, is_chain_event};
 use outboxes::{Borrowed, Outboxes};
 
 /// How a chain is reached, and what of it is kept here.

@@ -7,20 +7,8 @@ use connector::Trust;
 use serde::Deserialize;
 use verify::ethereum::Hex;
 
-use super::document::{Document, TYPE};
-use crate::model::Event;
-use crate::trail::{Receipt, act};
-
-/// An event that a tree of contracts has.
-#[derive(Debug, Clone, PartialEq)]
-pub struct InTree {
-    /// The event.
-    pub event: Event,
-    /// Where it is.
-    pub address: act::Address,
-    /// The root of the tree. Anybody can plant one: it is for the reader to know theirs.
-    pub root: Hex<20>,
-}
+use super::document::{Document, InTree, TYPE};
+use crate::trail::Receipt;
 
 /// Why a receipt proves no event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,12 +42,5 @@ pub fn check(
 ) -> Result<InTree, Unproven> {
     let document = Document::read(receipt).map_err(Unproven::Malformed)?;
     let root = root.map_or(document.root, |root| Address::from(root.0));
-    let (event, address) = document
-        .proven(root, None, trust)
-        .map_err(Unproven::Wrong)?;
-    Ok(InTree {
-        event,
-        address,
-        root: Hex(root.0.0),
-    })
+    document.proven(root, None, trust).map_err(Unproven::Wrong)
 }

@@ -37,6 +37,7 @@ struct JsonProven<'a> {
     transaction_address: &'a str,
     contract_address: &'a str,
     root: Hex<20>,
+    sender: Hex<20>,
     #[serde(flatten)]
     rests_on: RestsOn<'a>,
 }
@@ -104,6 +105,7 @@ impl Verify {
                     transaction_address: &proven.address.transaction_address,
                     contract_address: &proven.address.contract_address,
                     root: proven.root,
+                    sender: proven.sender,
                     rests_on: RestsOn::from(&anchor),
                 }),
                 data: compared.as_ref().map(JsonCompared::from),
@@ -125,6 +127,7 @@ impl Verify {
             event,
             address,
             root,
+            sender,
         } = match checked {
             Ok(proven) => proven,
             Err(error @ Unproven::Malformed(_)) => return say!("{} {error}", bad("NOT A RECEIPT")),
@@ -142,6 +145,7 @@ impl Verify {
         );
         say!("  event    {}", out::one_line(&event.to_canonical(), 100));
         say!("  call     {}", address.transaction_address);
+        say!("  sender   {sender}");
         say!("  contract {}", address.contract_address);
         say!("  tree     {root} {}", faint(known));
         match anchor {
