@@ -10,6 +10,10 @@ use serde_json::{Map, Number, Value};
 /// The greatest integer up to which doubles hold all: 2^53.
 const WHOLE_MAX: u64 = 1 << 53;
 
+/// From here on the canonical form of a number has an exponent (RFC 8785, section 3.2.2.3). Below it is digits alone,
+/// which some read as an integer and others as a double.
+const EXPONENT_FROM: f64 = 1e21;
+
 /// Reads JSON text strictly.
 ///
 /// # Errors
@@ -81,6 +85,12 @@ impl<'de> Visitor<'de> for Reading {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        let size = value.abs();
+        if size > WHOLE_MAX as f64 && size < EXPONENT_FROM {
+            return Err(E::custom(format_args!(
+                "the number {value} is beyond 2^53: write it as text"
+            )));
+        }
         let number = Number::from_f64(value);
         number
             .map(Value::Number)
@@ -113,6 +123,36 @@ impl<'de> Visitor<'de> for Reading {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whatever_is_read_is_read_again_from_its_canonical_form() {
+        for text in [
+            "9007199254740992.0",
+            "1e21",
+            "-6.02214076e23",
+            "5e-324",
+            "0.1",
+        ] {
+            let canonical = serde_json_canonicalizer::to_string(&parse(text.as_bytes()).unwrap());
+            let canonical = canonical.unwrap();
+            let again = parse(canonical.as_bytes()).unwrap();
+            assert_eq!(
+                serde_json_canonicalizer::to_string(&again).unwrap(),
+                canonical,
+                "{text}"
+            );
+        }
+        // Digits alone, in whose last ones readers differ.
+        for text in [
+            "741711143432423423.10",
+            "-1e16",
+            "9.9e20",
+            "100000000000000000000",
+        ] {
+            let error = parse(text.as_bytes()).unwrap_err();
+            assert!(error.to_string().contains("beyond 2^53"), "{text}: {error}");
+        }
+    }
 
     #[test]
     fn a_name_that_stands_twice_is_refused() {
