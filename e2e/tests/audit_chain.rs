@@ -374,22 +374,12 @@ async fn what_others_signed_proves_nothing_of_whoever_keeps_a_key() -> Result<()
     let stored = before.trail.store(create("ana", "lot:1")).await?;
     is_valid(&before.trail, &stored).await?;
     // As if the service had signed, with a key that it keeps, for somebody whose key it does not.
-    for statement in [
+    let statements = [
         "UPDATE accounts SET participant = 'x' WHERE participant = 'ana'",
         "UPDATE accounts SET participant = 'ana' WHERE participant = 'own'",
         "UPDATE accounts SET participant = 'own' WHERE participant = 'x'",
-    ] {
-        sqlx::query(statement)
-            .execute(before.database.pool())
-            .await?;
-    }
-    let World {
-        trail,
-        log,
-        database,
-    } = before;
-    drop((trail, log));
-    database.close().await;
+    ];
+    end_changed(before, &statements).await?;
     let after = world(dir.path(), &profile, Some(&cert)).await?;
     let proven = after.log.proven(&stored.address, &stored.receipt).await;
     ensure!(proven.is_err(), "{proven:?}");
@@ -402,6 +392,21 @@ async fn what_others_signed_proves_nothing_of_whoever_keeps_a_key() -> Result<()
     Ok(())
 }
 
+/// Ends a service, whose database somebody changed before.
+async fn end_changed(world: World, statements: &[&'static str]) -> Result<()> {
+    let World {
+        trail,
+        log,
+        database,
+    } = world;
+    for statement in statements {
+        sqlx::query(*statement).execute(database.pool()).await?;
+    }
+    drop((trail, log));
+    database.close().await;
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_crash_between_sending_and_answer_records_once() -> Result<()> {
     let (ledger, profile, cert) = ours().await?;
@@ -411,21 +416,11 @@ async fn a_crash_between_sending_and_answer_records_once() -> Result<()> {
     all.push(before.trail.store(create("ana", "lot:1")).await?);
     let root = before.log.root();
     // The chain has it all, and the database was told of nothing.
-    for statement in [
+    let statements = [
         "UPDATE events SET tx = NULL, receipt = NULL",
         "UPDATE accounts SET contract = NULL, place = NULL",
-    ] {
-        sqlx::query(statement)
-            .execute(before.database.pool())
-            .await?;
-    }
-    let World {
-        trail,
-        log,
-        database,
-    } = before;
-    drop((trail, log));
-    database.close().await;
+    ];
+    end_changed(before, &statements).await?;
     let after = world(dir.path(), &profile, Some(&cert)).await?;
     ensure!(after.trail.resume().await? == all.len());
     for stored in &all {

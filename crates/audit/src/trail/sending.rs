@@ -71,7 +71,7 @@ impl Drop for Ours {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nobody panics while holding it; if so, what is there is whole.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

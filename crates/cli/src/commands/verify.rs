@@ -131,7 +131,10 @@ impl Verify {
             _ => None,
         };
         if self.json {
-            out::write_json(&JsonVerdict::new(&verdict, compared.as_ref(), &anchor));
+            let proven = verdict.as_ref();
+            let proven = proven.map(|verdict| JsonProven::new(verdict, &anchor));
+            let proven = proven.map_err(ToString::to_string);
+            out::write_json(&JsonVerdict::new(proven, compared.as_ref()));
         } else {
             show(&verdict, &anchor);
             show_compared(compared.as_ref());
@@ -356,12 +359,12 @@ fn show_transaction(transaction: &EthereumTransaction) {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct JsonVerdict<'a> {
+struct JsonVerdict<'a, P: Serialize> {
     valid: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    proven: Option<JsonProven<'a>>,
+    proven: Option<P>,
     /// Where data was given: whether it is what was recorded, and which fields are not.
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<JsonCompared<'a>>,
@@ -388,13 +391,25 @@ struct JsonProven<'a> {
     seen_by: Option<&'a std::collections::BTreeMap<String, u64>>,
 }
 
-impl<'a> JsonVerdict<'a> {
-    fn new(
-        verdict: &'a Result<Verdict, CosignError>,
-        compared: Option<&'a Compared>,
-        service: &Cert,
-    ) -> Self {
-        let proven = verdict.as_ref().ok().map(|verdict| JsonProven {
+impl<'a, P: Serialize> JsonVerdict<'a, P> {
+    /// What is proven, or why it is not.
+    fn new(proven: Result<P, String>, compared: Option<&'a Compared>) -> Self {
+        let (proven, reason) = match proven {
+            Ok(proven) => (Some(proven), None),
+            Err(reason) => (None, Some(reason)),
+        };
+        Self {
+            valid: proven.is_some(),
+            reason,
+            proven,
+            data: compared.map(JsonCompared::from),
+        }
+    }
+}
+
+impl<'a> JsonProven<'a> {
+    fn new(verdict: &'a Verdict, service: &Cert) -> Self {
+        Self {
             transaction_id: verdict.proven.tx_id,
             claims_digest: verdict.proven.claims_digest,
             claims: &verdict.claims,
@@ -402,13 +417,6 @@ impl<'a> JsonVerdict<'a> {
             node_id: verdict.proven.node_id,
             service: service.fingerprint_text(),
             seen_by: verdict.witnessed.as_ref().map(|seen| &seen.organisations),
-        });
-        let reason = verdict.as_ref().err().map(ToString::to_string);
-        Self {
-            valid: verdict.is_ok(),
-            reason,
-            proven,
-            data: compared.map(JsonCompared::from),
         }
     }
 }

@@ -2,7 +2,7 @@
 //! of it.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use alloy_primitives::Address;
 use lru::LruCache;
@@ -13,6 +13,7 @@ use crate::database::{Database, is_taken};
 use crate::limits::ACCOUNTS_KNOWN_MAX;
 use crate::model::Text;
 use crate::trail::act::Kind;
+use crate::trail::sending::lock;
 
 /// An account of a participant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,11 +169,6 @@ impl Accounts {
         let row = row.fetch_optional(self.database.pool()).await?;
         row.as_ref().map(read).transpose()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nobody panics while holding it; if so, what is there is whole.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An address as it is written everywhere here.

@@ -13,22 +13,10 @@ use serde_json::Value;
 use verify::Verifier;
 use verify::ethereum::Hex;
 
-use super::{JsonCompared, Verify, show_compared};
+use super::{JsonVerdict, Verify, show_compared};
 use crate::commands::recorded::{Compared, Held};
 use crate::out::{self, bad, bold, faint, good, say};
 use crate::report::UNREADABLE;
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct JsonVerdict<'a> {
-    valid: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    proven: Option<JsonProven<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<JsonCompared<'a>>,
-}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -97,19 +85,16 @@ impl Verify {
             _ => None,
         };
         if self.json {
-            out::write_json(&JsonVerdict {
-                valid: checked.is_ok(),
-                reason: checked.as_ref().err().map(ToString::to_string),
-                proven: checked.as_ref().ok().map(|proven| JsonProven {
-                    event: &proven.event,
-                    transaction_address: &proven.address.transaction_address,
-                    contract_address: &proven.address.contract_address,
-                    root: proven.root,
-                    sender: proven.sender,
-                    rests_on: RestsOn::from(&anchor),
-                }),
-                data: compared.as_ref().map(JsonCompared::from),
+            let proven = checked.as_ref().map(|proven| JsonProven {
+                event: &proven.event,
+                transaction_address: &proven.address.transaction_address,
+                contract_address: &proven.address.contract_address,
+                root: proven.root,
+                sender: proven.sender,
+                rests_on: RestsOn::from(&anchor),
             });
+            let proven = proven.map_err(ToString::to_string);
+            out::write_json(&JsonVerdict::new(proven, compared.as_ref()));
         } else {
             self.show(&checked, &anchor);
             show_compared(compared.as_ref());
