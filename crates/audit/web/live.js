@@ -6,8 +6,8 @@ const SLOWEST_MS = 30_000;
 const ALONE_MS = 60 * 60 * 1_000;
 
 /**
- * Calls `look` every two seconds, less often while it fails. `changed` is told why it stands still:
- * "paused", "alone", or an error after which it tries again; null when it goes on.
+ * Calls `look` every two seconds, less often while it fails; it answers whether it said what it found. `changed`
+ * is told why it stands still: "paused", "alone", or an error after which it tries again; null when it goes on.
  */
 export class Live {
   #look;
@@ -55,8 +55,8 @@ export class Live {
   async #round() {
     this.#looking = true;
     try {
-      await this.#look();
-      if (this.#wait > EVERY_MS && this.isOn) this.#changed(null);
+      const hasSpoken = await this.#look();
+      if (this.#wait > EVERY_MS && this.isOn && !hasSpoken) this.#changed(null);
       this.#wait = EVERY_MS;
     } catch (error) {
       this.#wait = Math.min(2 * this.#wait, SLOWEST_MS);

@@ -106,7 +106,10 @@ function count() {
   at("more").hidden = next === null;
 }
 
-/** Looks for events that came since; where they are more than one page, that page is all that is shown. */
+/**
+ * Looks for events that came since; where they are more than one page, that page is all that is shown. Answers
+ * whether it said how many.
+ */
 async function newer() {
   const mine = question;
   const query = asked();
@@ -120,21 +123,25 @@ async function newer() {
     if (error instanceof Refused && [401, 403].includes(error.status)) live.stop(error);
     throw error;
   });
-  if (mine !== question || !live.isOn) return;
-  const fresh = page.logs.filter((log) => !lines.has(log)).length;
+  if (mine !== question || !live.isOn) return false;
+  // The moments that are looked at twice may reach further back than what is shown: that is for the next page.
+  const isFurtherBack = (log) => next !== null && !lines.has(log) && log.event.when <= lines.oldest;
+  const logs = page.logs.filter((log) => !isFurtherBack(log));
+  const fresh = logs.filter((log) => !lines.has(log)).length;
   if (fresh === NEW_AT_ONCE) {
     lines.clear();
     next = ["after", page.next];
   }
-  page.logs.forEach((log) => lines.put(log));
+  logs.forEach((log) => lines.put(log));
   if (lines.count > LINES_MAX) {
     lines.keep(LINES_MAX);
     next = ["to", new Date(Date.parse(lines.oldest) + 1).toISOString()];
   }
-  if (fresh === 0) return;
+  if (fresh === 0) return false;
   count();
   const many = fresh === NEW_AT_ONCE ? `More than ${fresh} new events came at once: these are the newest.` : `${fresh} new ${fresh === 1 ? "event" : "events"}.`;
   liveSaid(null, many);
+  return true;
 }
 
 const STOPPED = {
