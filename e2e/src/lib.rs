@@ -31,7 +31,7 @@ pub use history::{one_history, same_history};
 pub use http::{Answer, Http};
 pub use network::{Details, Network, Node};
 pub use provider::{Browser, Provider};
-pub use proxy::{Effect, Links, Nodes, Rule};
+pub use proxy::{Effect, Links, Nodes, Rule, Way};
 pub use random::Random;
 pub use server::{Launch, Ledger, Ready, counterfoil, next_release, said};
 pub use writers::{Acknowledged, Writers};

@@ -293,3 +293,49 @@ fn owner(inode: u64, folders: &[PathBuf]) -> Option<usize> {
     }
     None
 }
+
+/// A way to one listener that can be cut.
+#[derive(Debug)]
+pub struct Way {
+    links: Arc<Links>,
+    url: String,
+}
+
+impl Way {
+    /// To where this address, `http` or `https`, leads; its path stays.
+    ///
+    /// # Errors
+    /// When it is no address of a listener, or no port is free.
+    pub fn to(url: &str) -> Result<Self> {
+        let (scheme, rest) = url.split_once("://").context("an address has a scheme")?;
+        let (host, path) = match rest.split_once('/') {
+            Some((host, path)) => (host, format!("/{path}")),
+            None => (rest, String::new()),
+        };
+        let links = Links::sound();
+        let free = std::net::TcpListener::bind("127.0.0.1:0").context("finding a port")?;
+        let at = free.local_addr()?;
+        drop(free);
+        let node = host.parse().context("a host is an address and a port")?;
+        links.add(&Handle::current(), (0, "no folder".into()), at, node)?;
+        let url = format!("{scheme}://{at}{path}");
+        Ok(Self { links, url })
+    }
+
+    /// The address by this way.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Breaks what goes by it, and lets nothing more in.
+    pub fn cut(&self) {
+        let effect = Effect::Refuse;
+        let (from, to) = (Nodes::ALL, Nodes::ALL);
+        self.links.harm(0, Rule { from, to, effect });
+    }
+
+    /// Lets all in again.
+    pub fn mend(&self) {
+        self.links.mend(0);
+    }
+}

@@ -1,18 +1,16 @@
 //! The audit services on a chain of others, by configuration: no ledger anywhere.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alloy_primitives::U256;
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use e2e::{Anvil, Audit, Effect, Links, Nodes, Person, Rule, counterfoil, said};
+use e2e::{Anvil, Audit, Person, Way, counterfoil, said};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::runtime::Handle;
 use tokio::time::sleep;
 
 /// What did not come about by then never does.
@@ -28,35 +26,6 @@ fn free() -> Result<Anvil> {
 fn config(url: &str, more: &str) -> String {
     let id = Anvil::CHAIN;
     format!("connector = \"contracts\"\n[chain]\nurl = \"{url}\"\nid = {id}\n{more}")
-}
-
-/// A way to a node that can be cut.
-struct Way {
-    links: Arc<Links>,
-    url: String,
-}
-
-impl Way {
-    fn to(anvil: &Anvil) -> Result<Self> {
-        let links = Links::sound();
-        let free = TcpListener::bind("127.0.0.1:0")?;
-        let at = free.local_addr()?;
-        drop(free);
-        let node: SocketAddr = anvil.url().trim_start_matches("http://").parse()?;
-        links.add(&Handle::current(), (0, "no folder".into()), at, node)?;
-        let url = format!("http://{at}");
-        Ok(Self { links, url })
-    }
-
-    fn cut(&self) {
-        let effect = Effect::Refuse;
-        let (from, to) = (Nodes::ALL, Nodes::ALL);
-        self.links.harm(0, Rule { from, to, effect });
-    }
-
-    fn mend(&self) {
-        self.links.mend(0);
-    }
 }
 
 /// A new record of somebody's about a lot, under a name of the request's own.
@@ -116,9 +85,9 @@ async fn sent(anvil: &Anvil, account: &str, at: &str) -> Result<u64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_stored_is_on_the_chain_once_and_valid_whatever_is_killed_or_away() -> Result<()> {
     let anvil = free()?;
-    let way = Way::to(&anvil)?;
+    let way = Way::to(anvil.url())?;
     let dir = TempDir::new()?;
-    let mut audit = Audit::start_on_chain(dir.path(), &config(&way.url, ""), None)?;
+    let mut audit = Audit::start_on_chain(dir.path(), &config(way.url(), ""), None)?;
     let (_, admin, people) = audit.people(1).await?;
     let ana = &people[0];
     // There is no certificate to show.
@@ -195,7 +164,7 @@ async fn what_is_stored_is_on_the_chain_once_and_valid_whatever_is_killed_or_awa
 
     // Another tree than the one that is demanded; a chain of the same number without the tree; none at all.
     let demanded = format!("root = \"0x{}\"\n", "01".repeat(20));
-    let said = refused(dir.path(), &config(&way.url, &demanded), "all", &[])?;
+    let said = refused(dir.path(), &config(way.url(), &demanded), "all", &[])?;
     ensure!(said.contains("the database is of the tree"), "{said}");
     let other = free()?;
     let said = refused(dir.path(), &config(other.url(), ""), "all", &[])?;
@@ -204,7 +173,7 @@ async fn what_is_stored_is_on_the_chain_once_and_valid_whatever_is_killed_or_awa
         "{said}"
     );
     drop(anvil);
-    let said = refused(dir.path(), &config(&way.url, ""), "all", &[])?;
+    let said = refused(dir.path(), &config(way.url(), ""), "all", &[])?;
     ensure!(
         said.contains("did not answer eth_chainId") || said.contains("cannot be reached"),
         "{said}"

@@ -1,7 +1,7 @@
 //! Each audit service alone, two replicas of each, on PostgreSQL and on three nodes of a ledger: whatever dies,
 //! nothing that was acknowledged is without its event, none is there twice, and clients get honest errors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
@@ -9,12 +9,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use alloy_primitives::keccak256;
 use anyhow::{Context, Result, bail, ensure};
-use e2e::{Audit, Keeps, Network, Person, Postgres, Random, Ready, bitacoras, counterfoil, said};
+use audit::model::Event;
+use e2e::{
+    Audit, Http, Keeps, Network, Person, Postgres, Random, Ready, bitacoras, counterfoil, said,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection, Row};
 use tokio::time::sleep;
+use verify::Digest;
 
 /// Those who store.
 const WRITERS: usize = 6;
@@ -27,8 +32,17 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(90);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_has_its_event_once_whichever_of_the_services_dies() -> Result<()> {
+    all_die("ledger").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_is_on_the_chain_once_whichever_of_the_services_dies() -> Result<()> {
+    all_die("contracts").await
+}
+
+async fn all_die(connector: &str) -> Result<()> {
     let mut random = Random::seeded()?;
-    let mut house = House::start()?;
+    let mut house = House::start(connector)?;
     let (_, admin, people) = house.services[0].people(WRITERS).await?;
     let over = Arc::new(AtomicBool::new(false));
     let gateways = house.gateways();
@@ -58,27 +72,21 @@ async fn what_was_acknowledged_has_its_event_once_whichever_of_the_services_dies
     let users = registrar.await??;
 
     let in_database = house.settled().await?;
-    let leader = house.network.leader()?;
-    let mut in_ledger = BTreeMap::new();
-    let all = bitacoras(&house.network.nodes[leader].http()?).await?;
-    for event in all.into_values().flatten() {
-        let record = event["record"].as_str().context("events have records")?;
-        let version = event["version"].as_i64().context("and versions")?;
-        let before = in_ledger.insert((record.to_owned(), version), event.clone());
-        ensure!(before.is_none(), "twice in the ledger: {event}");
-    }
+    let node = house.network.nodes[house.network.leader()?].http()?;
+    let recorded = match connector {
+        "ledger" => in_ledger(&node).await?,
+        _ => on_chain(&node).await?,
+    };
+    let hashes: BTreeSet<_> = in_database.values().cloned().collect();
     ensure!(
-        in_ledger.keys().eq(in_database.iter()),
-        "{} events in the ledger, {} in the database",
-        in_ledger.len(),
+        recorded == hashes,
+        "{} events are recorded, {} in the database",
+        recorded.len(),
         in_database.len()
     );
     for (record, version) in acknowledged.iter().flatten().chain(&users) {
         let place = (record.clone(), *version);
-        ensure!(
-            in_ledger.contains_key(&place),
-            "{record} is not in the ledger"
-        );
+        ensure!(in_database.contains_key(&place), "{record} is not recorded");
     }
     // At both gateways, by the receipt.
     let asking = people.into_iter().zip(acknowledged).map(|(person, all)| {
@@ -99,9 +107,59 @@ async fn what_was_acknowledged_has_its_event_once_whichever_of_the_services_dies
     Ok(())
 }
 
+/// The SHA-256 of each event in the ledger.
+async fn in_ledger(node: &Http) -> Result<BTreeSet<String>> {
+    let mut all = BTreeSet::new();
+    for event in bitacoras(node).await?.into_values().flatten() {
+        let event = Event::from_canonical(&event.to_string())?.to_canonical();
+        ensure!(all.insert(hash(&event)), "twice in the ledger: {event}");
+    }
+    Ok(all)
+}
+
+/// The hash of each event in the logs of contracts.
+async fn on_chain(node: &Http) -> Result<BTreeSet<String>> {
+    let recorded = "Recorded(uint256,address,bytes32,address,uint64,uint8,string,string,string)";
+    let topic = format!("{:?}", keccak256(recorded));
+    let head = asked(node, "eth_blockNumber", json!([])).await?;
+    let head = u64::from_str_radix(
+        head.as_str().context("a number")?.trim_start_matches("0x"),
+        16,
+    )?;
+    let mut all = BTreeMap::new();
+    for from in (0..=head).step_by(BLOCKS_AT_ONCE) {
+        let to = from + BLOCKS_AT_ONCE as u64 - 1;
+        let blocks = json!({"fromBlock": format!("0x{from:x}"), "toBlock": format!("0x{to:x}"),
+            "topics": [topic]});
+        let logs = asked(node, "eth_getLogs", json!([blocks])).await?;
+        for log in logs.as_array().context("logs are a list")? {
+            let hash = log["topics"][3].as_str().context("the content's hash")?;
+            let transaction = &log["transactionHash"];
+            // Who comes into the tree stands in two logs of it.
+            let before = all.insert(hash.to_owned(), transaction.clone());
+            let is_new = before.is_none_or(|before| before == *transaction);
+            ensure!(is_new, "twice on the chain: {log}");
+        }
+    }
+    Ok(all.into_keys().collect())
+}
+
+const BLOCKS_AT_ONCE: usize = 500;
+
+async fn asked(node: &Http, method: &str, params: Value) -> Result<Value> {
+    let question = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+    let mut said: Value = node.post("/rpc", &question).await?.json()?;
+    ensure!(said["error"].is_null(), "{method}: {said}");
+    Ok(said["result"].take())
+}
+
+fn hash(event: &str) -> String {
+    format!("0x{}", Digest::of(event.as_bytes()))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn services_answer_each_other_and_nobody_else() -> Result<()> {
-    let house = House::start()?;
+    let house = House::start("ledger")?;
     let (_, admin, people) = house.services[0].people(1).await?;
     let [one, other] = house.gateways().map(|url| people[0].at(&url));
     // What is stored by one gateway is there at the other, and a session that ends here ends there.
@@ -182,7 +240,7 @@ struct House {
 }
 
 impl House {
-    fn start() -> Result<Self> {
+    fn start(connector: &str) -> Result<Self> {
         let network = Network::of(3)?;
         let database = Postgres::start(Keeps::Everything)?;
         let folder = network.scratch()?;
@@ -192,7 +250,7 @@ impl House {
         let ports = free_ports()?;
         let at = |port: u16| format!("https://127.0.0.1:{port}");
         let config = format!(
-            "database = {:?}\ntoken_keys = \"token-keys\"\nmaster_key = \"master.key\"\n\
+            "connector = {connector:?}\ndatabase = {:?}\ntoken_keys = \"token-keys\"\nmaster_key = \"master.key\"\n\
              certificate = \"front.pem\"\nkey = \"front_key.pem\"\n\
              [services]\nidentity = \"identity\"\nusers = [{:?}, {:?}]\naudit = [{:?}, {:?}]\n",
             database.url(),
@@ -263,8 +321,9 @@ impl House {
         Ok(())
     }
 
-    /// Waits until nothing is on its way, and says which records and versions there are.
-    async fn settled(&self) -> Result<Vec<(String, i64)>> {
+    /// Waits until nothing is on its way, and says which records and versions there are, with the hashes of their
+    /// events.
+    async fn settled(&self) -> Result<BTreeMap<(String, i64), String>> {
         sqlx::any::install_default_drivers();
         let mut connection = sqlx::AnyConnection::connect(&self.database.url()).await?;
         let start = Instant::now();
@@ -283,11 +342,12 @@ impl House {
             );
             sleep(Duration::from_millis(200)).await;
         }
-        let query = "SELECT record, version FROM events ORDER BY record COLLATE \"C\", version";
+        let query = "SELECT record, version, event FROM events";
         let rows = sqlx::query(query).fetch_all(&mut connection).await?;
-        let rows = rows
-            .iter()
-            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
+        let rows = rows.iter().map(|row| {
+            let event: String = row.try_get(2)?;
+            Ok(((row.try_get(0)?, row.try_get(1)?), hash(&event)))
+        });
         rows.collect()
     }
 }

@@ -104,6 +104,9 @@ pub const SIGNED_DIGITS_MAX: usize = 16 << 10;
 /// How long an event waits for it: somebody has to find the device, and to read what it shows.
 pub const PREPARED_LIFETIME: Duration = Duration::from_secs(15 * 60);
 
+/// Transactions of an account that are handed over before one that waits for them.
+pub const HELPED_MAX: i64 = 100;
+
 /// Gas of an event where gas costs nothing: the longest takes 663,000, and asking how much it is would take
 /// as long as sending it.
 pub const EVENT_GAS: u64 = 1_500_000;

@@ -8,7 +8,7 @@
 //! - [`network`]: a chain as a [`Profile`] describes it; whoever answers for another chain is refused.
 //! - [`fees`]: what a transaction offers. [`signer`]: who signs it.
 //! - [`call`]: what a transaction should do.
-//! - [`presigned`]: transactions that somebody else signs.
+//! - [`presigned`]: transactions that are signed beside an outbox, and [`delivery`], which brings them to the chain.
 //! - [`outbox`]: sends, sends again, and says what became of it. `journal`: its file. [`lines`]: files that show
 //!   what a crash tore.
 //! - [`merkle`]: many records under one root, as RFC 9162 builds it.
@@ -20,6 +20,7 @@ pub mod anchors;
 pub mod bundle;
 pub mod call;
 pub mod collector;
+pub mod delivery;
 mod durable;
 pub mod error;
 pub mod fees;
@@ -47,7 +48,7 @@ pub use error::{AnchorError, BundleError, NetworkError, OutboxError};
 pub use fees::{Fees, Market, Replace};
 pub use network::{Evidence, Finality, Gas, Network, Profile, Receipt, Sending};
 pub use outbox::{Outbox, Ticket};
-pub use presigned::{Presigned, PresignedError, ToSign};
+pub use presigned::{Presigned, PresignedError, Priced, ToSign};
 pub use proof::{LedgerReceipt, Proof, Shown, Trust};
 pub use signer::{FileKey, HeldKey, Signer, SignerError, signer_of_message};
 pub use status::{Place, Settled, Status};

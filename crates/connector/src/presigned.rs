@@ -1,9 +1,5 @@
-//! Transactions that somebody else signs: what there is to sign, what came back, and bringing that to the chain.
-//!
-//! Nothing is kept here. Whoever hands a transaction over keeps its bytes first: after a crash they are handed
-//! over again, and the chain takes them once.
-
-use std::time::Instant;
+//! Transactions that are signed beside an outbox: by somebody else, or by one of several who share a key. What there
+//! is to sign, and what came back; `delivery` brings that to the chain.
 
 use alloy_consensus::transaction::{SignerRecoverable, Transaction};
 use alloy_consensus::{SignableTransaction, TxEnvelope, TypedTransaction};
@@ -11,12 +7,12 @@ use alloy_eips::eip2718::{Decodable2718, Encodable2718};
 use alloy_primitives::{Address, B256, Bytes, Signature, TxHash, keccak256};
 use serde_json::Value;
 
-use crate::call::{Call, is_known, unsigned};
+use crate::call::{Call, repriced, unsigned};
 use crate::error::{NetworkError, OutboxError};
-use crate::follow::why;
+use crate::fees::Price;
 use crate::limits::PRESIGNED_BYTES_MAX;
-use crate::network::{Finality, Network, Receipt};
-use crate::status::Settled;
+use crate::network::Network;
+use crate::signer::{Signer, SignerError};
 
 /// A transaction as it is to be signed. Number, gas and fees are what fits now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,15 +39,48 @@ impl ToSign {
         let envelope = TxEnvelope::from(self.0.clone().into_signed(signature));
         envelope.encoded_2718().into()
     }
+
+    /// The transaction, signed with a key that is at hand.
+    ///
+    /// # Errors
+    /// The key does not sign.
+    pub async fn by(&self, signer: &impl Signer) -> Result<Presigned, SignerError> {
+        let signature = signer.sign(self.digest()).await?;
+        let envelope = TxEnvelope::from(self.0.clone().into_signed(signature));
+        Ok(Presigned {
+            raw: envelope.encoded_2718().into(),
+            hash: *envelope.tx_hash(),
+            sender: signer.address(),
+            envelope,
+        })
+    }
 }
 
-/// A transaction that its sender signed elsewhere.
+/// What a call takes now: all of a transaction but its number, for whoever gives numbers out.
+#[derive(Debug, Clone)]
+pub struct Priced {
+    call: Call,
+    chain: u64,
+    gas: u64,
+    price: Price,
+}
+
+impl Priced {
+    /// The transaction with this number.
+    pub fn numbered(&self, nonce: u64) -> ToSign {
+        ToSign(unsigned(
+            self.chain, nonce, &self.call, self.gas, self.price,
+        ))
+    }
+}
+
+/// A transaction that is signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Presigned {
-    raw: Bytes,
-    envelope: TxEnvelope,
-    hash: TxHash,
-    sender: Address,
+    pub(crate) raw: Bytes,
+    pub(crate) envelope: TxEnvelope,
+    pub(crate) hash: TxHash,
+    pub(crate) sender: Address,
 }
 
 /// Why a transaction that somebody else signed is not, or will never be, what it should.
@@ -124,14 +153,22 @@ pub enum PresignedError {
 }
 
 impl Presigned {
-    /// Reads a transaction of type 0, 1 or 2, and recovers who signed it.
+    /// Reads a transaction of type 0, 1 or 2 that somebody brought, and recovers who signed it.
     ///
     /// # Errors
     /// It is none: whoever sent it is to blame.
     pub fn decode(raw: &[u8]) -> Result<Self, PresignedError> {
-        if raw.len() > PRESIGNED_BYTES_MAX {
-            return Err(PresignedError::TooLong(raw.len()));
+        match raw.len() > PRESIGNED_BYTES_MAX {
+            true => Err(PresignedError::TooLong(raw.len())),
+            false => Self::kept(raw),
         }
+    }
+
+    /// The same, however long: one that was signed and kept here.
+    ///
+    /// # Errors
+    /// What was kept was changed.
+    pub fn kept(raw: &[u8]) -> Result<Self, PresignedError> {
         let envelope = TxEnvelope::decode_2718_exact(raw)
             .map_err(|error| PresignedError::Malformed(error.to_string()))?;
         if !matches!(
@@ -183,6 +220,21 @@ impl Presigned {
     pub const fn hash(&self) -> TxHash {
         self.hash
     }
+
+    /// Whose key signed it.
+    pub const fn sender(&self) -> Address {
+        self.sender
+    }
+
+    /// As it is sent, and kept.
+    pub const fn raw(&self) -> &Bytes {
+        &self.raw
+    }
+
+    /// Its number among those of its sender.
+    pub fn nonce(&self) -> u64 {
+        self.envelope.nonce()
+    }
 }
 
 impl Network {
@@ -191,14 +243,51 @@ impl Network {
     /// # Errors
     /// The call fails, it needs more gas or fees than the profile allows, or the node cannot be asked.
     pub async fn to_sign(&self, from: Address, call: &Call) -> Result<ToSign, OutboxError> {
+        let priced = self.priced(from, call.clone()).await?;
+        Ok(priced.numbered(self.next_number(from).await?))
+    }
+
+    /// What a call by an account takes now.
+    ///
+    /// # Errors
+    /// The call fails, it needs more gas or fees than the profile allows, or the node cannot be asked.
+    pub async fn priced(&self, from: Address, call: Call) -> Result<Priced, OutboxError> {
         let gas = match call.gas {
             Some(gas) => gas,
             None => self.estimate(&call.as_json(from)).await?,
         };
-        let price = self.price().await?;
-        let (_, nonce) = self.next_numbers(from).await?;
-        let chain = self.profile().chain_id;
-        Ok(ToSign(unsigned(chain, nonce, call, gas, price)))
+        Ok(Priced {
+            chain: self.profile().chain_id,
+            gas,
+            price: self.price().await?,
+            call,
+        })
+    }
+
+    /// The account's next number, behind all that the node knows of.
+    ///
+    /// # Errors
+    /// The node cannot be asked.
+    pub async fn next_number(&self, account: Address) -> Result<u64, NetworkError> {
+        let (_, next) = self.next_numbers(account).await?;
+        Ok(next)
+    }
+
+    /// The same transaction at a higher price, for its signer, where it is the one that all later ones of its account
+    /// wait for. `None`: it is not, or the profile raises no prices, or none so high.
+    ///
+    /// # Errors
+    /// The node cannot be asked.
+    pub async fn raised(&self, last: &Presigned) -> Result<Option<ToSign>, NetworkError> {
+        let Some(rule) = self.profile().fees.replace() else {
+            return Ok(None);
+        };
+        if self.count(last.sender, "latest").await? != last.nonce() {
+            return Ok(None);
+        }
+        // Above the cap the price now does not count; the one that was offered stands.
+        let now = self.price().await.ok();
+        Ok(repriced(&last.raw, |price| price.raised(rule, now)).map(ToSign))
     }
 
     /// That a transaction can be the account's next one, or is on the chain already. One that would have to wait
@@ -224,114 +313,10 @@ impl Network {
         let waiting = self.count(account, "pending").await?;
         Ok((mined, waiting.max(mined)))
     }
-
-    /// Hands a transaction over, again and again if need be, and waits until it is final. What is on the chain
-    /// already is found.
-    ///
-    /// # Errors
-    /// It is known that it will never do what it should; or it is not final in time, or the node cannot be asked:
-    /// then it may be handed over again.
-    pub async fn deliver(&self, signed: &Presigned) -> Result<Settled, PresignedError> {
-        let profile = self.profile();
-        let begun = Instant::now();
-        let mut delivery = Delivery {
-            network: self,
-            signed,
-            tried: None,
-            taken: None,
-        };
-        loop {
-            let last = match delivery.step().await {
-                Ok(Some(settled)) => return Ok(settled),
-                Ok(None) => "it is in no final block".to_owned(),
-                // A node that is away may come back.
-                Err(PresignedError::Network(error)) => error.to_string(),
-                Err(error) => return Err(error),
-            };
-            if begun.elapsed() >= profile.patience {
-                return Err(PresignedError::Patience {
-                    seconds: profile.patience.as_secs(),
-                    last,
-                });
-            }
-            tokio::time::sleep(profile.poll).await;
-        }
-    }
-}
-
-/// A transaction on its way.
-struct Delivery<'a> {
-    network: &'a Network,
-    signed: &'a Presigned,
-    /// When it was handed over last.
-    tried: Option<Instant>,
-    /// Since when its number is used and it is in no block.
-    taken: Option<Instant>,
-}
-
-impl Delivery<'_> {
-    /// Hands it over if that is due, and looks where it is.
-    async fn step(&mut self) -> Result<Option<Settled>, PresignedError> {
-        let (network, signed) = (self.network, self.signed);
-        let again = network.profile().resend_after;
-        let mut receipt = None;
-        if self.tried.is_none_or(|tried| tried.elapsed() >= again) {
-            self.tried = Some(Instant::now());
-            receipt = self.hand_over().await?;
-        }
-        if receipt.is_none() {
-            receipt = network.mined(signed.hash).await?;
-        }
-        let Some(receipt) = receipt else {
-            return self.missing().await;
-        };
-        self.taken = None;
-        let block = receipt.block();
-        if !network.is_final(block).await? {
-            return Ok(None);
-        }
-        if !receipt.succeeded() {
-            let reason = why(network, signed.sender, &signed.envelope, &receipt).await;
-            let hash = signed.hash;
-            return Err(PresignedError::Failed { hash, reason });
-        }
-        Ok(Some(Settled { receipt, block }))
-    }
-
-    async fn hand_over(&self) -> Result<Option<Receipt>, PresignedError> {
-        match self.network.send_raw(&self.signed.raw).await {
-            // Where a block may be replaced, what came with the sending may be old.
-            Ok(receipt) => Ok(receipt.filter(|receipt| {
-                receipt.transaction_hash == self.signed.hash
-                    && self.network.profile().finality == Finality::Immediate
-            })),
-            Err(NetworkError::Refused { message, .. }) if is_known(&message) => Ok(None),
-            Err(NetworkError::Refused { message, .. }) if is_senders_fault(&message) => {
-                Err(PresignedError::Refused(message))
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// It is in no block: does it wait, or has another one its number for good?
-    async fn missing(&mut self) -> Result<Option<Settled>, PresignedError> {
-        let (network, signed) = (self.network, self.signed);
-        let nonce = signed.envelope.nonce();
-        if !network.has_used(signed.sender, nonce).await? {
-            self.taken = None;
-            return Ok(None);
-        }
-        // Behind one address may be several nodes, one of which lags: that it is so must last.
-        let since = *self.taken.get_or_insert_with(Instant::now);
-        match since.elapsed() >= network.profile().resend_after {
-            true => Err(PresignedError::Replaced(nonce)),
-            false => Ok(None),
-        }
-    }
 }
 
 /// Whether a node refuses a transaction for what its signer has to mend.
-fn is_senders_fault(message: &str) -> bool {
+pub(crate) fn is_senders_fault(message: &str) -> bool {
     const FAULTS: [&str; 10] = [
         "insufficient funds",
         "intrinsic gas",

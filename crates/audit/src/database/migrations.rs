@@ -18,6 +18,7 @@ const STEPS: &[&str] = &[
     include_str!("8.sql"),  // Signing in by an identity provider.
     include_str!("9.sql"),  // Participants who sign themselves.
     include_str!("10.sql"), // Forgotten passwords.
+    include_str!("11.sql"), // Transactions that the database numbers.
 ];
 
 /// Any number, the same for all who migrate: one at a time.

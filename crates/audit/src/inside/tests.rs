@@ -12,7 +12,7 @@ use crate::model::{ContentHash, Event, Mention, Operation, Part, RecordId, Resou
 use crate::model::{Text, Verdict};
 use crate::serve::{Served, serve};
 use crate::trail::log::{Asking, EventLog, LogError, Outgoing, Recorded, Signer, ToSign};
-use crate::trail::{Act, Address, Filter, Given, Question, Receipt, Recorder, Trail};
+use crate::trail::{Act, Address, Answering, Filter, Given, Question, Receipt, Recorder, Trail};
 use crate::users::oidc::testing::{Idp, config};
 use crate::users::oidc::{Came, Returned};
 use crate::users::testing::{House, PASSWORD, code_of, kind_of, login, new, place};
@@ -151,8 +151,8 @@ impl EventLog for Log {
         Box::pin(async { Ok(None) })
     }
 
-    fn root(&self) -> Option<String> {
-        Some(ROOT.to_owned())
+    fn root(&self) -> Answering<'_, Option<String>> {
+        Box::pin(async { Ok(Some(ROOT.to_owned())) })
     }
 
     fn proven<'a>(&'a self, _: &'a Address, receipt: &'a Receipt) -> Asking<'a, Event> {

@@ -67,7 +67,7 @@ calls! {
     /// See [`Trail::account`].
     asks account(who: Text) -> Option<String> = trail.account(&who);
     /// See [`Trail::root`].
-    asks root() -> Option<String> = std::future::ready(Ok(trail.root()));
+    asks root() -> Option<String> = trail.root();
     /// See [`Trail::is_well`].
     asks is_well() -> () = trail.is_well();
 }

@@ -119,8 +119,11 @@ pub trait EventLog: Send + Sync {
 
     /// The address of the root of the tree that its events are in, where they are in a tree of contracts, once
     /// there is one: whoever trusts a receipt has to know it, beside the log's trust anchor.
-    fn root(&self) -> Option<String> {
-        None
+    ///
+    /// # Errors
+    /// The database does not answer.
+    fn root(&self) -> Answering<'_, Option<String>> {
+        Box::pin(async { Ok(None) })
     }
 
     /// The event that a receipt proves to be at an address, by the log's trust anchor alone. Nobody is asked

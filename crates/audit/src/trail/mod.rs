@@ -119,8 +119,11 @@ impl Trail {
 
     /// The address of the root of the tree of contracts that events are in, where they are in one; none before
     /// there is a root.
-    pub fn root(&self) -> Option<String> {
-        self.log.root()
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn root(&self) -> Result<Option<String>, crate::Problem> {
+        self.log.root().await
     }
 
     /// The account that signs what somebody does, where events go to a chain and they have one.

@@ -47,7 +47,7 @@ pub(crate) struct Row {
     pub(crate) enrol: Option<String>,
     /// A transaction that the ledger had before the event could be in it.
     pub(crate) after: Option<String>,
-    /// The transaction that its participant signed, where it was not signed here.
+    /// The transaction that its participant signed; or those that a replica did, where the database numbers them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) signed: Option<String>,
 }
@@ -318,7 +318,7 @@ pub(super) fn read(row: &AnyRow) -> Result<Row> {
 }
 
 /// Databases have no unsigned numbers; no record has that many versions.
-fn whole(version: u64) -> i64 {
+pub(super) fn whole(version: u64) -> i64 {
     i64::try_from(version).unwrap_or(i64::MAX)
 }
 

@@ -59,6 +59,22 @@ impl Accounts {
         }
     }
 
+    pub(super) const fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// The chain's id, as the database has it.
+    pub(super) const fn chain(&self) -> i64 {
+        self.chain
+    }
+
+    /// Whether outboxes in some folder number our transactions.
+    pub(super) async fn have_outboxes(&self) -> Result<bool> {
+        let select = sqlx::query("SELECT 1 FROM outboxes WHERE chain = $1").bind(self.chain);
+        let row = select.fetch_optional(self.database.pool()).await?;
+        Ok(row.is_some())
+    }
+
     /// Says that the outboxes of this name number our transactions, unless others do. Says whether they do.
     pub(super) async fn are_numbered_by(&self, outboxes: &str) -> Result<bool> {
         let insert = "INSERT INTO outboxes (chain, folder) VALUES ($1, $2) ON CONFLICT DO NOTHING";

@@ -18,18 +18,19 @@ mod accounts;
 mod document;
 mod error;
 mod keys;
+mod numbers;
 mod offline;
 mod outboxes;
 mod presigned;
 mod recording;
 mod suited;
 
-use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::OnceLock;
 
 use alloy_primitives::{Address, TxHash};
 use connector::{Evidence, HeldKey, Network, OutboxError, Profile, SignerError, Trust};
-use tokio::sync::Mutex;
 use verify::ethereum::Hex;
 use verify::{Cert, Verifier};
 
@@ -38,15 +39,16 @@ use super::log::{Asking, EventLog, LogError, Outgoing, Recorded, Signer, ToSign}
 use super::receipt::Receipt;
 use super::store::Store;
 use crate::Problem;
-use crate::database::Database;
+use crate::database::{Database, Kind};
 use crate::model::{Event, Operation, Text};
 use accounts::{Account, Accounts, Contract, written};
 use document::Document;
 pub use document::InTree;
 pub use error::ChainError;
 pub use keys::MasterKey;
+use numbers::Numbers;
 pub use offline::{Unproven, check, is_chain_event};
-use outboxes::{Borrowed, Outboxes};
+use outboxes::Outboxes;
 
 /// How a chain is reached, and what of it is kept here.
 #[derive(Debug)]
@@ -55,7 +57,7 @@ pub struct ChainSettings {
     pub profile: Profile,
     /// The certificate that receipts are checked with, on a ledger of ours.
     pub service_cert: Option<Cert>,
-    /// The folder of the outboxes, for one process.
+    /// The folder of the outboxes, for one process; not used where the database is one of several replicas.
     pub folder: PathBuf,
     /// The key under which the keys of participants are kept.
     pub master: MasterKey,
@@ -74,12 +76,19 @@ pub struct ChainLog {
     /// On a ledger of ours.
     verifier: Option<Verifier>,
     accounts: Accounts,
-    outboxes: Outboxes,
+    sender: Sender,
     master: MasterKey,
     root: OnceLock<Address>,
     store: Store,
-    /// Whoever makes a key for somebody: one at a time, so that nobody gets two.
-    enrolling: Mutex<()>,
+}
+
+/// Who numbers the transactions of the accounts whose keys are kept here.
+#[derive(Debug)]
+enum Sender {
+    /// Outboxes in a folder, which one process has.
+    Folder(Outboxes),
+    /// The database, which several replicas share.
+    Database(Numbers),
 }
 
 impl ChainLog {
@@ -115,26 +124,34 @@ impl ChainLog {
         if network.profile().evidence == Evidence::Header {
             suited::check(&network, root).await?;
         }
-        let outboxes = Outboxes::new(&folder, network.clone())?;
-        let ours = accounts.are_numbered_by(outboxes.name()).await;
-        if !ours.map_err(ChainError::Database)? {
-            return Err(ChainError::OtherOutboxes);
-        }
+        let sender = Sender::open(&folder, &network, &accounts).await?;
         Ok(Self {
-            outboxes,
+            sender,
             network,
             verifier: service_cert.map(Verifier::new),
             accounts,
             master,
             root: root.map_or_else(OnceLock::new, OnceLock::from),
             store: Store::new(database),
-            enrolling: Mutex::new(()),
         })
     }
 
-    /// The root of the tree, once there is one.
-    pub fn root(&self) -> Option<Hex<20>> {
-        self.root.get().map(|root| Hex(root.0.0))
+    /// The root of the tree, once there is one. Another replica may have made it.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn root(&self) -> Result<Option<Hex<20>>, Problem> {
+        let root = self.tree().await?;
+        Ok(root.map(|root| Hex(root.0.0)))
+    }
+
+    async fn tree(&self) -> Result<Option<Address>, sqlx::Error> {
+        if let Some(root) = self.root.get() {
+            return Ok(Some(*root));
+        }
+        let root = self.accounts.root().await?;
+        let root = root.and_then(|root| root.contract);
+        Ok(root.map(|contract| *self.root.get_or_init(|| contract.address)))
     }
 
     /// A participant's account on the chain, once it has one.
@@ -158,19 +175,11 @@ impl ChainLog {
         })
     }
 
-    /// The outbox of an account whose key is kept here.
-    async fn outbox(&self, account: &Account) -> Result<Borrowed, LogError> {
-        let Some(sealed) = &account.sealed else {
-            return Err(own_key());
-        };
-        let key = || -> Result<HeldKey, OutboxError> {
-            let key = self.master.open(account.account, sealed);
-            let other =
-                || SignerError::Refused("it was sealed under another master key".to_owned());
-            Ok(key.ok_or_else(other)?)
-        };
-        let borrowed = self.outboxes.of(account.account, key).await;
-        borrowed.map_err(error::of_outbox)
+    /// The key of an account, where it is kept here.
+    fn key(&self, account: Address, sealed: &str) -> Result<HeldKey, OutboxError> {
+        let key = self.master.open(account, sealed);
+        let other = || SignerError::Refused("it was sealed under another master key".to_owned());
+        Ok(key.ok_or_else(other)?)
     }
 
     async fn checked(
@@ -179,7 +188,7 @@ impl ChainLog {
         document: &Document,
     ) -> Result<Event, LogError> {
         let proof = LogError::Proof;
-        let Some(root) = self.root.get() else {
+        let Some(root) = self.tree().await.map_err(unknown)? else {
             return Err(proof("no tree is known here".to_owned()));
         };
         let trust = match (&self.verifier, document.proof.block()) {
@@ -198,7 +207,7 @@ impl ChainLog {
             (None, None) => return Err(proof("it is no proof of this network".to_owned())),
         };
         let chain = self.network.profile().chain_id;
-        let event = document.event(address, *root, chain, trust);
+        let event = document.event(address, root, chain, trust);
         let event = event.map_err(proof)?;
         self.is_its_own(&event, address).await?;
         Ok(event)
@@ -211,7 +220,7 @@ impl ChainLog {
             return Ok(());
         };
         let own = member.contract.map(|contract| written(contract.address));
-        let root = self.root.get().copied().map(written);
+        let root = self.tree().await.map_err(unknown)?.map(written);
         let log = Some(&address.contract_address);
         match own.as_ref() == log || (root.as_ref() == log && is_noticed(event)) {
             true => Ok(()),
@@ -242,7 +251,7 @@ impl ChainLog {
             return Ok(None);
         };
         let proof = self.proof(&receipt).await?;
-        let Some(&root) = self.root.get() else {
+        let Some(root) = self.tree().await.map_err(unknown)? else {
             return Ok(None);
         };
         // Whoever changed one of the two texts has perhaps left the other.
@@ -289,8 +298,8 @@ impl EventLog for ChainLog {
         Box::pin(self.looked_up(address))
     }
 
-    fn root(&self) -> Option<String> {
-        self.root.get().copied().map(written)
+    fn root(&self) -> Answering<'_, Option<String>> {
+        Box::pin(async { Ok(self.tree().await?.map(written)) })
     }
 
     fn proven<'a>(&'a self, address: &'a act::Address, receipt: &'a Receipt) -> Asking<'a, Event> {
@@ -305,6 +314,28 @@ impl EventLog for ChainLog {
             let account = Self::account(self, who).await?;
             Ok(account.map(|account| account.to_string()))
         })
+    }
+}
+
+impl Sender {
+    async fn open(
+        folder: &Path,
+        network: &Network,
+        accounts: &Accounts,
+    ) -> Result<Self, ChainError> {
+        let database = accounts.database();
+        // Where a folder began, it goes on: it may have transactions that nobody else knows.
+        let has_folder = accounts.have_outboxes().await;
+        if database.kind() == Kind::Postgres && !has_folder.map_err(ChainError::Database)? {
+            let numbers = Numbers::new(database.clone(), accounts.chain(), network.clone());
+            return Ok(Self::Database(numbers));
+        }
+        let outboxes = Outboxes::new(folder, network.clone())?;
+        let ours = accounts.are_numbered_by(outboxes.name()).await;
+        match ours.map_err(ChainError::Database)? {
+            true => Ok(Self::Folder(outboxes)),
+            false => Err(ChainError::OtherOutboxes),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use connector::{Call, Fees, Receipt};
 
 use super::accounts::{Account, Contract, written};
 use super::document::{Document, ROOT_PLACE, place_of, written_hash};
-use super::{ChainLog, abi, error, own_key, unknown};
+use super::{ChainLog, Sender, abi, error, own_key, unknown};
 use crate::Problem;
 use crate::limits::EVENT_GAS;
 use crate::model::{Event, Operation, Text};
@@ -35,7 +35,8 @@ impl ChainLog {
             };
         }
         let is_noticed = act.ours || act.how == Operation::Read;
-        match (self.member(&act.who).await, self.root.get()) {
+        let root = self.tree().await.map_err(unknown)?;
+        match (self.member(&act.who).await, root) {
             (Ok((account, contract)), _) if signer == signs_for(&account) => {
                 Ok(written(contract.address))
             }
@@ -48,7 +49,7 @@ impl ChainLog {
             (Ok(_) | Err(LogError::Told(_)), Some(root))
                 if is_noticed && signer == Signer::Service =>
             {
-                Ok(written(*root))
+                Ok(written(root))
             }
             (Ok(_), _) => Err(own_key()),
             (Err(error), _) => Err(error),
@@ -57,34 +58,59 @@ impl ChainLog {
 
     /// Sends an event, and waits until it is final.
     pub(super) async fn send(&self, sent: Outgoing<'_>) -> Result<Recorded, LogError> {
-        if let Some(signed) = sent.signed {
-            return self.deliver(sent, signed).await;
-        }
         let account = self.sending(sent).await?;
+        let key = match (&account.sealed, sent.signed) {
+            (Some(sealed), _) => || self.key(account.account, sealed),
+            (None, Some(signed)) => return self.deliver(sent, signed).await,
+            (None, None) => return Err(own_key()),
+        };
         let call = self.call(sent).await?;
-        let borrowed = self.outbox(&account).await?;
-        let ticket = borrowed.outbox.send(call.named(name(sent.text))).await;
-        let ticket = ticket.map_err(error::of_outbox)?;
-        let settled = borrowed.outbox.settle(ticket).await;
-        let settled = settled.map_err(error::of_outbox)?;
-        self.recorded(sent.text, &settled.receipt).await
+        let receipt = match &self.sender {
+            Sender::Folder(outboxes) => {
+                let borrowed = outboxes.of(account.account, key).await;
+                let outbox = &borrowed.map_err(error::of_outbox)?.outbox;
+                let ticket = outbox.send(call.named(name(sent.text))).await;
+                let ticket = ticket.map_err(error::of_outbox)?;
+                let settled = outbox.settle(ticket).await;
+                settled.map_err(error::of_outbox)?.receipt
+            }
+            Sender::Database(numbers) => {
+                let key = key().map_err(error::of_outbox)?;
+                numbers.transact(&key, call, sent).await?
+            }
+        };
+        self.recorded(sent.text, &receipt).await
     }
 
     /// Looks for an event that was sent.
     pub(super) async fn sent(&self, sent: Outgoing<'_>) -> Result<Option<Recorded>, LogError> {
-        if sent.signed.is_some() {
+        let account = self.sending(sent).await?;
+        let Some(sealed) = &account.sealed else {
             // Sent again it is the same transaction, whatever became of it.
             return Ok(None);
-        }
-        let account = self.sending(sent).await?;
-        let borrowed = self.outbox(&account).await?;
-        let Some(ticket) = borrowed.outbox.ticket(&name(sent.text)).await else {
-            return Ok(None);
         };
-        let settled = borrowed.outbox.settle(ticket).await;
-        let settled = settled.map_err(error::of_outbox)?;
-        let recorded = self.recorded(sent.text, &settled.receipt).await;
-        recorded.map(Some)
+        let key = || self.key(account.account, sealed);
+        let receipt = match &self.sender {
+            Sender::Folder(outboxes) => {
+                let borrowed = outboxes.of(account.account, key).await;
+                let outbox = &borrowed.map_err(error::of_outbox)?.outbox;
+                match outbox.ticket(&name(sent.text)).await {
+                    Some(ticket) => {
+                        let settled = outbox.settle(ticket).await;
+                        Some(settled.map_err(error::of_outbox)?.receipt)
+                    }
+                    None => None,
+                }
+            }
+            Sender::Database(numbers) => {
+                let key = key().map_err(error::of_outbox)?;
+                numbers.find(&key, sent).await?
+            }
+        };
+        match receipt {
+            Some(receipt) => self.recorded(sent.text, &receipt).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// How to see what a transaction did.
@@ -116,7 +142,7 @@ impl ChainLog {
     /// Whose account and contract record an event that does not make the tree.
     async fn acting(&self, sent: Outgoing<'_>) -> Result<(Arc<Account>, Contract), LogError> {
         let member = self.member(sender(&sent.event.who, sent.enrol)).await;
-        let root = self.root.get().copied();
+        let root = self.tree().await.map_err(unknown)?;
         if sent.enrol.is_some() || root.map(written).as_deref() != Some(sent.log) {
             return member;
         }
@@ -192,7 +218,7 @@ impl ChainLog {
             let detail = "the root's key signs the making of the tree: this service has to keep it";
             return Err(LogError::Told(Problem::input(detail).at("/enrol/key")));
         }
-        if self.root.get().is_some() {
+        if self.tree().await.map_err(unknown)?.is_some() {
             return told("there is a tree already, and it has one root".to_owned());
         }
         Ok(())
@@ -201,7 +227,6 @@ impl ChainLog {
     /// The account of somebody who is not in the tree yet: the one that was named, or one that is made here.
     async fn candidate(&self, enrol: &Enrolment) -> Result<Account, LogError> {
         let who = &enrol.participant;
-        let _one_at_a_time = self.enrolling.lock().await;
         let (account, sealed) = match enrol.key {
             Some(key) => (Address::from(key.0), None),
             None => {
@@ -220,6 +245,12 @@ impl ChainLog {
             .keep(who, enrol.kind, account, sealed.as_deref())
             .await;
         if !kept.map_err(unknown)? {
+            // Or one was made for them at the same time.
+            if let Some(made) = self.accounts.candidate(who).await.map_err(unknown)?
+                && enrol.key.is_none()
+            {
+                return Ok(made);
+            }
             return Err(LogError::Told(Problem::conflict(
                 "KeyTaken",
                 "this account belongs to another participant",
@@ -243,7 +274,7 @@ impl ChainLog {
         };
         let root = match receipt.contract_address {
             Some(made) => *self.root.get_or_init(|| made),
-            None => self.known_root()?,
+            None => self.known_root().await?,
         };
         for log in &receipt.logs {
             if let Some((account, participant)) = abi::registered(&log.inner, root) {
@@ -287,8 +318,8 @@ impl ChainLog {
             .map_err(unknown)
     }
 
-    fn known_root(&self) -> Result<Address, LogError> {
-        let root = self.root.get().copied();
+    async fn known_root(&self) -> Result<Address, LogError> {
+        let root = self.tree().await.map_err(unknown)?;
         root.ok_or_else(|| LogError::Refused("no tree is known here".to_owned()))
     }
 }

@@ -1,151 +1,23 @@
 //! Auditing through the verifiability contracts, on a ledger of ours over TLS and on a chain of others.
 
+mod replicas;
+mod world;
+
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use alloy_primitives::U256;
-use anyhow::{Context, Result, bail, ensure};
-use audit::Problem;
-use audit::database::Database;
-use audit::model::{Mention, Operation, Part, RecordId, ResourceId, Text, Verdict};
+use anyhow::{Context, Result, ensure};
+use audit::model::{Operation, RecordId, Verdict};
 use audit::trail::chain::{ChainError, ChainSettings, MasterKey};
 use audit::trail::log::EventLog;
-use audit::trail::{Act, ChainLog, Enrolment, Given, Kind, Question, Receipt, Stored, Trail};
+use audit::trail::{Act, ChainLog, Given, Kind, Question, Receipt, Stored};
 use connector::{Fees, Profile};
-use e2e::{Anvil, Ledger, rpc};
+use e2e::{Anvil, Keeps, Postgres, rpc};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use verify::Cert;
 use verify::ethereum::Hex;
 
-/// A ledger of ours, reached over TLS with a token.
-async fn ours() -> Result<(Ledger, Profile, Cert)> {
-    let ledger = Ledger::start_with(&["--rpc", "127.0.0.1:0"])?;
-    let ready = ledger.ready();
-    let plain = ready.rpc_url.clone().context("no address")?;
-    let id: U256 = serde_json::from_value(rpc(&plain, "eth_chainId", json!([])).await?)?;
-    let pem = std::fs::read_to_string(&ready.service_cert)?;
-    let profile = Profile {
-        trust: Some(pem.clone()),
-        bearer: Some(ready.token.clone()),
-        ..Profile::counterfoil(format!("{}/rpc", ready.url), id.to())
-    };
-    let cert = Cert::from_pem(&pem)?;
-    Ok((ledger, profile, cert))
-}
-
-/// A service, and what it keeps.
-struct World {
-    trail: Trail,
-    log: Arc<ChainLog>,
-    database: Database,
-}
-
-async fn world(dir: &Path, profile: &Profile, cert: Option<&Cert>) -> Result<World> {
-    let database = Database::open(&format!("sqlite:{}", dir.join("audit.db").display())).await?;
-    let settings = ChainSettings {
-        profile: profile.clone(),
-        service_cert: cert.cloned(),
-        folder: dir.join("outboxes"),
-        master: MasterKey::new(&[7; 32]),
-        root: None,
-    };
-    let log = Arc::new(ChainLog::open(settings, database.clone()).await?);
-    let trail = Trail::new(database.clone(), Arc::clone(&log) as Arc<dyn EventLog>);
-    Ok(World {
-        trail,
-        log,
-        database,
-    })
-}
-
-fn text(text: &str) -> Text {
-    Text::parse(text).expect("it is short")
-}
-
-fn act(who: &str, how: Operation, record: &str, content: Given) -> Act {
-    Act {
-        who: text(who),
-        how,
-        record: Some(RecordId::parse(record).expect("it is a name")),
-        about: vec![Mention {
-            id: ResourceId::parse("lot:7").expect("it is a name"),
-            part: Part::About,
-        }],
-        did: text("harvest"),
-        place: text("203.0.113.7"),
-        target: text("field 3"),
-        content,
-        keep: true,
-        once: None,
-        adopt: false,
-        ours: false,
-        enrol: None,
-    }
-}
-
-fn create(who: &str, record: &str) -> Act {
-    act(
-        who,
-        Operation::Create,
-        record,
-        Given::Data(json!({"by": who, "kg": 20})),
-    )
-}
-
-fn enrolling(by: &str, who: &str, kind: Kind) -> Act {
-    let role = match kind {
-        Kind::TUser => "producer",
-        _ => "",
-    };
-    let enrol = Enrolment {
-        participant: text(who),
-        kind,
-        role: role.to_owned(),
-        parent: (kind != Kind::Root).then(|| text(by)),
-        key: None,
-    };
-    Act {
-        enrol: Some(enrol),
-        ..create(by, &format!("participant:{who}"))
-    }
-}
-
-/// A root, an administrator, and two users.
-async fn tree(trail: &Trail) -> Result<Vec<Stored>> {
-    let mut all = Vec::new();
-    for (by, who, kind) in [
-        ("root", "root", Kind::Root),
-        ("root", "ada", Kind::Administrator),
-        ("ada", "ana", Kind::TUser),
-        ("ada", "ben", Kind::TUser),
-    ] {
-        let stored = trail.store(enrolling(by, who, kind)).await;
-        all.push(stored.with_context(|| format!("enrolling {who}"))?);
-    }
-    Ok(all)
-}
-
-async fn refused(trail: &Trail, act: Act) -> Result<Problem> {
-    match trail.store(act).await {
-        Ok(stored) => bail!("it was stored: {stored:?}"),
-        Err(problem) => Ok(problem),
-    }
-}
-
-async fn is_valid(trail: &Trail, stored: &Stored) -> Result<()> {
-    let asked = Question {
-        record: Some(stored.event.record.clone()),
-        version: Some(stored.event.version),
-        ..Question::default()
-    };
-    let consulted = trail.consult(asked).await?;
-    ensure!(consulted.verdict == Verdict::Valid, "{consulted:?}");
-    ensure!(consulted.event.as_ref() == Some(&stored.event));
-    ensure!(consulted.address.as_ref() == Some(&stored.address));
-    Ok(())
-}
+use world::{World, act, create, enrolling, is_valid, ours, refused, replica, text, tree, world};
 
 /// Stores what all of a tree do, and is told `valid` of each.
 async fn all_act(world: &World) -> Result<Vec<Stored>> {
@@ -360,7 +232,7 @@ async fn what_others_signed_proves_nothing_of_whoever_keeps_a_key() -> Result<()
     enrol.key = Some(Hex([0xab; 20]));
     before.trail.store(own).await?;
     // What is noticed of somebody who keeps a key, and of somebody outside of the tree, is in the root's log.
-    let root = before.log.root().context("a root")?;
+    let root = before.log.root().await?.context("a root")?;
     for (who, record) in [("own", "session-1"), ("zoe", "session-2")] {
         let noticed = Act {
             ours: true,
@@ -409,19 +281,30 @@ async fn end_changed(world: World, statements: &[&'static str]) -> Result<()> {
 
 #[tokio::test]
 async fn a_crash_between_sending_and_answer_records_once() -> Result<()> {
-    let (ledger, profile, cert) = ours().await?;
     let dir = TempDir::new()?;
-    let before = world(dir.path(), &profile, Some(&cert)).await?;
+    let file = format!("sqlite:{}", dir.path().join("audit.db").display());
+    crashes(dir.path(), &file).await
+}
+
+#[tokio::test]
+async fn a_crash_records_once_where_the_database_numbers_the_transactions() -> Result<()> {
+    let (dir, database) = (TempDir::new()?, Postgres::start(Keeps::Nothing)?);
+    crashes(dir.path(), &database.url()).await
+}
+
+async fn crashes(dir: &Path, database: &str) -> Result<()> {
+    let (ledger, profile, cert) = ours().await?;
+    let before = replica(database, dir, &profile, Some(&cert)).await?;
     let mut all = tree(&before.trail).await?;
     all.push(before.trail.store(create("ana", "lot:1")).await?);
-    let root = before.log.root();
+    let root = before.log.root().await?;
     // The chain has it all, and the database was told of nothing.
     let statements = [
         "UPDATE events SET tx = NULL, receipt = NULL",
         "UPDATE accounts SET contract = NULL, place = NULL",
     ];
     end_changed(before, &statements).await?;
-    let after = world(dir.path(), &profile, Some(&cert)).await?;
+    let after = replica(database, dir, &profile, Some(&cert)).await?;
     ensure!(after.trail.resume().await? == all.len());
     for stored in &all {
         let asked = Question {
@@ -437,7 +320,7 @@ async fn a_crash_between_sending_and_answer_records_once() -> Result<()> {
         .await??;
         is_valid(&after.trail, stored).await?;
     }
-    ensure!(after.log.root() == root);
+    ensure!(after.log.root().await? == root);
     let ana = after
         .log
         .account(&text("ana"))
@@ -447,7 +330,8 @@ async fn a_crash_between_sending_and_answer_records_once() -> Result<()> {
     let count = rpc(&plain, "eth_getTransactionCount", json!([ana, "latest"])).await?;
     ensure!(count == json!("0x1"), "{count}");
     // One process holds the outboxes.
-    ensure!(world(dir.path(), &profile, Some(&cert)).await.is_err());
+    let second = replica(database, dir, &profile, Some(&cert)).await;
+    ensure!(second.is_err() == database.starts_with("sqlite"));
     Ok(())
 }
 
