@@ -13,7 +13,7 @@ use super::passwords::{Compared, Hash, Password};
 use super::permissions::{OperationName, check_grants, has_access, usual_grants};
 use super::possession;
 use super::secret::{Secret, chance, exposed};
-use super::store::changes::{self, Change};
+use super::store::changes::Change;
 use super::store::{self, Claim, Kept};
 use super::{Caller, Users};
 use crate::Problem;
@@ -229,9 +229,7 @@ impl Users {
                 .extend(store::claim(&mut transaction, claim, &user.id).await?);
         }
         store::insert(&mut transaction, &kept, above).await?;
-        changes::reserve(&mut transaction, &intent, self.now()).await?;
-        transaction.commit().await?;
-        self.carry_out(&intent).await?;
+        self.change(transaction, &intent).await?;
         self.known_user(&user.id).await
     }
 
@@ -298,9 +296,7 @@ impl Users {
         let did = operation_on(&by, &user, Deed::Update);
         let mut intent = of_user(&user, change, &by.id, &caller.place, did);
         intent.claimed = claimed;
-        changes::reserve(&mut transaction, &intent, self.now()).await?;
-        transaction.commit().await?;
-        self.carry_out(&intent).await?;
+        self.change(transaction, &intent).await?;
         self.known_user(&user.id).await
     }
 
@@ -316,9 +312,7 @@ impl Users {
             .await?;
         let did = operation_on(&by, &user, Deed::Delete);
         let intent = of_user(&user, Change::Disable, &by.id, &caller.place, did);
-        changes::reserve(&mut transaction, &intent, self.now()).await?;
-        transaction.commit().await?;
-        self.carry_out(&intent).await?;
+        self.change(transaction, &intent).await?;
         self.known_user(&user.id).await
     }
 
@@ -350,9 +344,7 @@ impl Users {
             .await?;
         let change = Change::Password { hash };
         let intent = of_user(&user, change, &by.id, &caller.place, "changePassword");
-        changes::reserve(&mut transaction, &intent, self.now()).await?;
-        transaction.commit().await?;
-        self.carry_out(&intent).await
+        self.change(transaction, &intent).await
     }
 
     /// The caller with their row held, and somebody whom they may change, whose row is held too.

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use serde_json::{Value, json};
-use sqlx::AnyConnection;
+use sqlx::{Any, AnyConnection, Transaction};
 
 use super::model::{Kind, User, UserId};
 use super::store::changes::{self, Change, Intent, Subject};
@@ -15,6 +15,32 @@ use crate::model::{Event, Mention, Operation, Part, RecordId, ResourceId, Text};
 use crate::trail::{self, Act, Enrolment, Given, Stored};
 
 impl Users {
+    /// Reserves a change, with all that its transaction has written so far, and carries it out.
+    ///
+    /// # Errors
+    /// As for [`Self::reserve`] and [`Self::carry_out`].
+    pub(super) async fn change(
+        &self,
+        transaction: Transaction<'static, Any>,
+        intent: &Intent,
+    ) -> Result<(), Problem> {
+        self.reserve(transaction, intent).await?;
+        self.carry_out(intent).await
+    }
+
+    /// Ends a transaction with the reservation of a change: from now on it is carried out, by whoever comes to it.
+    ///
+    /// # Errors
+    /// Another change of the same is under way: then nothing of the transaction is done.
+    pub(super) async fn reserve(
+        &self,
+        mut transaction: Transaction<'static, Any>,
+        intent: &Intent,
+    ) -> Result<(), Problem> {
+        changes::reserve(&mut transaction, intent, self.now()).await?;
+        Ok(transaction.commit().await?)
+    }
+
     /// Records a reserved change, and makes it. Refused, it is as if it had never been asked for.
     ///
     /// # Errors

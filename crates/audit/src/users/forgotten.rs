@@ -10,7 +10,7 @@ use super::changing::of_user;
 use super::model::{Deed, Email, Status, User, UserId};
 use super::passwords::Password;
 use super::secret::{Secret, exposed};
-use super::store::changes::{self, Change};
+use super::store::changes::Change;
 use super::store::{self, resets};
 use super::throttle::millis;
 use super::{Caller, Users};
@@ -69,9 +69,7 @@ impl Users {
             expires,
         };
         let intent = of_user(&user, change, &by.id, &caller.place, "resetPassword");
-        changes::reserve(&mut transaction, &intent, self.now()).await?;
-        transaction.commit().await?;
-        self.carry_out(&intent).await?;
+        self.change(transaction, &intent).await?;
         let expires = Timestamp::from_millis(expires);
         Ok(ResetCode {
             code,
@@ -104,9 +102,7 @@ impl Users {
         }
         let change = Change::Password { hash };
         let intent = of_user(&user, change, &user.id, place, "choosePassword");
-        changes::reserve(&mut transaction, &intent, self.now()).await?;
-        transaction.commit().await?;
-        self.carry_out(&intent).await
+        self.change(transaction, &intent).await
     }
 
     /// The user with this address, if they were given this code.

@@ -14,7 +14,7 @@ use super::permissions::{
 };
 use super::secret::Secret;
 use super::store;
-use super::store::changes::{self, Change, Intent, Subject};
+use super::store::changes::{Change, Intent, Subject};
 use super::{Caller, Users};
 use crate::Problem;
 use crate::limits::PERMISSIONS_MAX;
@@ -89,9 +89,7 @@ impl Users {
         let did = format!("grant {operation}");
         let change = Change::Grant { operation };
         let intent = of_user(&user, change, &by.id, &caller.place, &did);
-        changes::reserve(&mut transaction, &intent, self.now()).await?;
-        transaction.commit().await?;
-        self.carry_out(&intent).await?;
+        self.change(transaction, &intent).await?;
         self.known_user(id).await
     }
 
@@ -113,9 +111,7 @@ impl Users {
         let did = format!("revoke {operation}");
         let change = Change::Revoke { operation };
         let intent = of_user(&user, change, &by.id, &caller.place, &did);
-        changes::reserve(&mut transaction, &intent, self.now()).await?;
-        transaction.commit().await?;
-        self.carry_out(&intent).await?;
+        self.change(transaction, &intent).await?;
         self.known_user(id).await
     }
 
@@ -184,9 +180,7 @@ impl Users {
             change,
             claimed: Vec::new(),
         };
-        changes::reserve(&mut transaction, &intent, self.now()).await?;
-        transaction.commit().await?;
-        self.carry_out(&intent).await
+        self.change(transaction, &intent).await
     }
 }
 

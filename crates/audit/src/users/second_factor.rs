@@ -6,7 +6,7 @@ use super::changing::{Held, of_user};
 use super::model::{Deed, User, UserId};
 use super::secret::Secret;
 use super::store::attempts;
-use super::store::changes::{self, Change};
+use super::store::changes::Change;
 use super::totp::TotpSecret;
 use super::{Caller, Users};
 use crate::Problem;
@@ -67,9 +67,7 @@ impl Users {
             .await?;
         check_state(&user, &Change::TotpOff)?;
         let intent = of_user(&user, Change::TotpOff, &by.id, &caller.place, "resetTotp");
-        changes::reserve(&mut transaction, &intent, self.now()).await?;
-        transaction.commit().await?;
-        self.carry_out(&intent).await?;
+        self.change(transaction, &intent).await?;
         self.known_user(id).await
     }
 
@@ -91,8 +89,8 @@ impl Users {
             ));
         }
         let intent = of_user(&user, change, &user.id, &caller.place, did);
-        changes::reserve(&mut transaction, &intent, self.now()).await?;
-        transaction.commit().await?;
+        self.reserve(transaction, &intent).await?;
+        // The code was right, whatever becomes of the change.
         self.attempt_succeeded(&account, &caller.place).await?;
         self.carry_out(&intent).await?;
         self.known_user(&user.id).await

@@ -7,7 +7,7 @@ use super::super::changing::of_user;
 use super::super::model::{Deed, Email, Identity, Kind, Name, Oidc, Status, User, UserId};
 use super::super::passwords::Password;
 use super::super::secret::Secret;
-use super::super::store::changes::{self, Change};
+use super::super::store::changes::Change;
 use super::super::store::{self, Claim};
 use super::super::{Caller, Users};
 use super::token::Person;
@@ -57,9 +57,7 @@ impl Users {
         }
         let change = Change::Oidc { oidc };
         let intent = of_user(&user, change, &by.id, &caller.place, did);
-        changes::reserve(&mut transaction, &intent, self.now()).await?;
-        transaction.commit().await?;
-        self.carry_out(&intent).await?;
+        self.change(transaction, &intent).await?;
         self.known_user(id).await
     }
 
@@ -106,9 +104,7 @@ impl Users {
         let oidc = Oidc::Linked(identity);
         let mut intent = of_user(&user, Change::Oidc { oidc }, &user.id, place, "linkOidc");
         intent.claimed.extend(claimed);
-        changes::reserve(&mut transaction, &intent, self.now()).await?;
-        transaction.commit().await?;
-        self.carry_out(&intent).await?;
+        self.change(transaction, &intent).await?;
         self.known_user(&user.id).await
     }
 
