@@ -9,6 +9,7 @@
 //! ```
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::format_description::well_known::Rfc3339;
@@ -350,6 +351,11 @@ impl<'de> Deserialize<'de> for Timestamp {
         Self::parse(&text)
             .ok_or_else(|| serde::de::Error::custom("a time is written as RFC 3339 says"))
     }
+}
+
+/// Milliseconds of a span of time, to be added to those of a [`Timestamp`]; the greatest number for a longer one.
+pub(crate) fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ pub mod strict;
 pub mod verdict;
 
 pub use content::{Content, ContentError, ContentHash, Salt};
+pub(crate) use event::millis;
 pub use event::{Event, EventError, Mention, Part, RecordId, ResourceId, Text, Timestamp, What};
 pub use operation::Operation;
 pub use verdict::Verdict;

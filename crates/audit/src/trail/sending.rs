@@ -18,6 +18,7 @@ use super::storing::now;
 use crate::Problem;
 use crate::database::Kind;
 use crate::limits::{ORPHAN_AGE, SENDER_LEASE, SENDER_RENEWAL, TAKEN_UP_MAX};
+pub(super) use crate::model::millis;
 use crate::model::{Event, RecordId};
 
 /// What this replica sends now.
@@ -182,8 +183,4 @@ impl Store {
         let row = sqlx::query(select).fetch_optional(self.pool()).await?;
         row.map_or(Ok(None), |row| row.try_get(0))
     }
-}
-
-pub(super) fn millis(span: Duration) -> i64 {
-    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }

@@ -12,12 +12,11 @@ use super::permissions::{LOGIN, has_access};
 use super::secret::{Secret, chance, exposed, exposed_if_any};
 use super::store::sessions::{self, Refresh, Session};
 use super::store::{self, Kept, attempts};
-use super::throttle::millis;
 use super::tokens::{self, Claims, Refused, seconds};
 use super::{Caller, Users};
 use crate::Problem;
 use crate::limits::{ACCESS_LIFETIME, CLOCK_SKEW, SESSION_IDLE, SESSION_LIFETIME};
-use crate::model::{Operation, Text};
+use crate::model::{Operation, Text, millis};
 use crate::trail::{Act, Given};
 
 /// What somebody shows to be let in.

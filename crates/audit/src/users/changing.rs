@@ -7,11 +7,10 @@ use sqlx::{Any, AnyConnection, Transaction};
 use super::model::{Kind, User, UserId};
 use super::store::changes::{self, Change, Intent, Subject};
 use super::store::{self, Kept};
-use super::throttle::millis;
 use super::{Caller, Users};
 use crate::Problem;
 use crate::limits::CHANGE_ABANDONED;
-use crate::model::{Event, Mention, Operation, Part, RecordId, ResourceId, Text};
+use crate::model::{Event, Mention, Operation, Part, RecordId, ResourceId, Text, millis};
 use crate::trail::{self, Act, Enrolment, Given, Stored};
 
 impl Users {

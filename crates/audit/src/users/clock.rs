@@ -2,6 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::model::millis;
+
 /// Tells the time.
 pub trait Clock: Send + Sync {
     /// Milliseconds after the beginning of 1970.
@@ -15,8 +17,6 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn millis(&self) -> i64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        since.map_or(0, |since| {
-            i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-        })
+        since.map_or(0, millis)
     }
 }

@@ -12,11 +12,10 @@ use super::passwords::Password;
 use super::secret::{Secret, exposed};
 use super::store::changes::Change;
 use super::store::{self, resets};
-use super::throttle::millis;
 use super::{Caller, Users};
 use crate::Problem;
 use crate::limits::RESET_LIFETIME;
-use crate::model::{Text, Timestamp};
+use crate::model::{Text, Timestamp, millis};
 
 /// A code that is shown once.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -20,8 +20,8 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::secret::chance;
-use super::throttle::millis;
 use crate::limits::{ACCESS_LIFETIME, CLOCK_SKEW, TOKEN_KEYS_MAX};
+use crate::model::millis;
 
 /// Why the keys that sign tokens cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -70,7 +70,7 @@ pub use secret::{Exposed, MasterKey, Secret};
 use crate::Problem;
 use crate::database::Database;
 use crate::limits::{CHANGE_ABANDONED, STANDING_REFRESH};
-use crate::model::Text;
+use crate::model::{Text, millis};
 use crate::trail::Recorder;
 use keys::Keys;
 use passwords::Passwords;
@@ -210,7 +210,7 @@ impl Users {
                 tracing::warn!(error = %error, "could not read the keys that sign tokens");
             }
             if self.now() >= next_round {
-                next_round = self.now() + throttle::millis(CHANGE_ABANDONED);
+                next_round = self.now() + millis(CHANGE_ABANDONED);
                 if let Err(problem) = self.finish_pending().await {
                     tracing::warn!(%problem, "could not finish what was abandoned");
                 }

@@ -16,10 +16,9 @@ use super::possession;
 use super::secret::{Secret, chance, exposed};
 use super::store::root::{self, Presented};
 use super::store::{self, Claim};
-use super::throttle::millis;
 use crate::Problem;
 use crate::limits::{NONCE_BYTES_MAX, ROOT_SLOT_LIFETIME};
-use crate::model::{Text, Timestamp};
+use crate::model::{Text, Timestamp, millis};
 
 /// A slot in which somebody may create the root.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -10,12 +10,12 @@ use lru::LruCache;
 
 use super::model::{SessionId, UserId};
 use super::permissions::{Dictionary, OperationName};
-use super::throttle::millis;
 use super::{Users, store};
 use crate::Problem;
 use crate::limits::{
     ACCESS_LIFETIME, CLOCK_SKEW, GRANTS_REMEMBERED, REVOKED_MAX, STANDING_AGE_MAX, STANDING_REFRESH,
 };
+use crate::model::millis;
 
 /// See the module.
 pub(super) struct Standing {

@@ -36,11 +36,11 @@ pub(crate) struct TestClock(AtomicI64);
 
 impl TestClock {
     pub(crate) fn forward(&self, span: Duration) {
-        self.0.fetch_add(throttle::millis(span), Ordering::SeqCst);
+        self.0.fetch_add(millis(span), Ordering::SeqCst);
     }
 
     pub(super) fn back(&self, span: Duration) {
-        self.0.fetch_sub(throttle::millis(span), Ordering::SeqCst);
+        self.0.fetch_sub(millis(span), Ordering::SeqCst);
     }
 }
 

@@ -13,6 +13,7 @@ use lru::LruCache;
 
 use crate::Problem;
 use crate::limits::{FAILURE_DELAY_MAX, FAILURE_MEMORY, FAILURES_FREE_SOURCE, SOURCES_REMEMBERED};
+use crate::model::millis;
 
 /// The wait after so many failures, of which some are free: a second, then twice as long each time.
 pub(super) fn delay(failures: u32, free: u32) -> Duration {
@@ -42,11 +43,6 @@ pub(super) fn wait(millis: i64) -> Problem {
         format!("too many attempts have failed: try again in {seconds} seconds"),
     )
     .after(seconds)
-}
-
-/// A span of time, as our clock counts.
-pub(super) fn millis(span: Duration) -> i64 {
-    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Failures by where they came from.

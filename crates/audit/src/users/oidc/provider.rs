@@ -20,7 +20,6 @@ use tokio::sync::{Mutex, Semaphore};
 use zeroize::Zeroizing;
 
 use super::super::secret::Secret;
-use super::super::throttle::millis;
 use super::attempt::Attempt;
 use super::token::{self, About, Expected, Person, Refused};
 use super::{Config, ConfigError};
@@ -29,6 +28,7 @@ use crate::limits::{
     OIDC_ANSWER_BYTES_MAX, OIDC_KEYS_MAX, OIDC_KNOWN_LIFETIME, OIDC_LOOK_AGAIN, OIDC_PATIENCE,
     OIDC_TOGETHER_MAX,
 };
+use crate::model::millis;
 use crate::upstreams::address;
 
 /// See the module.

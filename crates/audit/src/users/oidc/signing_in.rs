@@ -8,14 +8,13 @@ use super::super::access::Tokens;
 use super::super::model::{Identity, Kind, Oidc, Status, User};
 use super::super::secret::{Secret, exposed};
 use super::super::store;
-use super::super::throttle::millis;
 use super::super::{Exposed, Users};
 use super::attempt::{self, Attempt, Half, Sealed};
 use super::provider::Provider;
 use super::token::Person;
 use crate::Problem;
 use crate::limits::{OIDC_ATTEMPT_LIFETIME, OIDC_HALF_LIFETIME, OIDC_RETURNED_BYTES_MAX};
-use crate::model::Text;
+use crate::model::{Text, millis};
 
 /// What somebody gets who wants to sign in at the provider.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -3,9 +3,10 @@
 use sqlx::{AnyConnection, Row};
 
 use super::super::model::UserId;
-use super::super::throttle::{delay, millis, until, wait};
+use super::super::throttle::{delay, until, wait};
 use crate::Problem;
 use crate::limits::{FAILURE_MEMORY, FAILURES_FREE_ACCOUNT};
+use crate::model::millis;
 
 /// Begins an attempt: it counts as failed until it has succeeded.
 ///
