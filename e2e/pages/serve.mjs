@@ -1,7 +1,7 @@
-// The audit service as its pages see it, for tests alone: the pages and scripts as they are in the
-// sources, with the headers that the service sends, and answers from true events that were recorded.
+// The audit service as its pages see it, for tests alone: the pages, in their frame, and scripts as they are in
+// the sources, with the headers that the service sends, and answers from true events that were recorded.
 import { createHash } from "node:crypto";
-import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -22,11 +22,19 @@ export function laidOut() {
   if (folder !== null) return folder;
   folder = mkdtempSync(join(tmpdir(), "pages-"));
   for (const name of readdirSync(WEB)) {
-    if (name.includes(".")) cpSync(new URL(name, WEB), join(folder, name));
+    if (name.endsWith(".html")) writeFileSync(join(folder, name), framed(name));
+    else if (name.includes(".")) cpSync(new URL(name, WEB), join(folder, name));
   }
   for (const name of SHARED) cpSync(here(`../../web/${name}`), join(folder, name));
   process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
   return folder;
+}
+
+/** A page in the frame that all have: its first three lines and the others go where the frame has a comment, in order. */
+function framed(name) {
+  const [title, script, without, ...page] = readFileSync(new URL(name, WEB), "utf8").split("\n");
+  const frame = readFileSync(new URL("frame.html", WEB), "utf8");
+  return [title, script, without, page.join("\n").trim()].reduce((whole, own) => whole.replace(/<!-- .* -->/, () => own), frame);
 }
 
 /** The policy that the service sends, from its source: the test must not be kinder. */

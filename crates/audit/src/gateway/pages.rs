@@ -1,5 +1,6 @@
 //! The pages that a browser shows, with their scripts; and labels whose code leads to them. The sources are
-//! in `crates/audit/web/`, and what the ledger's own page has too in `web/`.
+//! in `crates/audit/web/`, where `frame.html` has what all pages begin and end with; what the ledger's own page has
+//! too is in `web/`.
 //!
 //! Everything they show they ask of the other routes, with their reader's own token, and what is proven they
 //! check themselves. Browsers are told to take scripts and styles from here only, to ask nobody else, and to
@@ -52,6 +53,17 @@ macro_rules! script {
         file!("../../web/", $name, "text/javascript; charset=utf-8")
     };
 }
+
+/// What all pages have around what is their own: head, header, and the places of [`OWN`].
+const FRAME: &str = include_str!("../../web/frame.html");
+
+/// Where a page's lines go: its first, its second, its third, and all the others.
+const OWN: [&str; 4] = [
+    "<!-- title -->",
+    "<!-- script -->",
+    "<!-- without scripts -->",
+    "<!-- page -->",
+];
 
 static FRONT: File = page!("index.html");
 static TRACE: File = page!("trace.html");
@@ -138,7 +150,7 @@ pub(super) fn routes<S: Clone + Send + Sync + 'static>(
 ) -> Router<S> {
     let public_url: Arc<str> = public_url.trim_end_matches('/').into();
     let page = |file: &'static File| {
-        let text = Bytes::from(with_provider(file.text, provider));
+        let text = Bytes::from(with_provider(&framed(file.text), provider));
         async move || shown(file.media_type, text.clone())
     };
     let mut routes = Router::new()
@@ -160,6 +172,15 @@ pub(super) fn routes<S: Clone + Send + Sync + 'static>(
         routes = routes.route(&format!("/{key}/{{*rest}}"), get(trace.clone()));
     }
     routes
+}
+
+/// A page in the frame that all have.
+fn framed(page: &str) -> String {
+    let mut whole = FRAME.to_owned();
+    for (place, own) in OWN.iter().zip(page.splitn(OWN.len(), '\n')) {
+        whole = whole.replace(place, own.trim());
+    }
+    whole
 }
 
 /// A page with the button that leads to the identity provider, for `session.js` to put where one signs in. It
@@ -310,29 +331,39 @@ mod tests {
         &PERMISSIONS,
     ];
 
-    fn pages() -> impl Iterator<Item = &'static File> {
-        PAGES.into_iter().chain(&FILES)
+    /// All that is served, by name.
+    fn served() -> impl Iterator<Item = (&'static str, String)> {
+        let pages = PAGES.iter().map(|page| (page.name, framed(page.text)));
+        pages.chain(FILES.iter().map(|file| (file.name, file.text.to_owned())))
     }
 
     #[test]
-    fn all_pages_have_one_head() {
-        let head = |file: &'static File| {
-            let (_, head) = file.text.split_once("<header class=\"site\">").unwrap();
-            head.split_once("</header>").unwrap().0
-        };
+    fn a_page_fills_its_frame() {
         for page in PAGES {
-            assert_eq!(head(page), head(&FRONT), "{}", page.name);
+            let whole = framed(page.text);
+            assert!(!whole.contains("<!--"), "{}", page.name);
+            for (before, after) in [
+                ("<meta", "<title>"),
+                ("</title>", "<script type=\"module\" src=\"/web/"),
+                ("</script>", "<header class=\"site\">"),
+                ("</header>", "<noscript>"),
+                ("</noscript>", "<main class=\""),
+                ("</main>", "</html>"),
+            ] {
+                let (_, rest) = whole.split_once(before).unwrap();
+                assert_eq!(rest.matches(after).count(), 1, "{}: {after}", page.name);
+            }
         }
     }
 
     #[test]
     fn all_that_pages_and_scripts_name_is_served() {
-        for file in pages() {
+        for (named_in, text) in served() {
             for before in ["\"/web/", "from \"./"] {
-                for after in file.text.split(before).skip(1) {
+                for after in text.split(before).skip(1) {
                     let name = after.split('"').next().unwrap();
                     let is_served = FILES.iter().any(|file| file.name == name);
-                    assert!(is_served, "{} names {name}", file.name);
+                    assert!(is_served, "{named_in} names {name}");
                 }
             }
         }
@@ -340,7 +371,7 @@ mod tests {
 
     #[test]
     fn nothing_is_written_into_pages_that_their_policy_forbids() {
-        for file in pages().filter(|file| !file.name.ends_with(".svg")) {
+        for (name, text) in served().filter(|(name, _)| !name.ends_with(".svg")) {
             for forbidden in [
                 "<script>",
                 "<style",
@@ -351,7 +382,7 @@ mod tests {
                 "document.write",
                 "eval(",
             ] {
-                assert!(!file.text.contains(forbidden), "{}: {forbidden}", file.name);
+                assert!(!text.contains(forbidden), "{name}: {forbidden}");
             }
         }
     }
@@ -359,8 +390,9 @@ mod tests {
     #[test]
     fn the_providers_button_is_on_pages_if_there_is_one_and_its_name_is_no_html() {
         for file in [&FRONT, &TRACE, &LOGS, &OIDC] {
-            assert_eq!(with_provider(file.text, None), file.text);
-            let page = with_provider(file.text, Some("<b title='x'>A&B</b>"));
+            let whole = framed(file.text);
+            assert_eq!(with_provider(&whole, None), whole);
+            let page = with_provider(&whole, Some("<b title='x'>A&B</b>"));
             let button = ">Sign in with &lt;b title=&#39;x&#39;&gt;A&amp;B&lt;/b&gt;</a>";
             assert_eq!(page.matches(button).count(), 1, "{}", file.name);
             assert_eq!(page.matches("</html>").count(), 1, "{}", file.name);
