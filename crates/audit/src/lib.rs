@@ -10,6 +10,7 @@
 //! [`trail::log`] alone, which knows it by its public API. The rules are in
 //! [`model`]: no HTTP, no await. What is kept beside the ledger is in a [`database`].
 
+mod address;
 mod body;
 pub mod database;
 pub mod edge;

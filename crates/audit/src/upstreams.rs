@@ -1,7 +1,6 @@
 //! The servers of a system, or of another service: one after the other, those that do not answer left out for
 //! a while.
 
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -22,17 +21,6 @@ pub enum UpstreamError {
     /// TLS cannot be set up.
     #[error("setting up connections to the system")]
     Client(#[source] reqwest::Error),
-}
-
-/// A URL that may be asked: over TLS, or, where `loopback` is said, on this machine.
-pub(crate) fn address(text: &str, loopback: bool) -> Option<Url> {
-    let url = Url::parse(text).ok()?;
-    let host = url.host_str()?;
-    let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
-    let here = host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback());
-    let kept_to_itself = url.scheme() == "https" || (loopback && here && url.scheme() == "http");
-    let nobody = url.username().is_empty() && url.password().is_none();
-    (kept_to_itself && nobody && url.fragment().is_none()).then_some(url)
 }
 
 /// The servers of a system.

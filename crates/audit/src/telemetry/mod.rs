@@ -27,11 +27,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::address::address;
 use crate::gateway::openapi;
 use crate::inside;
 use crate::limits::SPANS_WAITING_MAX;
 use crate::metrics::Metrics;
-use crate::upstreams::address;
 use context::{Context, TRACESTATE, fraction, is_state_bounded};
 use export::{Counts, Exporter};
 use otlp::Process;

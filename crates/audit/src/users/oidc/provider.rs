@@ -24,12 +24,12 @@ use super::attempt::Attempt;
 use super::token::{self, About, Expected, Person, Refused};
 use super::{Config, ConfigError};
 use crate::Problem;
+use crate::address::address;
 use crate::limits::{
     OIDC_ANSWER_BYTES_MAX, OIDC_KEYS_MAX, OIDC_KNOWN_LIFETIME, OIDC_LOOK_AGAIN, OIDC_PATIENCE,
     OIDC_TOGETHER_MAX,
 };
 use crate::model::millis;
-use crate::upstreams::address;
 
 /// See the module.
 pub(in super::super) struct Provider {
