@@ -1,11 +1,13 @@
 //! Errors as they are told to callers (RFC 9457), whoever of the services found them.
 
+use std::borrow::Cow;
+
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use serde::{Deserialize, Serialize};
 
-use crate::telemetry;
+use crate::telemetry::{self, Failure};
 
 /// Why a request was not done: who is to blame is in the status, what to do is in the detail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -137,6 +139,16 @@ impl IntoResponse for Problem {
             response.headers_mut().insert(RETRY_AFTER, seconds);
         }
         response
+    }
+}
+
+impl Failure for Problem {
+    fn word(&self) -> Cow<'static, str> {
+        Cow::Owned(self.kind.clone())
+    }
+
+    fn is_ours(&self) -> bool {
+        self.status >= 500
     }
 }
 

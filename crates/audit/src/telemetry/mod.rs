@@ -36,7 +36,7 @@ use context::{Context, TRACESTATE, fraction, is_state_bounded};
 use export::{Counts, Exporter};
 use otlp::Process;
 use span::{Current, Ended, Span, Value, within};
-pub(crate) use span::{Kind, carried, hand_on, timed, trace_id};
+pub(crate) use span::{Failure, Kind, carried, hand_on, timed, trace_id};
 
 /// What the operator says about traces.
 #[derive(Debug, Clone)]

@@ -10,7 +10,6 @@ use http::HeaderMap;
 
 use super::Tracer;
 use super::context::{Context, TRACEPARENT};
-use crate::Problem;
 use crate::trail::log::LogError;
 
 tokio::task_local! {
@@ -125,16 +124,6 @@ pub(crate) trait Failure {
 
     /// Whether it is our own failure, and not what a caller has to hear.
     fn is_ours(&self) -> bool;
-}
-
-impl Failure for Problem {
-    fn word(&self) -> Cow<'static, str> {
-        Cow::Owned(self.kind.clone())
-    }
-
-    fn is_ours(&self) -> bool {
-        self.status >= 500
-    }
 }
 
 impl Failure for LogError {
