@@ -277,10 +277,7 @@ impl Users {
     /// # Errors
     /// The caller may not change them, or the event cannot be recorded.
     pub async fn revoke_sessions(&self, caller: &Caller, id: &UserId) -> Result<(), Problem> {
-        let mut transaction = self.transaction().await?;
-        let (by, user) = self
-            .reach_to_change(&mut transaction, caller, id, Deed::Update)
-            .await?;
+        let (transaction, by, user) = self.begin_change(caller, id, Deed::Update).await?;
         transaction.rollback().await?;
         let act = Act {
             who: Text::fitting(by.id.as_str()),

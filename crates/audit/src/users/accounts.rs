@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use sqlx::AnyConnection;
+use sqlx::{Any, AnyConnection, Transaction};
 
 use super::changing::{Held, creates, of_user};
 use super::model::{
@@ -213,7 +213,7 @@ impl Users {
     /// Puts a new user's rows in and ends the transaction; records it, and lets the user count.
     pub(super) async fn reserve_user(
         &self,
-        mut transaction: sqlx::Transaction<'static, sqlx::Any>,
+        mut transaction: Transaction<'static, Any>,
         kept: Kept,
         above: &[UserId],
         claims: &[Claim<'_>],
@@ -269,10 +269,7 @@ impl Users {
         if name.is_none() && email.is_none() && key.is_none() {
             return Err(Problem::input("nothing is to be changed"));
         }
-        let mut transaction = self.transaction().await?;
-        let (by, user) = self
-            .reach_to_change(&mut transaction, caller, id, Deed::Update)
-            .await?;
+        let (mut transaction, by, user) = self.begin_change(caller, id, Deed::Update).await?;
         let address = email.as_ref().unwrap_or(&user.email);
         let issuer = &self.config.issuer;
         possession::check(issuer, key.as_ref(), key_proof.as_ref(), address)?;
@@ -306,10 +303,7 @@ impl Users {
     /// # Errors
     /// The caller may not, it is the root, or the event cannot be recorded.
     pub async fn delete_user(&self, caller: &Caller, id: &UserId) -> Result<User, Problem> {
-        let mut transaction = self.transaction().await?;
-        let (by, user) = self
-            .reach_to_change(&mut transaction, caller, id, Deed::Delete)
-            .await?;
+        let (transaction, by, user) = self.begin_change(caller, id, Deed::Delete).await?;
         let did = operation_on(&by, &user, Deed::Delete);
         let intent = of_user(&user, Change::Disable, &by.id, &caller.place, did);
         self.change(transaction, &intent).await?;
@@ -337,36 +331,35 @@ impl Users {
         }
         self.attempt_succeeded(&account, &caller.place).await?;
         let hash = self.passwords.hash(new).await?;
-        let mut transaction = self.transaction().await?;
-        let id = caller.user.clone();
-        let (by, user) = self
-            .reach_to_change(&mut transaction, caller, &id, Deed::Update)
-            .await?;
+        let id = &caller.user;
+        let (transaction, by, user) = self.begin_change(caller, id, Deed::Update).await?;
         let change = Change::Password { hash };
         let intent = of_user(&user, change, &by.id, &caller.place, "changePassword");
         self.change(transaction, &intent).await
     }
 
-    /// The caller with their row held, and somebody whom they may change, whose row is held too.
-    pub(super) async fn reach_to_change(
+    /// Begins to change somebody: a transaction, the caller, whose row is held in it, and the user, whose row is
+    /// held too.
+    ///
+    /// # Errors
+    /// There is no such user for the caller, or they may not change them like this.
+    pub(super) async fn begin_change(
         &self,
-        connection: &mut AnyConnection,
         caller: &Caller,
         id: &UserId,
         deed: Deed,
-    ) -> Result<(User, User), Problem> {
+    ) -> Result<(Transaction<'static, Any>, User, User), Problem> {
+        let mut transaction = self.transaction().await?;
         // From above to below, as everybody does: so no two wait for each other.
-        let by = self.caller(connection, caller, Held::Yes).await?.user;
-        let user = self.reach(connection, &by, id, deed).await?;
-        if user.id != by.id && !store::lock(connection, &user.id).await? {
+        let by = self.caller(&mut transaction, caller, Held::Yes).await?.user;
+        let user = self.reach(&mut transaction, &by, id, deed).await?;
+        if user.id != by.id && !store::lock(&mut transaction, &user.id).await? {
             return Err(Problem::conflict("NotActive", "the user is not active"));
         }
         // As it is now that nobody else changes it.
-        let user = store::find(connection, id)
-            .await?
-            .ok_or_else(no_such_user)?
-            .user;
-        Ok((by, user))
+        let user = store::find(&mut transaction, id).await?;
+        let user = user.ok_or_else(no_such_user)?.user;
+        Ok((transaction, by, user))
     }
 
     async fn reach(

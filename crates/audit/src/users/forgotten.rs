@@ -57,10 +57,7 @@ impl Users {
                 "your own password is changed by the old one; if it is forgotten, ask somebody above you",
             ));
         }
-        let mut transaction = self.transaction().await?;
-        let (by, user) = self
-            .reach_to_change(&mut transaction, caller, id, Deed::Update)
-            .await?;
+        let (transaction, by, user) = self.begin_change(caller, id, Deed::Update).await?;
         let code = Secret::random();
         let expires = self.now() + millis(RESET_LIFETIME);
         let change = Change::ResetCode {

@@ -80,10 +80,7 @@ impl Users {
         id: &UserId,
         operation: OperationName,
     ) -> Result<User, Problem> {
-        let mut transaction = self.transaction().await?;
-        let (by, user) = self
-            .reach_to_change(&mut transaction, caller, id, Deed::Update)
-            .await?;
+        let (mut transaction, by, user) = self.begin_change(caller, id, Deed::Update).await?;
         let dictionary = store::permissions::dictionary(&mut transaction).await?;
         check_grants(&dictionary, (by.kind, &by.grants), [&operation])?;
         let did = format!("grant {operation}");
@@ -104,10 +101,7 @@ impl Users {
         id: &UserId,
         operation: OperationName,
     ) -> Result<User, Problem> {
-        let mut transaction = self.transaction().await?;
-        let (by, user) = self
-            .reach_to_change(&mut transaction, caller, id, Deed::Update)
-            .await?;
+        let (transaction, by, user) = self.begin_change(caller, id, Deed::Update).await?;
         let did = format!("revoke {operation}");
         let change = Change::Revoke { operation };
         let intent = of_user(&user, change, &by.id, &caller.place, &did);

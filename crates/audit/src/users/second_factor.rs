@@ -61,10 +61,7 @@ impl Users {
                 "your own second factor takes a code to disable",
             ));
         }
-        let mut transaction = self.transaction().await?;
-        let (by, user) = self
-            .reach_to_change(&mut transaction, caller, id, Deed::Update)
-            .await?;
+        let (transaction, by, user) = self.begin_change(caller, id, Deed::Update).await?;
         check_state(&user, &Change::TotpOff)?;
         let intent = of_user(&user, Change::TotpOff, &by.id, &caller.place, "resetTotp");
         self.change(transaction, &intent).await?;

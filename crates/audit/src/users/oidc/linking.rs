@@ -48,10 +48,7 @@ impl Users {
                 "whoever is above you says how you sign in",
             ));
         }
-        let mut transaction = self.transaction().await?;
-        let (by, user) = self
-            .reach_to_change(&mut transaction, caller, id, Deed::Update)
-            .await?;
+        let (transaction, by, user) = self.begin_change(caller, id, Deed::Update).await?;
         if oidc == Oidc::Allowed {
             check_allowed(&user)?;
         }
