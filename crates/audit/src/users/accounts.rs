@@ -235,8 +235,7 @@ impl Users {
 
     pub(super) async fn known_user(&self, id: &UserId) -> Result<User, Problem> {
         let mut connection = self.connection().await?;
-        let kept = store::find(&mut connection, id).await?;
-        kept.map(|kept| kept.user).ok_or_else(no_such_user)
+        existing(&mut connection, id).await
     }
 
     /// Reads a user: oneself, or somebody below.
@@ -357,8 +356,7 @@ impl Users {
             return Err(Problem::conflict("NotActive", "the user is not active"));
         }
         // As it is now that nobody else changes it.
-        let user = store::find(&mut transaction, id).await?;
-        let user = user.ok_or_else(no_such_user)?.user;
+        let user = existing(&mut transaction, id).await?;
         Ok((transaction, by, user))
     }
 
@@ -369,10 +367,7 @@ impl Users {
         id: &UserId,
         deed: Deed,
     ) -> Result<User, Problem> {
-        let user = store::find(connection, id)
-            .await?
-            .ok_or_else(no_such_user)?
-            .user;
+        let user = existing(connection, id).await?;
         let above = store::above(connection, id).await?;
         if !user.is_reached_by(&by.id, &above) {
             return Err(no_such_user());
@@ -390,6 +385,12 @@ impl Users {
     }
 }
 
+/// A user who has to be there.
+pub(super) async fn existing(connection: &mut AnyConnection, id: &UserId) -> Result<User, Problem> {
+    let kept = store::find(connection, id).await?;
+    kept.map(|kept| kept.user).ok_or_else(no_such_user)
+}
+
 fn operation_on(by: &User, user: &User, deed: Deed) -> &'static str {
     let operation = deed.operation(by.id == user.id, user.kind);
     operation.expect("nobody stands above the root")
@@ -401,7 +402,7 @@ pub(crate) fn may_not(operation: &str) -> Problem {
     ))
 }
 
-pub(super) fn no_such_user() -> Problem {
+fn no_such_user() -> Problem {
     Problem::not_found("there is no such user, or not for you")
 }
 

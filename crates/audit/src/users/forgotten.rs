@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::accounts::no_such_user;
+use super::accounts::existing;
 use super::changing::of_user;
 use super::model::{Deed, Email, Status, User, UserId};
 use super::passwords::Password;
@@ -91,8 +91,7 @@ impl Users {
             return Err(not_theirs());
         }
         // As both are now that nobody else changes them: of two who come with one code, the first has used it.
-        let kept = store::find(&mut transaction, &user.id).await?;
-        let user = kept.ok_or_else(no_such_user)?.user;
+        let user = existing(&mut transaction, &user.id).await?;
         if !resets::is_good(&mut transaction, &user.id, &reset.code, self.now()).await? {
             return Err(not_theirs());
         }

@@ -5,6 +5,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::super::access::Tokens;
+use super::super::accounts::existing;
 use super::super::model::{Identity, Kind, Oidc, Status, User};
 use super::super::secret::{Secret, exposed};
 use super::super::store;
@@ -211,8 +212,7 @@ impl Users {
         let Some(id) = store::oidc::owner(&mut connection, identity).await? else {
             return Ok(None);
         };
-        let kept = store::find(&mut connection, &id).await?;
-        let user = kept.ok_or_else(super::super::accounts::no_such_user)?.user;
+        let user = existing(&mut connection, &id).await?;
         if user.status == Status::Pending || user.oidc != Oidc::Linked(identity.clone()) {
             return Err(Problem::conflict(
                 "ChangeUnderWay",
