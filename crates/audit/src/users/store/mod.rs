@@ -83,11 +83,16 @@ fn kept(row: &AnyRow) -> Result<Kept, Problem> {
     })
 }
 
-async fn with_grants(
+/// The user whom a query finds by this, with what they were granted.
+async fn find_by(
     connection: &mut AnyConnection,
-    row: Option<AnyRow>,
+    query: &'static str,
+    this: &str,
 ) -> Result<Option<Kept>, Problem> {
-    let Some(row) = row else { return Ok(None) };
+    let query = sqlx::query(query).bind(this);
+    let Some(row) = query.fetch_optional(&mut *connection).await? else {
+        return Ok(None);
+    };
     let mut kept = kept(&row)?;
     kept.user.grants = grants(connection, &kept.user.id).await?;
     Ok(Some(kept))
@@ -98,16 +103,8 @@ pub(super) async fn find(
     connection: &mut AnyConnection,
     id: &UserId,
 ) -> Result<Option<Kept>, Problem> {
-    let query = sqlx::query(concat!(
-        "SELECT ",
-        columns!(),
-        " FROM users u WHERE u.id = $1"
-    ));
-    let row = query
-        .bind(id.as_str())
-        .fetch_optional(&mut *connection)
-        .await?;
-    with_grants(connection, row).await
+    let query = concat!("SELECT ", columns!(), " FROM users u WHERE u.id = $1");
+    find_by(connection, query, id.as_str()).await
 }
 
 /// A user by the address with which they log in.
@@ -115,16 +112,8 @@ pub(super) async fn find_by_email(
     connection: &mut AnyConnection,
     email: &Email,
 ) -> Result<Option<Kept>, Problem> {
-    let query = sqlx::query(concat!(
-        "SELECT ",
-        columns!(),
-        " FROM users u WHERE u.email = $1"
-    ));
-    let row = query
-        .bind(email.as_str())
-        .fetch_optional(&mut *connection)
-        .await?;
-    with_grants(connection, row).await
+    let query = concat!("SELECT ", columns!(), " FROM users u WHERE u.email = $1");
+    find_by(connection, query, email.as_str()).await
 }
 
 /// What a user was granted.
