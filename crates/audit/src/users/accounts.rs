@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::{Any, AnyConnection, Transaction};
 
 use super::changing::{Held, creates, of_user};
+use super::clock::moment;
 use super::model::{
     ChainKey, Deed, Email, KeyProof, Kind, Name, Oidc, Status, User, UserError, UserId, check_depth,
 };
@@ -17,7 +18,7 @@ use super::store::changes::Change;
 use super::store::{self, Claim, Kept};
 use super::{Caller, Users};
 use crate::Problem;
-use crate::model::{Text, Timestamp};
+use crate::model::Text;
 
 /// Whom to create.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -189,7 +190,6 @@ impl Users {
         grants: BTreeSet<OperationName>,
         password: Hash,
     ) -> Kept {
-        let created = Timestamp::from_millis(self.now());
         Kept {
             password,
             user: User {
@@ -203,7 +203,7 @@ impl Users {
                 grants,
                 totp: false,
                 oidc: Oidc::Unsaid,
-                created: created.expect("the clock is between the years 0 and 9999"),
+                created: moment(self.now()),
                 version: 0,
                 address: None,
             },

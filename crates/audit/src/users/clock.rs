@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::model::millis;
+use crate::model::{Timestamp, millis};
 
 /// Tells the time.
 pub trait Clock: Send + Sync {
@@ -19,4 +19,9 @@ impl Clock for SystemClock {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         since.map_or(0, millis)
     }
+}
+
+/// A moment that a clock told, so many milliseconds after the beginning of 1970.
+pub(super) fn moment(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis).expect("the clock is between the years 0 and 9999")
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::accounts::existing;
 use super::changing::of_user;
+use super::clock::moment;
 use super::model::{Deed, Email, Status, User, UserId};
 use super::passwords::Password;
 use super::secret::{Secret, exposed};
@@ -66,10 +67,9 @@ impl Users {
         };
         let intent = of_user(&user, change, &by.id, &caller.place, "resetPassword");
         self.change(transaction, &intent).await?;
-        let expires = Timestamp::from_millis(expires);
         Ok(ResetCode {
             code,
-            expires: expires.expect("the clock is between the years 0 and 9999"),
+            expires: moment(expires),
         })
     }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Users;
 use super::accounts::NewUser;
+use super::clock::moment;
 use super::model::{ChainKey, Email, KeyProof, Kind, Name, User};
 use super::passwords::Password;
 use super::possession;
@@ -78,12 +79,11 @@ impl Users {
             ));
         }
         transaction.commit().await?;
-        let expires = Timestamp::from_millis(expires);
         Ok(RootSlot {
             session,
             na: na.to_owned(),
             nb,
-            expires: expires.expect("the clock is between the years 0 and 9999"),
+            expires: moment(expires),
         })
     }
 
