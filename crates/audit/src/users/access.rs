@@ -126,12 +126,10 @@ impl Users {
         let Some(code) = code else {
             return Err(totp_required());
         };
-        let mut transaction = self.transaction().await?;
-        let good = self
-            .use_code(&mut transaction, &user.id, code.expose())
-            .await?;
-        transaction.commit().await?;
-        if good { Ok(()) } else { Err(not_them()) }
+        match self.use_up_code(&user.id, code).await? {
+            true => Ok(()),
+            false => Err(not_them()),
+        }
     }
 
     async fn hash_anew(&self, kept: Option<&Kept>, password: &Secret) -> Result<(), Problem> {

@@ -93,8 +93,16 @@ impl Users {
         self.known_user(&user.id).await
     }
 
-    /// Whether it is a code of a user's second factor, which is used up then.
-    pub(super) async fn use_code(
+    /// Whether somebody who signs in has a code of a user's second factor, which is used up then, whatever comes of it.
+    pub(super) async fn use_up_code(&self, user: &UserId, code: &Secret) -> Result<bool, Problem> {
+        let mut transaction = self.transaction().await?;
+        let good = self.use_code(&mut transaction, user, code.expose()).await?;
+        transaction.commit().await?;
+        Ok(good)
+    }
+
+    /// Whether it is a code of a user's second factor, which is used up with the transaction.
+    async fn use_code(
         &self,
         connection: &mut AnyConnection,
         user: &UserId,

@@ -140,12 +140,7 @@ impl Users {
             .ok_or_else(too_late)?;
         let account = format!("code of {}", user.id);
         self.begin_attempt(&account, place).await?;
-        let mut transaction = self.transaction().await?;
-        let good = self
-            .use_code(&mut transaction, &user.id, code.expose())
-            .await?;
-        transaction.commit().await?;
-        if !good {
+        if !self.use_up_code(&user.id, code).await? {
             return Err(Problem::unauthenticated(
                 "the code is wrong, or was used before",
             ));
