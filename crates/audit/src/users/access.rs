@@ -5,7 +5,7 @@ use serde_json::json;
 use sqlx::AnyConnection;
 
 use super::accounts::may_not;
-use super::changing::{mention, record_id};
+use super::changing::of_ours;
 use super::model::{Deed, Email, Kind, SessionId, Status, User, UserId};
 use super::passwords::Compared;
 use super::permissions::{LOGIN, has_access};
@@ -17,7 +17,6 @@ use super::{Caller, Users};
 use crate::Problem;
 use crate::limits::{ACCESS_LIFETIME, CLOCK_SKEW, SESSION_IDLE, SESSION_LIFETIME};
 use crate::model::{Operation, Text, millis};
-use crate::trail::{Act, Given};
 
 /// What somebody shows to be let in.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -277,24 +276,15 @@ impl Users {
     pub async fn revoke_sessions(&self, caller: &Caller, id: &UserId) -> Result<(), Problem> {
         let (transaction, by, user) = self.begin_change(caller, id, Deed::Update).await?;
         transaction.rollback().await?;
-        let act = Act {
-            who: Text::fitting(by.id.as_str()),
-            how: Operation::Create,
-            record: Some(record_id(format!(
-                "sessions-{}",
-                hex::encode(chance::<16>())
-            ))),
-            about: vec![mention(&format!("user:{}", user.id))],
-            did: Text::fitting("revokeSessions"),
-            place: caller.place.clone(),
-            target: Text::default(),
-            content: Given::Data(json!({ "user": user.id })),
-            keep: true,
-            once: None,
-            adopt: false,
-            ours: true,
-            enrol: None,
-        };
+        let act = of_ours(
+            format!("sessions-{}", hex::encode(chance::<16>())),
+            &format!("user:{}", user.id),
+            Operation::Create,
+            &by.id,
+            &caller.place,
+            "revokeSessions",
+            json!({ "user": user.id }),
+        );
         self.recorder.record(act).await?;
         let mut connection = self.connection().await?;
         sessions::revoke_all(&mut connection, id, self.now()).await?;
@@ -324,21 +314,15 @@ impl Users {
         did: &str,
         place: &Text,
     ) -> Result<(), Problem> {
-        let act = Act {
-            who: Text::fitting(user.id.as_str()),
+        let act = of_ours(
+            format!("session-{session}"),
+            &format!("user:{}", user.id),
             how,
-            record: Some(record_id(format!("session-{session}"))),
-            about: vec![mention(&format!("user:{}", user.id))],
-            did: Text::fitting(did),
-            place: place.clone(),
-            target: Text::default(),
-            content: Given::Data(json!({ "session": session, "user": user.id })),
-            keep: true,
-            once: None,
-            adopt: false,
-            ours: true,
-            enrol: None,
-        };
+            &user.id,
+            place,
+            did,
+            json!({ "session": session, "user": user.id }),
+        );
         self.recorder.record(act).await.map(drop)
     }
 

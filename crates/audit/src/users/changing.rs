@@ -227,25 +227,42 @@ pub(super) fn act(
     version: i64,
 ) -> Act {
     let record = subject.record();
+    let about = record.replacen('-', ":", 1);
+    Act {
+        once: Some(format!("{record}-{version}")),
+        ..of_ours(record, &about, how, who, place, did, content)
+    }
+}
+
+/// The event of a record of ours, which is about one thing.
+pub(super) fn of_ours(
+    record: String,
+    about: &str,
+    how: Operation,
+    who: &UserId,
+    place: &Text,
+    did: &str,
+    content: Value,
+) -> Act {
     Act {
         who: Text::fitting(who.as_str()),
         how,
-        about: vec![mention(&record.replacen('-', ":", 1))],
+        record: Some(record_id(record)),
+        about: vec![mention(about)],
         did: Text::fitting(did),
         place: place.clone(),
         target: Text::default(),
         content: Given::Data(content),
         keep: true,
-        once: Some(format!("{record}-{version}")),
+        once: None,
         adopt: false,
         ours: true,
         enrol: None,
-        record: Some(record_id(record)),
     }
 }
 
 /// What an event is about.
-pub(super) fn mention(id: &str) -> Mention {
+fn mention(id: &str) -> Mention {
     Mention {
         id: ResourceId::parse(id).expect("our names have no blanks"),
         part: Part::About,
@@ -253,7 +270,7 @@ pub(super) fn mention(id: &str) -> Mention {
 }
 
 /// The name of one of our records.
-pub(super) fn record_id(text: String) -> RecordId {
+fn record_id(text: String) -> RecordId {
     RecordId::parse(text).expect("our names are letters, digits and hyphens")
 }
 
