@@ -61,8 +61,9 @@ pub enum ServeError {
 pub struct Identity(Arc<ServerConfig>);
 
 impl Identity {
-    /// What a configuration of TLS shows, and asks for.
-    pub(crate) fn of(config: ServerConfig) -> Self {
+    /// What a configuration of TLS shows, and asks for, by HTTP/2 or 1.1.
+    pub(crate) fn of(mut config: ServerConfig) -> Self {
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Self(Arc::new(config))
     }
 
@@ -83,9 +84,8 @@ impl Identity {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let config = ServerConfig::builder_with_provider(provider);
         let config = config.with_protocol_versions(&[&version::TLS13])?;
-        let mut config = config.with_no_client_auth().with_single_cert(chain, key)?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Self(Arc::new(config)))
+        let config = config.with_no_client_auth().with_single_cert(chain, key)?;
+        Ok(Self::of(config))
     }
 }
 

@@ -151,8 +151,7 @@ impl Credentials {
         let config = ServerConfig::builder_with_provider(provider);
         let config = config.with_protocol_versions(&[&version::TLS13])?;
         let config = config.with_client_cert_verifier(Arc::new(known));
-        let mut config = config.with_single_cert(self.chain.clone(), self.key.clone_key())?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let config = config.with_single_cert(self.chain.clone(), self.key.clone_key())?;
         Ok(crate::serve::Identity::of(config))
     }
 
