@@ -164,8 +164,13 @@ struct Issuer {
 }
 
 impl Config {
+    /// What the file says that is named, or what is usual.
+    pub(crate) fn named(path: Option<&Path>) -> Result<Self, Failure> {
+        path.map_or_else(|| Ok(Self::default()), Self::read)
+    }
+
     /// Reads a configuration file.
-    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+    fn read(path: &Path) -> Result<Self, Failure> {
         let text = std::fs::read_to_string(path).map_err(Failure::reading(path))?;
         let mut config: Self = toml::from_str(&text).map_err(|error| {
             Failure::unreadable(format!("{} is not a configuration", path.display())).because(error)

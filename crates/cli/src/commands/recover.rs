@@ -50,10 +50,7 @@ struct Begun<'a> {
 
 impl Recover {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let mut config = match &self.config {
-            Some(path) => Config::read(path)?,
-            None => Config::default(),
-        };
+        let mut config = Config::named(self.config.as_deref())?;
         config.dir = self.dir.or(config.dir);
         let node = config.node()?;
         let bar = super::ledger::progress();

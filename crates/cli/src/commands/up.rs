@@ -102,10 +102,7 @@ struct Ready<'a> {
 
 impl Up {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let mut config = match &self.config {
-            Some(path) => Config::read(path)?,
-            None => Config::default(),
-        };
+        let mut config = Config::named(self.config.as_deref())?;
         config.dir = self.dir.or(config.dir);
         config.listen = self.listen.or(config.listen);
         config.public |= self.public;
