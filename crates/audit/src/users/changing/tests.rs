@@ -2,9 +2,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::testing::{Answer, House, email, kind_of, login, new, operation, place};
-use super::super::{Changes, Kind, Status, Wanted};
+use super::super::{Caller, Changes, Kind, Status, Wanted};
 
 const A_WHILE: Duration = Duration::from_secs(31);
+
+/// A house where the root has begun to create an administrator, ana, whose event the ledger took too long to record:
+/// whoever comes finishes it.
+async fn abandoned() -> (House, Caller) {
+    let house = House::open().await;
+    let root = house.root().await;
+    house.trail.will(Answer::Pending);
+    let pending = house
+        .users
+        .create_user(&root, new(Kind::Administrator, "ana"))
+        .await;
+    assert_eq!(kind_of(pending), "Pending");
+    house.clock.forward(A_WHILE);
+    (house, root)
+}
 
 #[tokio::test]
 async fn a_crash_between_reserving_and_recording_is_finished_once() {
@@ -95,16 +110,8 @@ async fn what_is_pending_in_the_ledger_counts_when_it_is_there() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_replicas_that_finish_the_same_change_record_it_once() {
-    let house = House::open().await;
-    let root = house.root().await;
-    house.trail.will(Answer::Pending);
-    let pending = house
-        .users
-        .create_user(&root, new(Kind::Administrator, "ana"))
-        .await;
-    assert_eq!(kind_of(pending), "Pending");
+    let (house, _) = abandoned().await;
     house.trail.will(Answer::Stored);
-    house.clock.forward(A_WHILE);
     let other = house.replica().await;
     let (one, two) = tokio::join!(house.users.finish_pending(), other.finish_pending());
     assert!(one.unwrap() + two.unwrap() >= 1);
@@ -115,15 +122,7 @@ async fn two_replicas_that_finish_the_same_change_record_it_once() {
 
 #[tokio::test]
 async fn a_change_that_still_cannot_be_recorded_waits_for_the_next_time() {
-    let house = House::open().await;
-    let root = house.root().await;
-    house.trail.will(Answer::Pending);
-    let pending = house
-        .users
-        .create_user(&root, new(Kind::Administrator, "ana"))
-        .await;
-    assert_eq!(kind_of(pending), "Pending");
-    house.clock.forward(A_WHILE);
+    let (house, _) = abandoned().await;
     house.trail.will(Answer::Refused);
     assert_eq!(house.users.finish_pending().await.unwrap(), 0);
     house.trail.will(Answer::Stored);
@@ -149,15 +148,7 @@ async fn two_changes_of_one_user_come_one_after_the_other() {
 
 #[tokio::test]
 async fn a_change_that_can_never_be_recorded_is_taken_back() {
-    let house = House::open().await;
-    let root = house.root().await;
-    house.trail.will(Answer::Pending);
-    let pending = house
-        .users
-        .create_user(&root, new(Kind::Administrator, "ana"))
-        .await;
-    assert_eq!(kind_of(pending), "Pending");
-    house.clock.forward(A_WHILE);
+    let (house, root) = abandoned().await;
     house.trail.will(Answer::Impossible);
     assert_eq!(house.users.finish_pending().await.unwrap(), 0);
     house.trail.will(Answer::Stored);
@@ -167,15 +158,7 @@ async fn a_change_that_can_never_be_recorded_is_taken_back() {
 
 #[tokio::test]
 async fn what_runs_beside_finishes_what_was_abandoned_and_stops_when_told() {
-    let house = House::open().await;
-    let root = house.root().await;
-    house.trail.will(Answer::Pending);
-    let pending = house
-        .users
-        .create_user(&root, new(Kind::Administrator, "ana"))
-        .await;
-    assert_eq!(kind_of(pending), "Pending");
-    house.clock.forward(A_WHILE);
+    let (house, _) = abandoned().await;
     house.trail.will(Answer::Stored);
     let stopping = tokio_util::sync::CancellationToken::new();
     let (users, stop) = (Arc::clone(&house.users), stopping.clone());
