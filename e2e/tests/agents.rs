@@ -13,7 +13,7 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use e2e::{Audit, Ledger, counterfoil};
+use e2e::{Audit, Keeps, Ledger, Postgres, counterfoil};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +40,23 @@ async fn agents_of_all_kinds_break_nothing() -> Result<()> {
     let ledger = Ledger::start()?;
     let folder = ledger.scratch()?;
     let audit = Audit::start(&folder.join("audit"), ledger.ready())?;
+    break_nothing(&ledger, &audit).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agents_break_nothing_through_contracts_on_postgresql() -> Result<()> {
+    let (ledger, database) = (Ledger::start()?, Postgres::start(Keeps::Nothing)?);
+    let folder = ledger.scratch()?.join("audit");
+    let config = format!(
+        "connector = \"contracts\"\ndatabase = {:?}\n",
+        database.url()
+    );
+    let audit = Audit::start_with(&folder, ledger.ready(), Some(&config), None)?;
+    break_nothing(&ledger, &audit).await
+}
+
+async fn break_nothing(ledger: &Ledger, audit: &Audit) -> Result<()> {
+    let folder = ledger.scratch()?;
     let page = folder.join("report.html");
     let mut command = agents(&audit.ready().url, &audit.ready().certificate)?;
     command.args([

@@ -56,6 +56,23 @@ impl World {
 
     /// Somebody who proves that they keep a key, and signs in.
     async fn owner(&self, number: u8) -> Result<Owner> {
+        let (new, key) = self.new_owner("tuser", number)?;
+        self.admin.done(Method::POST, "/v1/users", &new).await?;
+        self.signed_in(&new, key).await
+    }
+
+    async fn signed_in(&self, new: &Value, key: String) -> Result<Owner> {
+        let email = new["email"].as_str().context("an address")?;
+        let account = new["key"].as_str().context("an account")?.to_owned();
+        Ok(Owner {
+            person: self.admin.sign_in(email).await?,
+            key,
+            account,
+        })
+    }
+
+    /// Such a user as they are created, and their key.
+    fn new_owner(&self, kind: &str, number: u8) -> Result<(Value, String)> {
         let bytes = [number; 32];
         let account = format!("{:#x}", Wallet::new(bytes)?.address());
         let key = alloy_primitives::hex::encode_prefixed(bytes);
@@ -63,15 +80,10 @@ impl World {
         let message = format!("I keep the key of {account} and sign with it as {email} at e2e.");
         let proof = self.sign(&json!([{"key": key, "message": message}]))?;
         let new = json!({
-            "kind": "tuser", "email": email, "name": "Own", "password": PASSWORD,
+            "kind": kind, "email": email, "name": "Own", "password": PASSWORD,
             "key": account, "keyProof": proof[0],
         });
-        self.admin.done(Method::POST, "/v1/users", &new).await?;
-        Ok(Owner {
-            person: self.admin.sign_in(&email).await?,
-            key,
-            account,
-        })
+        Ok((new, key))
     }
 
     /// What ethers signs of these.
@@ -137,6 +149,13 @@ impl Owner {
         let path = "/v1/prepared/records";
         self.person
             .done(Method::POST, path, &record(name, kg))
+            .await
+    }
+
+    /// Prepares the creation of somebody below them.
+    async fn prepares_user(&self, new: &Value) -> Result<Value> {
+        self.person
+            .done(Method::POST, "/v1/prepared/users", new)
             .await
     }
 
@@ -439,5 +458,168 @@ async fn services_die(database: Option<&Postgres>) -> Result<()> {
     })
     .await?;
     ensure!(world.count(&owner.account).await? == KILLS);
+    Ok(())
+}
+
+fn tuser(name: &str) -> Value {
+    let email = format!("{name}@example.org");
+    json!({"kind": "tuser", "email": email, "name": name, "password": PASSWORD})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrator_signs_for_those_who_come_under_them() -> Result<()> {
+    let ledger = Ledger::start()?;
+    let folder = ledger.scratch()?.join("audit");
+    let mut world = World::start(ledger.place()?, &folder, None).await?;
+    let (new, key) = world.new_owner("administrator", 1)?;
+    let (status, said) = world
+        .admin
+        .call(Method::POST, "/v1/prepared/users", &new)
+        .await?;
+    ensure!(
+        (status, &said["type"]) == (409, &json!("KeyKeptHere")),
+        "{said}"
+    );
+    world.admin.done(Method::POST, "/v1/users", &new).await?;
+    let boss = world.signed_in(&new, key).await?;
+    let stranger = world.owner(2).await?;
+
+    let (status, said) = boss
+        .person
+        .call(Method::POST, "/v1/users", &tuser("ana"))
+        .await?;
+    ensure!((status, &said["type"]) == (409, &json!("OwnKey")), "{said}");
+    let prepared = boss.prepares_user(&tuser("ana")).await?;
+    ensure!(prepared["user"]["status"] == "pending", "{prepared}");
+    // Who is not signed for counts for nothing, and their address is theirs.
+    ensure!(world.admin.sign_in("ana@example.org").await.is_err());
+    let (status, said) = boss
+        .person
+        .call(Method::POST, "/v1/prepared/users", &tuser("ana"))
+        .await?;
+    ensure!(
+        (status, &said["type"]) == (409, &json!("EmailTaken")),
+        "{said}"
+    );
+    let signed = world.signed(&boss, &prepared, &Value::Null)?;
+    stranger.is_refused(&prepared, &signed, "NotFound").await?;
+    let strangers = world.signed(&stranger, &prepared, &Value::Null)?;
+    boss.is_refused(&prepared, &strangers, "WrongSigner")
+        .await?;
+    let altered = world.signed(&boss, &prepared, &json!({"to": stranger.account}))?;
+    boss.is_refused(&prepared, &altered, "AlteredTransaction")
+        .await?;
+    ensure!(world.count(&boss.account).await? == 0);
+    for _ in 0..2 {
+        let (status, user) = boss.hands_in(&prepared, &signed).await?;
+        ensure!(
+            status == 201 && user["status"] == "active",
+            "{status} {user}"
+        );
+        let (from, to) = world.sent(&user).await?;
+        ensure!(
+            from == *boss.account && to == user["contractAddress"],
+            "{from} {to}"
+        );
+    }
+    ensure!(world.count(&boss.account).await? == 1);
+    // Their key is kept here, and signs; and what brought them in is proven like everything else.
+    let ana = world.admin.sign_in("ana@example.org").await?;
+    ana.done(Method::POST, "/v1/records", &record("lot-1", 1))
+        .await?;
+    let question = json!({"record": format!("user-{}", ana.id)});
+    let said = boss
+        .person
+        .done(Method::POST, "/v1/consult", &question)
+        .await?;
+    ensure!(
+        said["verdict"] == "valid" && said["event"]["who"] == boss.person.id,
+        "{said}"
+    );
+
+    // Somebody with a key comes under somebody with a key.
+    let (new, key) = world.new_owner("tuser", 4)?;
+    let prepared = boss.prepares_user(&new).await?;
+    let signed = world.signed(&boss, &prepared, &Value::Null)?;
+    let (status, user) = boss.hands_in(&prepared, &signed).await?;
+    ensure!(status == 201, "{status} {user}");
+    let below = world.signed_in(&new, key).await?;
+    let prepared = below.prepares("lot-4", 4).await?;
+    let signed = world.signed(&below, &prepared, &Value::Null)?;
+    ensure!(below.hands_in(&prepared, &signed).await?.0 == 201);
+    below.has("lot-4", 4).await?;
+
+    // Without the right, what was prepared is not recorded.
+    let prepared = boss.prepares_user(&tuser("ben")).await?;
+    let signed = world.signed(&boss, &prepared, &Value::Null)?;
+    let grant = format!("/v1/users/{}/grants/createTUser", boss.person.id);
+    world
+        .admin
+        .done(Method::DELETE, &grant, &Value::Null)
+        .await?;
+    boss.is_refused(&prepared, &signed, "NotPermitted").await?;
+    // What nobody signs in time has never been.
+    world.services.kill()?;
+    let kept = Database::open(&format!("sqlite:{}", folder.join("audit.db").display())).await?;
+    for late in [
+        "UPDATE changes SET at = at - 1000000",
+        "UPDATE prepared SET expires = expires - 900000",
+    ] {
+        let late = sqlx::query(late).execute(kept.pool()).await?;
+        ensure!(late.rows_affected() == 1, "{}", late.rows_affected());
+    }
+    kept.close().await;
+    world.services.start_again(ledger.ready())?;
+    let begun = std::time::Instant::now();
+    loop {
+        let (status, said) = boss.hands_in(&prepared, &signed).await?;
+        if status == 404 {
+            break;
+        }
+        ensure!(begun.elapsed() < Duration::from_secs(60), "{status} {said}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    ensure!(world.count(&boss.account).await? == 2);
+    world
+        .admin
+        .done(Method::POST, "/v1/users", &tuser("ben"))
+        .await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_signed_for_before_a_crash_is_a_user_once() -> Result<()> {
+    let ledger = Ledger::start()?;
+    let folder = ledger.scratch()?.join("audit");
+    let mut world = World::start(ledger.place()?, &folder, None).await?;
+    let (new, key) = world.new_owner("administrator", 5)?;
+    world.admin.done(Method::POST, "/v1/users", &new).await?;
+    let boss = world.signed_in(&new, key).await?;
+    for round in 0..KILLS {
+        let name = format!("new{round}");
+        let prepared = boss.prepares_user(&tuser(&name)).await?;
+        let signed = world.signed(&boss, &prepared, &Value::Null)?;
+        let (asking, id, body) = (boss.person.clone(), at(&prepared)?, signed.clone());
+        let asked = tokio::spawn(async move { asking.call(Method::POST, &id, &body).await });
+        tokio::time::sleep(Duration::from_millis(4 * round)).await;
+        world.services.kill()?;
+        // Mostly there is no answer.
+        drop(asked.await?);
+        world.services.start_again(ledger.ready())?;
+        let begun = std::time::Instant::now();
+        loop {
+            match boss.hands_in(&prepared, &signed).await? {
+                (201, user) if user["status"] == "active" => break,
+                (503, _) => tokio::time::sleep(Duration::from_millis(50)).await,
+                (status, said) => anyhow::bail!("{status} {said}"),
+            }
+            ensure!(
+                begun.elapsed() < Duration::from_secs(60),
+                "{name} is on their way still"
+            );
+        }
+        world.admin.sign_in(&format!("{name}@example.org")).await?;
+        ensure!(world.count(&boss.account).await? == round + 1);
+    }
     Ok(())
 }

@@ -22,8 +22,8 @@ use sqlx::Row;
 use crate::Problem;
 use crate::database::Database;
 use crate::gateway::openapi;
-use crate::model::Verdict;
-use crate::trail::{Act, Answering, Recorder, Stored};
+use crate::model::{Operation, Text, Verdict};
+use crate::trail::{Act, Answering, Prepared, Recorder, Stored};
 
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 
@@ -209,6 +209,24 @@ impl Recorder for Counting {
     fn record(&self, act: Act) -> Answering<'_, Stored> {
         Box::pin(async move {
             let outcome = self.recorder.record(act).await;
+            self.metrics.recorded(self.by, &outcome);
+            outcome
+        })
+    }
+
+    fn prepare(&self, act: Act) -> Answering<'_, Prepared> {
+        self.recorder.prepare(act)
+    }
+
+    fn submit(
+        &self,
+        who: Text,
+        id: String,
+        signed: String,
+        may: Vec<Operation>,
+    ) -> Answering<'_, Stored> {
+        Box::pin(async move {
+            let outcome = self.recorder.submit(who, id, signed, may).await;
             self.metrics.recorded(self.by, &outcome);
             outcome
         })

@@ -115,6 +115,7 @@ impl Gateway {
                 "/v1/prepared/records/{record}",
                 put(prepared::update).delete(prepared::delete),
             )
+            .route("/v1/prepared/users", post(prepared::create_user))
             .route("/v1/prepared/{prepared}", post(prepared::submit))
             // Supply-chain events, as EPCIS 2.0 has them.
             .route("/capture", post(epcis::capture))

@@ -132,7 +132,7 @@ pub(super) async fn create(
     gateway.users.create_user(known.caller, new).await.map(made)
 }
 
-fn made(user: User) -> Response {
+pub(super) fn made(user: User) -> Response {
     let location = format!("/v1/users/{}", user.id);
     (StatusCode::CREATED, [(LOCATION, location)], Answer(user)).into_response()
 }

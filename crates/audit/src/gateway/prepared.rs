@@ -7,15 +7,17 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::LOCATION;
 use http::{HeaderMap, StatusCode};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::Gateway;
 use super::caller::Known;
 use super::json::{Answer, Body, Path};
+use super::people;
 use super::records::{self, NewRecord, StoredAnswer};
 use crate::Problem;
 use crate::model::Operation;
 use crate::trail::{Act, Prepared};
+use crate::users::{NewUser, UserId};
 
 /// `POST /v1/prepared/records`
 pub(super) async fn create(
@@ -52,13 +54,27 @@ pub(super) async fn delete(
 
 async fn prepared(gateway: &Gateway, act: Act) -> Result<Response, Problem> {
     let prepared: Prepared = gateway.trail.prepare(act).await?;
-    let location = format!("/v1/prepared/{}", prepared.id);
-    Ok((
+    Ok(to_sign(&prepared.id, &prepared))
+}
+
+/// `POST /v1/prepared/users`
+pub(super) async fn create_user(
+    State(gateway): State<Arc<Gateway>>,
+    known: Known,
+    Body(new): Body<NewUser>,
+) -> Result<Response, Problem> {
+    let prepared = gateway.users.prepare_user(known.caller, new).await?;
+    Ok(to_sign(&prepared.prepared.id, &prepared))
+}
+
+fn to_sign(id: &str, prepared: &impl Serialize) -> Response {
+    let location = format!("/v1/prepared/{id}");
+    (
         StatusCode::CREATED,
         [(LOCATION, location)],
         Answer(prepared),
     )
-        .into_response())
+        .into_response()
 }
 
 /// What somebody signed.
@@ -70,12 +86,21 @@ pub(super) struct SignedTransaction {
 }
 
 /// `POST /v1/prepared/{prepared}`: records the event. The answer is that of the request that it was prepared for.
+///
+/// What is prepared for a new user has the name of their record; everything else, a name that is drawn.
 pub(super) async fn submit(
     State(gateway): State<Arc<Gateway>>,
     known: Known,
     Path(id): Path<String>,
     Body(SignedTransaction { signed }): Body<SignedTransaction>,
 ) -> Result<Response, Problem> {
+    if let Some(user) = id
+        .strip_prefix("user-")
+        .and_then(|id| UserId::parse(id).ok())
+    {
+        let created = gateway.users.submit_user(known.caller, user, signed);
+        return created.await.map(people::made);
+    }
     let mut may = Vec::new();
     for how in [Operation::Create, Operation::Update, Operation::Delete] {
         match known.require(records::needed(how)).await {

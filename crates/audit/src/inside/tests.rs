@@ -111,10 +111,10 @@ impl EventLog for Log {
         Box::pin(async move { Ok(act.who.to_string()) })
     }
 
-    fn to_sign<'a>(&'a self, _: &'a Event, text: &'a str) -> Asking<'a, ToSign> {
+    fn to_sign<'a>(&'a self, unsigned: Outgoing<'a>) -> Asking<'a, ToSign> {
         Box::pin(async move {
             Ok(ToSign {
-                transaction: json!({ "nonce": "0x0", "input": text }),
+                transaction: json!({ "nonce": "0x0", "input": unsigned.text }),
                 unsigned: "0x00".to_owned(),
                 signing_hash: "0x01".to_owned(),
                 event_hash: "0x02".to_owned(),
@@ -122,7 +122,7 @@ impl EventLog for Log {
         })
     }
 
-    fn check_signed<'a>(&'a self, _: &'a Event, _: &'a str, signed: &'a str) -> Asking<'a, ()> {
+    fn check_signed<'a>(&'a self, _: Outgoing<'a>, signed: &'a str) -> Asking<'a, ()> {
         Box::pin(async move {
             match signed {
                 "0x03" => Ok(()),

@@ -95,6 +95,20 @@ impl Recorder for TrailAt {
     fn record(&self, act: Act) -> Answering<'_, Stored> {
         Box::pin(self.store(act))
     }
+
+    fn prepare(&self, act: Act) -> Answering<'_, Prepared> {
+        Box::pin(Self::prepare(self, act))
+    }
+
+    fn submit(
+        &self,
+        who: Text,
+        id: String,
+        signed: String,
+        may: Vec<Operation>,
+    ) -> Answering<'_, Stored> {
+        Box::pin(Self::submit(self, who, id, signed, may))
+    }
 }
 
 fn fresh() -> Result<String, Problem> {

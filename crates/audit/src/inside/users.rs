@@ -19,8 +19,8 @@ use crate::telemetry::{Kind, timed};
 use crate::users::oidc::{Begun, Came, Returned};
 use crate::users::{
     Caller, Changes, Credentials, Exposed, Identified, Login, NewUser, OperationName, Page,
-    Password, Permission, Reset, ResetCode, RootSlot, Secret, SessionId, Tokens, User, UserId,
-    Users, Wanted, may_not,
+    Password, Permission, PreparedUser, Reset, ResetCode, RootSlot, Secret, SessionId, Tokens,
+    User, UserId, Users, Wanted, may_not,
 };
 
 /// The users' service, wherever it is. Cheap to clone.
@@ -83,6 +83,12 @@ calls! {
     asks read_user(caller: Caller, id: UserId) -> User = users.read_user(&caller, &id);
     /// See [`Users::create_user`].
     tells create_user(caller: Caller, new: NewUser) -> User = users.create_user(&caller, new);
+    /// See [`Users::prepare_user`]: what is prepared twice expires.
+    tells prepare_user(caller: Caller, new: NewUser) -> PreparedUser =
+        users.prepare_user(&caller, new);
+    /// See [`Users::submit_user`].
+    insists submit_user(caller: Caller, id: UserId, signed: String) -> User =
+        users.submit_user(&caller, &id, signed);
     /// See [`Users::update_user`].
     tells update_user(caller: Caller, id: UserId, changes: Changes) -> User =
         users.update_user(&caller, &id, changes);

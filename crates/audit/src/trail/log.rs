@@ -89,17 +89,12 @@ pub trait EventLog: Send + Sync {
     fn log_of<'a>(&'a self, act: &'a Act, signer: Signer) -> Asking<'a, String>;
 
     /// The transaction that records an event, for its participant to sign.
-    fn to_sign<'a>(&'a self, _event: &'a Event, _text: &'a str) -> Asking<'a, ToSign> {
+    fn to_sign<'a>(&'a self, _unsigned: Outgoing<'a>) -> Asking<'a, ToSign> {
         Box::pin(async { Err(LogError::Told(no_signatures())) })
     }
 
     /// That what a participant signed records this event and nothing else, and that it can be sent now.
-    fn check_signed<'a>(
-        &'a self,
-        _event: &'a Event,
-        _text: &'a str,
-        _signed: &'a str,
-    ) -> Asking<'a, ()> {
+    fn check_signed<'a>(&'a self, _sent: Outgoing<'a>, _signed: &'a str) -> Asking<'a, ()> {
         Box::pin(async { Err(LogError::Told(no_signatures())) })
     }
 
@@ -139,7 +134,7 @@ pub trait EventLog: Send + Sync {
     }
 }
 
-fn no_signatures() -> Problem {
+pub(super) fn no_signatures() -> Problem {
     Problem::conflict(
         "NothingToSign",
         "events go to the ledger without transactions, so there is nothing to sign: store it",

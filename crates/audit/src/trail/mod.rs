@@ -38,7 +38,7 @@ pub(crate) use storing::now;
 pub use trace::{Direction, Link, Trace};
 
 use crate::database::{Database, Kind as Databases};
-use crate::model::Text;
+use crate::model::{Operation, Text};
 use fresh::About;
 use journal::{Journal, Left};
 use log::EventLog;
@@ -165,5 +165,19 @@ impl std::fmt::Debug for Trail {
 impl Recorder for Trail {
     fn record(&self, act: Act) -> Answering<'_, Stored> {
         Box::pin(self.store(act))
+    }
+
+    fn prepare(&self, act: Act) -> Answering<'_, Prepared> {
+        Box::pin(Self::prepare(self, act))
+    }
+
+    fn submit(
+        &self,
+        who: Text,
+        id: String,
+        signed: String,
+        may: Vec<Operation>,
+    ) -> Answering<'_, Stored> {
+        Box::pin(Self::submit(self, who, id, signed, may))
     }
 }

@@ -13,13 +13,12 @@ use serde::{Deserialize, Serialize};
 use super::Trail;
 use super::act::{Act, Stored};
 use super::log::{Signer, ToSign};
-use super::sending::millis;
 use super::store::prepared::Waiting;
 use super::store::{Pending, Row};
-use super::storing::{became, damaged, exists, fresh, now, refused};
+use super::storing::{became, damaged, enrolment, exists, fresh, name, now, outgoing, refused};
 use crate::Problem;
 use crate::limits::{PREPARED_LIFETIME, PREPARED_MAX};
-use crate::model::{Event, Operation, Salt, Text, Timestamp};
+use crate::model::{Event, Operation, Salt, Text, Timestamp, millis};
 
 /// An event that waits for its participant's signature.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,12 +57,20 @@ impl Trail {
         {
             return Err(exists(record));
         }
-        let id = fresh().to_string();
-        let request = request(&act.who, &id);
+        // What is a record of the services is prepared once, by the name of the record; and whoever stores it under its
+        // own name meanwhile finds it.
+        let (id, request) = match (&act.record, &act.once) {
+            (Some(record), Some(once)) if act.ours => (record.to_string(), name(&act, once)?),
+            _ => {
+                let id = fresh().to_string();
+                let request = request(&act.who, &id);
+                (id, request)
+            }
+        };
         let made = self.make(&act, before, Some(request), Signer::Participant);
         let Pending { event, row } = made.await?;
-        let to_sign = self.log.to_sign(&event, &row.event).await;
-        let to_sign = to_sign.map_err(refused)?;
+        let to_sign = self.log.to_sign(outgoing(&event, &row, act.enrol.as_ref()));
+        let to_sign = to_sign.await.map_err(refused)?;
         let expires = self.let_wait(&act.who, &id, &row).await?;
         Ok(Prepared {
             id,
@@ -92,9 +99,8 @@ impl Trail {
         signed: String,
         may: Vec<Operation>,
     ) -> Result<Stored, Problem> {
-        let request = request(&who, &id);
         let Some(waiting) = self.store.waiting(&id, &who).await? else {
-            return match self.store.request(&request).await? {
+            return match self.store.request(&request(&who, &id)).await? {
                 Some(row) => became(&row),
                 None => Err(Problem::not_found(
                     "nothing of this name waits for your signature: it was never prepared, or long ago",
@@ -102,6 +108,8 @@ impl Trail {
             };
         };
         let event = Event::from_canonical(&waiting.row.event).map_err(damaged)?;
+        let named = waiting.row.request.clone();
+        let request = named.unwrap_or_else(|| request(&who, &id));
         // Acts on one record follow each other; and the second of two that are the same finds the first.
         let _turn = self.turns.of(&event.record).await;
         if let Some(row) = self.store.request(&request).await? {
@@ -119,7 +127,9 @@ impl Trail {
                 "since it was prepared you lost the right to do this",
             ));
         }
-        let checked = self.log.check_signed(&event, &waiting.row.event, &signed);
+        let enrol = enrolment(&waiting.row)?;
+        let sent = outgoing(&event, &waiting.row, enrol.as_ref());
+        let checked = self.log.check_signed(sent, &signed);
         checked.await.map_err(refused)?;
         let row = Row {
             signed: Some(signed),

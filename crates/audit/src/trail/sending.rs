@@ -18,7 +18,7 @@ use super::storing::now;
 use crate::Problem;
 use crate::database::Kind;
 use crate::limits::{ORPHAN_AGE, SENDER_LEASE, SENDER_RENEWAL, TAKEN_UP_MAX};
-pub(super) use crate::model::millis;
+use crate::model::millis;
 use crate::model::{Event, RecordId};
 
 /// What this replica sends now.

@@ -204,15 +204,8 @@ impl Trail {
     pub(super) async fn send(&self, pending: &Pending, mut again: bool) -> Result<Stored, Problem> {
         let Pending { event, row } = pending;
         let mut wait = AGAIN;
-        let enrol = row.enrol.as_deref().map(serde_json::from_str);
-        let enrol: Option<Enrolment> = enrol.transpose().map_err(damaged)?;
-        let sent = Outgoing {
-            log: &row.log,
-            event,
-            text: &row.event,
-            enrol: enrol.as_ref(),
-            signed: row.signed.as_deref(),
-        };
+        let enrol = enrolment(row)?;
+        let sent = outgoing(event, row, enrol.as_ref());
         let recorded = loop {
             match self.send_once(sent, row.after.as_deref(), again).await {
                 Ok(recorded) => break recorded,
@@ -309,6 +302,27 @@ impl Trail {
             ));
         }
         became(&row)
+    }
+}
+
+/// Whom an event brings into the tree of participants.
+pub(super) fn enrolment(row: &Row) -> Result<Option<Enrolment>, Problem> {
+    let enrol = row.enrol.as_deref().map(serde_json::from_str);
+    enrol.transpose().map_err(damaged)
+}
+
+/// An event as a log is told of it.
+pub(super) fn outgoing<'a>(
+    event: &'a Event,
+    row: &'a Row,
+    enrol: Option<&'a Enrolment>,
+) -> Outgoing<'a> {
+    Outgoing {
+        log: &row.log,
+        event,
+        text: &row.event,
+        enrol,
+        signed: row.signed.as_deref(),
     }
 }
 
@@ -426,7 +440,7 @@ fn about(act: &Act, before: Option<&Event>) -> Vec<Mention> {
 }
 
 /// The caller's name for a request, with the caller's own before it.
-fn name(act: &Act, once: &str) -> Result<String, Problem> {
+pub(super) fn name(act: &Act, once: &str) -> Result<String, Problem> {
     let printable = once.bytes().all(|byte| byte.is_ascii_graphic());
     if once.is_empty() || once.len() > IDEMPOTENCY_KEY_BYTES_MAX || !printable {
         return Err(Problem::input(format!(

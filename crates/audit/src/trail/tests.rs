@@ -78,8 +78,9 @@ impl EventLog for Log {
         })
     }
 
-    fn to_sign<'a>(&'a self, event: &'a Event, text: &'a str) -> Asking<'a, ToSign> {
+    fn to_sign<'a>(&'a self, unsigned: Outgoing<'a>) -> Asking<'a, ToSign> {
         Box::pin(async move {
+            let Outgoing { event, text, .. } = unsigned;
             Ok(ToSign {
                 transaction: json!({"to": format!("of:{}", event.who)}),
                 unsigned: "0x".to_owned(),
@@ -89,9 +90,9 @@ impl EventLog for Log {
         })
     }
 
-    fn check_signed<'a>(&'a self, _: &'a Event, text: &'a str, signed: &'a str) -> Asking<'a, ()> {
+    fn check_signed<'a>(&'a self, sent: Outgoing<'a>, signed: &'a str) -> Asking<'a, ()> {
         Box::pin(async move {
-            match signed == signature(text) {
+            match signed == signature(sent.text) {
                 true => Ok(()),
                 false => Err(LogError::Told(
                     Problem::input("it is another").at("/signed"),

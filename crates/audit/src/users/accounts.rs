@@ -14,7 +14,7 @@ use super::passwords::{Compared, Hash, Password};
 use super::permissions::{OperationName, check_grants, has_access, usual_grants};
 use super::possession;
 use super::secret::{Secret, chance, exposed};
-use super::store::changes::Change;
+use super::store::changes::{Change, Intent};
 use super::store::{self, Claim, Kept};
 use super::{Caller, Users};
 use crate::Problem;
@@ -44,6 +44,37 @@ pub struct NewUser {
     pub grants: Option<BTreeSet<OperationName>>,
 }
 
+/// Somebody who is about to be created.
+pub(super) struct Creation {
+    pub(super) kept: Kept,
+    /// Those above them.
+    pub(super) above: Vec<UserId>,
+    /// Who creates them, and from where.
+    pub(super) who: UserId,
+    pub(super) place: Text,
+}
+
+impl Creation {
+    /// Puts their rows in, with what is theirs alone. Gives back who they are, and what is to be recorded.
+    pub(super) async fn put(
+        self,
+        connection: &mut AnyConnection,
+        claims: &[Claim<'_>],
+    ) -> Result<(User, Intent), Problem> {
+        let user = &self.kept.user;
+        let did = creates(user.kind);
+        let mut intent = of_user(user, Change::Create, &self.who, &self.place, did);
+        let email = Claim::Email(&user.email);
+        let key = user.key.as_ref().map(Claim::Key);
+        for claim in claims.iter().chain([&email]).chain(&key) {
+            let claimed = store::claim(connection, claim, &user.id).await?;
+            intent.claimed.extend(claimed);
+        }
+        store::insert(connection, &self.kept, &self.above).await?;
+        Ok((self.kept.user, intent))
+    }
+}
+
 /// What to change of a user.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -68,6 +99,16 @@ impl Users {
     /// # Errors
     /// The caller may not, the address or the key is taken, or the event cannot be recorded.
     pub async fn create_user(&self, caller: &Caller, new: NewUser) -> Result<User, Problem> {
+        let (transaction, creation) = self.creation(caller, new).await?;
+        self.reserve_user(transaction, creation, &[]).await
+    }
+
+    /// Finds out whether the caller may create somebody, and begins to.
+    pub(super) async fn creation(
+        &self,
+        caller: &Caller,
+        new: NewUser,
+    ) -> Result<(Transaction<'static, Any>, Creation), Problem> {
         caller.kind.creates(new.kind)?;
         self.check_key(&new)?;
         // Before the hash, which is dear; and again below, where nobody can change it any more.
@@ -86,16 +127,13 @@ impl Users {
         above.push(creator.id.clone());
         check_depth(above.len())?;
         let kept = self.new_user(&new, Some(creator.id.clone()), grants, hash);
-        let claims = Claim::Email(&new.email);
-        self.reserve_user(
-            transaction,
+        let creation = Creation {
             kept,
-            &above,
-            &[claims],
-            &creator.id,
-            &caller.place,
-        )
-        .await
+            above,
+            who: creator.id,
+            place: caller.place.clone(),
+        };
+        Ok((transaction, creation))
     }
 
     /// Creates a consumer, who asks for it themselves: below the root, which may disable them.
@@ -145,11 +183,17 @@ impl Users {
         let mut kept = self.new_user(&new, Some(root.clone()), grants, hash);
         kept.user.oidc = oidc.clone();
         let id = kept.user.id.clone();
-        let mut claims = vec![Claim::Email(&new.email)];
-        if let Oidc::Linked(identity) = &oidc {
-            claims.push(Claim::Identity(identity));
-        }
-        self.reserve_user(transaction, kept, &[root], &claims, &id, place)
+        let creation = Creation {
+            kept,
+            above: vec![root],
+            who: id,
+            place: place.clone(),
+        };
+        let identity = match &oidc {
+            Oidc::Linked(identity) => Some(Claim::Identity(identity)),
+            _ => None,
+        };
+        self.reserve_user(transaction, creation, identity.as_slice())
             .await
     }
 
@@ -214,21 +258,10 @@ impl Users {
     pub(super) async fn reserve_user(
         &self,
         mut transaction: Transaction<'static, Any>,
-        kept: Kept,
-        above: &[UserId],
+        creation: Creation,
         claims: &[Claim<'_>],
-        who: &UserId,
-        place: &Text,
     ) -> Result<User, Problem> {
-        let user = &kept.user;
-        let mut intent = of_user(user, Change::Create, who, place, creates(user.kind));
-        let key = user.key.as_ref().map(Claim::Key);
-        for claim in claims.iter().chain(&key) {
-            intent
-                .claimed
-                .extend(store::claim(&mut transaction, claim, &user.id).await?);
-        }
-        store::insert(&mut transaction, &kept, above).await?;
+        let (user, intent) = creation.put(&mut transaction, claims).await?;
         self.change(transaction, &intent).await?;
         self.known_user(&user.id).await
     }

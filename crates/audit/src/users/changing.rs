@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use sqlx::{Any, AnyConnection, Transaction};
 
 use super::model::{Kind, User, UserId};
+use super::signing::OWN_KEY;
 use super::store::changes::{self, Change, Intent, Subject};
 use super::store::{self, Kept};
 use super::{Caller, Users};
@@ -55,13 +56,13 @@ impl Users {
         }
     }
 
-    async fn take_back(&self, intent: &Intent) -> Result<(), Problem> {
+    pub(super) async fn take_back(&self, intent: &Intent) -> Result<(), Problem> {
         let mut transaction = self.transaction().await?;
         changes::withdraw(&mut transaction, intent).await?;
         Ok(transaction.commit().await?)
     }
 
-    async fn make(&self, intent: &Intent, stored: &Stored) -> Result<(), Problem> {
+    pub(super) async fn make(&self, intent: &Intent, stored: &Stored) -> Result<(), Problem> {
         let mut transaction = self.transaction().await?;
         changes::apply(&mut transaction, intent, &stored.address, self.now()).await?;
         transaction.commit().await?;
@@ -100,6 +101,11 @@ impl Users {
                 Ok(stored) => {
                     self.make(intent, &stored).await?;
                     done += 1;
+                }
+                Err(problem) if problem.kind == OWN_KEY => {
+                    let subject = intent.subject.record();
+                    tracing::info!(subject, "a change that nobody signed in time is taken back");
+                    self.take_back(intent).await?;
                 }
                 Err(problem) if is_final(&problem) => {
                     let subject = intent.subject.record();

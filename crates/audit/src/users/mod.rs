@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `root` | the handshake by which exactly one root comes to be |
 //! | `accounts` | creating, reading, changing, disabling users |
+//! | `signing` | creating users, by those who keep their keys |
 //! | `listing` | looking for users among those below |
 //! | `rights` | the dictionary, grants, who may do what |
 //! | `access` | logging in, renewing, leaving, checking tokens |
@@ -32,6 +33,7 @@ mod rights;
 mod root;
 mod second_factor;
 mod secret;
+mod signing;
 mod standing;
 mod store;
 #[cfg(test)]
@@ -66,6 +68,7 @@ pub use permissions::{OperationName, OperationType, Permission, PermissionError}
 pub use rights::Identified;
 pub use root::{Credentials, RootSlot};
 pub use secret::{Exposed, MasterKey, Secret};
+pub use signing::PreparedUser;
 
 use crate::Problem;
 use crate::database::Database;

@@ -9,7 +9,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::Users;
-use super::accounts::NewUser;
+use super::accounts::{Creation, NewUser};
 use super::clock::moment;
 use super::model::{ChainKey, Email, KeyProof, Kind, Name, User};
 use super::passwords::Password;
@@ -133,9 +133,13 @@ impl Users {
         };
         // A root needs no grants: it has them by being the root.
         let kept = self.new_user(&new, None, BTreeSet::new(), hash);
-        let claims = [Claim::Root, Claim::Email(&new.email)];
-        let id = kept.user.id.clone();
-        self.reserve_user(transaction, kept, &[], &claims, &id, place)
+        let creation = Creation {
+            who: kept.user.id.clone(),
+            kept,
+            above: Vec::new(),
+            place: place.clone(),
+        };
+        self.reserve_user(transaction, creation, &[Claim::Root])
             .await
     }
 

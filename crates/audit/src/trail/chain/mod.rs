@@ -273,17 +273,12 @@ impl EventLog for ChainLog {
         Box::pin(self.log_before(act, signer))
     }
 
-    fn to_sign<'a>(&'a self, event: &'a Event, text: &'a str) -> Asking<'a, ToSign> {
-        Box::pin(self.unsigned(event, text))
+    fn to_sign<'a>(&'a self, unsigned: Outgoing<'a>) -> Asking<'a, ToSign> {
+        Box::pin(self.unsigned(unsigned))
     }
 
-    fn check_signed<'a>(
-        &'a self,
-        event: &'a Event,
-        text: &'a str,
-        signed: &'a str,
-    ) -> Asking<'a, ()> {
-        Box::pin(self.may_be_sent(event, text, signed))
+    fn check_signed<'a>(&'a self, sent: Outgoing<'a>, signed: &'a str) -> Asking<'a, ()> {
+        Box::pin(self.may_be_sent(sent, signed))
     }
 
     fn record<'a>(&'a self, sent: Outgoing<'a>) -> Asking<'a, Recorded> {

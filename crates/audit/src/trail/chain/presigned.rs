@@ -8,32 +8,30 @@ use super::document::{in_words, written_hash};
 use super::{ChainLog, error};
 use crate::Problem;
 use crate::limits::SIGNED_DIGITS_MAX;
-use crate::model::Event;
 use crate::trail::log::{LogError, Outgoing, Recorded, ToSign};
 
 impl ChainLog {
     /// The transaction that records an event, for its participant to sign.
-    pub(super) async fn unsigned(&self, event: &Event, text: &str) -> Result<ToSign, LogError> {
-        let (account, contract) = self.member(&event.who).await?;
-        let call = self.adding(contract, event, text);
-        let to_sign = self.network.to_sign(account.account, &call).await;
+    pub(super) async fn unsigned(&self, event: Outgoing<'_>) -> Result<ToSign, LogError> {
+        let account = self.sending(event).await?.account;
+        let call = self.call(event).await?;
+        let to_sign = self.network.to_sign(account, &call).await;
         let to_sign = to_sign.map_err(error::of_outbox)?;
         Ok(ToSign {
             transaction: to_sign.fields(),
             unsigned: to_sign.encoded().to_string(),
             signing_hash: written_hash(to_sign.digest()),
-            event_hash: written_hash(content_hash(text)),
+            event_hash: written_hash(content_hash(event.text)),
         })
     }
 
     /// That what a participant signed records this event and nothing else, and can be sent now.
     pub(super) async fn may_be_sent(
         &self,
-        event: &Event,
-        text: &str,
+        sent: Outgoing<'_>,
         signed: &str,
     ) -> Result<(), LogError> {
-        let presigned = self.presigned(event, text, signed).await?;
+        let presigned = self.presigned(sent, signed).await?;
         self.network.is_next(&presigned).await.map_err(refused)
     }
 
@@ -43,24 +41,19 @@ impl ChainLog {
         sent: Outgoing<'_>,
         signed: &str,
     ) -> Result<Recorded, LogError> {
-        let presigned = self.presigned(sent.event, sent.text, signed).await?;
+        let presigned = self.presigned(sent, signed).await?;
         let settled = self.network.deliver(&presigned).await.map_err(refused)?;
         self.recorded(sent.text, &settled.receipt).await
     }
 
     /// Reads what somebody says a participant signed.
-    async fn presigned(
-        &self,
-        event: &Event,
-        text: &str,
-        signed: &str,
-    ) -> Result<Presigned, LogError> {
-        let (account, contract) = self.member(&event.who).await?;
-        let call = self.adding(contract, event, text);
+    async fn presigned(&self, sent: Outgoing<'_>, signed: &str) -> Result<Presigned, LogError> {
+        let account = self.sending(sent).await?.account;
+        let call = self.call(sent).await?;
         let bytes = bytes(signed).map_err(LogError::Told)?;
         let presigned = Presigned::decode(&bytes).map_err(refused)?;
         let chain = self.network.profile().chain_id;
-        let checked = presigned.check(account.account, chain, &call);
+        let checked = presigned.check(account, chain, &call);
         checked.map_err(refused)?;
         Ok(presigned)
     }

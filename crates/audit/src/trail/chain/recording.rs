@@ -15,9 +15,6 @@ use crate::model::{Event, Operation, Text};
 use crate::trail::act::{self, Act, Enrolment, Kind};
 use crate::trail::log::{LogError, Outgoing, Recorded, Signer};
 
-const BRINGS_NOBODY: &str = "you keep your key yourself, and this service asks nobody to sign that somebody comes under \
-                             you: let an administrator whose key is kept here bring them in";
-
 impl ChainLog {
     /// The contract whose log an event will be in, before it is sent.
     pub(super) async fn log_before(&self, act: &Act, signer: Signer) -> Result<String, LogError> {
@@ -29,9 +26,10 @@ impl ChainLog {
                 return Ok(written(account.account.create(0)));
             }
             let (account, contract) = self.member(sender(&act.who, Some(enrol))).await?;
-            return match account.sealed {
-                Some(_) => Ok(written(contract.address)),
-                None => Err(LogError::Told(Problem::conflict("OwnKey", BRINGS_NOBODY))),
+            return match (signer == signs_for(&account), signer) {
+                (true, _) => Ok(written(contract.address)),
+                (false, Signer::Service) => Err(own_key()),
+                (false, Signer::Participant) => Err(key_kept_here()),
             };
         }
         let is_noticed = act.ours || act.how == Operation::Read;
@@ -40,12 +38,7 @@ impl ChainLog {
             (Ok((account, contract)), _) if signer == signs_for(&account) => {
                 Ok(written(contract.address))
             }
-            (Ok((account, _)), _) if account.sealed.is_some() => {
-                Err(LogError::Told(Problem::conflict(
-                    "KeyKeptHere",
-                    "this service keeps your key, and signs for you: store it",
-                )))
-            }
+            (Ok((account, _)), _) if account.sealed.is_some() => Err(key_kept_here()),
             (Ok(_) | Err(LogError::Told(_)), Some(root))
                 if is_noticed && signer == Signer::Service =>
             {
@@ -122,7 +115,7 @@ impl ChainLog {
 
     /// The account that sends an event: that of the one whom somebody comes under, of whoever acts, or of the root
     /// for what is noticed of others.
-    async fn sending(&self, sent: Outgoing<'_>) -> Result<Account, LogError> {
+    pub(super) async fn sending(&self, sent: Outgoing<'_>) -> Result<Account, LogError> {
         if let Some(root) = sent.enrol.filter(|enrol| enrol.kind == Kind::Root) {
             // What a crash left: the chain has the contract, and the database has it or not.
             return match self
@@ -160,7 +153,7 @@ impl ChainLog {
         }
     }
 
-    async fn call(&self, sent: Outgoing<'_>) -> Result<Call, LogError> {
+    pub(super) async fn call(&self, sent: Outgoing<'_>) -> Result<Call, LogError> {
         let Outgoing {
             event, text, enrol, ..
         } = sent;
@@ -195,7 +188,7 @@ impl ChainLog {
     }
 
     /// The call that records an event in a participant's contract.
-    pub(super) fn adding(&self, contract: Contract, event: &Event, text: &str) -> Call {
+    fn adding(&self, contract: Contract, event: &Event, text: &str) -> Call {
         let input = abi::add_event(&abi::Words::of(event), abi::content_hash(text));
         let mut call = Call::of(contract.address, input);
         if matches!(self.network.profile().fees, Fees::Free) {
@@ -322,6 +315,13 @@ impl ChainLog {
         let root = self.tree().await.map_err(unknown)?;
         root.ok_or_else(|| LogError::Refused("no tree is known here".to_owned()))
     }
+}
+
+fn key_kept_here() -> LogError {
+    LogError::Told(Problem::conflict(
+        "KeyKeptHere",
+        "this service keeps your key, and signs for you: store it",
+    ))
 }
 
 /// Who signs for an account.

@@ -1,6 +1,7 @@
 //! Changes on their way: reserved before they are recorded, applied after it.
 
 use serde::{Deserialize, Serialize};
+use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
 use super::super::model::{ChainKey, Email, Name, Oidc, User, UserId};
@@ -136,6 +137,17 @@ async fn take(connection: &mut AnyConnection, intent: &Intent) -> Result<bool, P
     Ok(query.execute(connection).await?.rows_affected() == 1)
 }
 
+/// The change of something that is under way.
+pub(in super::super) async fn find(
+    connection: &mut AnyConnection,
+    subject: &Subject,
+) -> Result<Option<Intent>, Problem> {
+    let query = "SELECT subject, version, act, change FROM changes WHERE subject = $1";
+    let row = sqlx::query(query).bind(subject.record());
+    let row = row.fetch_optional(connection).await?;
+    row.as_ref().map(read).transpose()
+}
+
 /// Changes that are older than this moment, the oldest first.
 pub(in super::super) async fn abandoned(
     connection: &mut AnyConnection,
@@ -145,20 +157,21 @@ pub(in super::super) async fn abandoned(
                  ORDER BY at LIMIT $2";
     let query = sqlx::query(query).bind(before).bind(CHANGES_TOGETHER_MAX);
     let rows = query.fetch_all(connection).await?;
+    rows.iter().map(read).collect()
+}
+
+fn read(row: &AnyRow) -> Result<Intent, Problem> {
     let json = |error: serde_json::Error| Problem::internal("reading a change", &error);
-    let intents = rows.iter().map(|row| {
-        let (subject, act): (String, String) = (row.try_get("subject")?, row.try_get("act")?);
-        let written: String = row.try_get("change")?;
-        let written: Written = serde_json::from_str(&written).map_err(json)?;
-        Ok(Intent {
-            subject: Subject::parse(&subject).ok_or_else(|| damaged(subject))?,
-            version: row.try_get("version")?,
-            act: serde_json::from_str(&act).map_err(json)?,
-            change: written.change,
-            claimed: written.claimed,
-        })
-    });
-    intents.collect()
+    let (subject, act): (String, String) = (row.try_get("subject")?, row.try_get("act")?);
+    let written: String = row.try_get("change")?;
+    let written: Written = serde_json::from_str(&written).map_err(json)?;
+    Ok(Intent {
+        subject: Subject::parse(&subject).ok_or_else(|| damaged(subject))?,
+        version: row.try_get("version")?,
+        act: serde_json::from_str(&act).map_err(json)?,
+        change: written.change,
+        claimed: written.claimed,
+    })
 }
 
 /// Makes a change that is recorded at this place. Again is as once.
