@@ -10,7 +10,6 @@ use http::HeaderMap;
 
 use super::Tracer;
 use super::context::{Context, TRACEPARENT};
-use crate::trail::log::LogError;
 
 tokio::task_local! {
     /// Under what a task works. Nothing is set where nothing is traced.
@@ -124,21 +123,6 @@ pub(crate) trait Failure {
 
     /// Whether it is our own failure, and not what a caller has to hear.
     fn is_ours(&self) -> bool;
-}
-
-impl Failure for LogError {
-    fn word(&self) -> Cow<'static, str> {
-        Cow::Borrowed(match self {
-            Self::Refused(_) => "Refused",
-            Self::InDoubt(_) => "InDoubt",
-            Self::Proof(_) => "Proof",
-            Self::Told(_) => "Told",
-        })
-    }
-
-    fn is_ours(&self) -> bool {
-        !matches!(self, Self::Told(_))
-    }
 }
 
 impl Failure for reqwest::Error {

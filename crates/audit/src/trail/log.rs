@@ -1,5 +1,6 @@
 //! Where events are recorded so that nobody can change them: a log, as this service needs it.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -10,6 +11,7 @@ use super::act::{Act, Address, Answering, Enrolment};
 use super::receipt::Receipt;
 use crate::Problem;
 use crate::model::{Event, Text};
+use crate::telemetry::Failure;
 
 /// An answer of a log, under way.
 pub type Asking<'a, T> = Pin<Box<dyn Future<Output = Result<T, LogError>> + Send + 'a>>;
@@ -30,6 +32,21 @@ pub enum LogError {
     /// Whoever asks is to blame, and is told what is said here; the event is not in the log.
     #[error("{0}")]
     Told(Problem),
+}
+
+impl Failure for LogError {
+    fn word(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::Refused(_) => "Refused",
+            Self::InDoubt(_) => "InDoubt",
+            Self::Proof(_) => "Proof",
+            Self::Told(_) => "Told",
+        })
+    }
+
+    fn is_ours(&self) -> bool {
+        !matches!(self, Self::Told(_))
+    }
 }
 
 /// An event that is committed.
