@@ -550,7 +550,8 @@ async fn an_administrator_signs_for_those_who_come_under_them() -> Result<()> {
     below.has("lot-4", 4).await?;
 
     // Without the right, what was prepared is not recorded.
-    let prepared = boss.prepares_user(&tuser("ben")).await?;
+    let (ben, _) = world.new_owner("tuser", 6)?;
+    let prepared = boss.prepares_user(&ben).await?;
     let signed = world.signed(&boss, &prepared, &Value::Null)?;
     let grant = format!("/v1/users/{}/grants/createTUser", boss.person.id);
     world
@@ -580,10 +581,7 @@ async fn an_administrator_signs_for_those_who_come_under_them() -> Result<()> {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     ensure!(world.count(&boss.account).await? == 2);
-    world
-        .admin
-        .done(Method::POST, "/v1/users", &tuser("ben"))
-        .await?;
+    world.admin.done(Method::POST, "/v1/users", &ben).await?;
     Ok(())
 }
 

@@ -13,6 +13,7 @@ pub mod log;
 mod preparing;
 mod query;
 mod receipt;
+mod recorder;
 mod sending;
 mod store;
 mod storing;
@@ -26,7 +27,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use act::{Act, Address, Answering, Enrolment, Given, Kind, Recorder, Stored};
+pub use act::{Act, Address, Answering, Enrolment, Given, Kind, Stored};
 pub use captures::CaptureJob;
 pub use chain::ChainLog;
 pub use consulting::{Consulted, Log, Page, Question};
@@ -34,6 +35,7 @@ pub use ledger::LedgerLog;
 pub use preparing::Prepared;
 pub use query::{Cursor, Filter};
 pub use receipt::Receipt;
+pub use recorder::Recorder;
 pub(crate) use storing::now;
 pub use trace::{Direction, Link, Trace};
 

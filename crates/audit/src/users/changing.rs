@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 use sqlx::{Any, AnyConnection, Transaction};
 
 use super::model::{Kind, User, UserId};
-use super::signing::OWN_KEY;
 use super::store::changes::{self, Change, Intent, Subject};
 use super::store::{self, Kept};
 use super::{Caller, Users};
@@ -144,6 +143,9 @@ impl Users {
         Ok(kept)
     }
 }
+
+/// The word of the trail for what a participant has to sign.
+pub(super) const OWN_KEY: &str = "OwnKey";
 
 /// Whether the trail will never record it: then it must not stand in the way of other changes. Whoever is
 /// not let in, or comes too often, may come again.

@@ -7,14 +7,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::accounts::{NewUser, may_not};
-use super::changing::{Held, creates};
+use super::changing::{Held, OWN_KEY, creates};
 use super::model::{Status, User, UserId};
 use super::permissions::has_access;
 use super::store::changes::{self, Subject};
 use super::store::{self, permissions};
 use super::{Caller, Users};
 use crate::Problem;
-use crate::limits::PREPARED_LIFETIME;
+use crate::limits::{CHANGE_ABANDONED, PREPARED_LIFETIME};
 use crate::model::{Operation, Text, millis};
 use crate::trail::Prepared;
 
@@ -40,8 +40,8 @@ impl Users {
     ) -> Result<PreparedUser, Problem> {
         let (mut transaction, creation) = self.creation(caller, new).await?;
         let (user, intent) = creation.put(&mut transaction, &[]).await?;
-        // Nobody takes it for abandoned before the time to sign it is over.
-        let at = self.now() + millis(PREPARED_LIFETIME);
+        // Nobody takes it for abandoned before the time to sign it, which begins when it is prepared, is well over.
+        let at = self.now() + millis(PREPARED_LIFETIME + CHANGE_ABANDONED);
         changes::reserve(&mut transaction, &intent, at).await?;
         transaction.commit().await?;
         match self.recorder.prepare(intent.act.clone()).await {
@@ -103,9 +103,6 @@ impl Users {
         self.known_user(id).await
     }
 }
-
-/// The word of the trail for what it does not sign.
-pub(super) const OWN_KEY: &str = "OwnKey";
 
 fn nothing_waits() -> Problem {
     Problem::not_found("no user waits for your signature under this name: prepare it again")

@@ -127,7 +127,8 @@ impl Accounts {
         self.one(made, who.as_str()).await
     }
 
-    /// Keeps an account. `false`: it is somebody else's.
+    /// Keeps an account. `false`: it is somebody else's. One that its participant keeps, and that never came into the
+    /// tree, is whose it is said to be last: whom nobody signed for may be created anew.
     pub(super) async fn keep(
         &self,
         who: &Text,
@@ -145,13 +146,15 @@ impl Accounts {
         match inserted.execute(self.database.pool()).await {
             Ok(_) => Ok(true),
             Err(error) if is_taken(&error) => {
-                let found = sqlx::query(
-                    "SELECT 1 FROM accounts WHERE chain = $1 AND account = $2 AND participant = $3",
+                let take = sqlx::query(
+                    "UPDATE accounts SET participant = $1, kind = $2 WHERE chain = $3 AND account = $4 \
+                     AND (participant = $1 OR (contract IS NULL AND sealed IS NULL AND $5 = 1))",
                 );
-                let found = found.bind(self.chain).bind(written(account));
-                let found = found.bind(who.as_str().to_owned());
-                let found = found.fetch_optional(self.database.pool()).await?;
-                Ok(found.is_some())
+                let take = take.bind(who.as_str().to_owned()).bind(kind.word());
+                let take = take.bind(self.chain).bind(written(account));
+                let take = take.bind(i64::from(sealed.is_none()));
+                let taken = take.execute(self.database.pool()).await?;
+                Ok(taken.rows_affected() == 1)
             }
             Err(error) => Err(error),
         }

@@ -175,11 +175,17 @@ impl Numbers {
                 return Err(LogError::InDoubt(why));
             }
             tracing::warn!(why, record = %sent.event.record, "a transaction is handed over again");
-            self.help(key.address(), &versions, sent.log).await?;
+            // Whatever is in the way of these: the event has its number, and what is signed stands.
+            if let Err(error) = self.help(key.address(), &versions, sent.log).await {
+                tracing::warn!(%error, "what stands before a transaction cannot be handed over");
+            }
             let rule = profile.fees.replace();
             if rule.is_some_and(|rule| since.elapsed() >= rule.after) {
                 since = Instant::now();
-                versions = self.raise(key, versions, sent.event).await?;
+                match self.raise(key, &versions, sent.event).await {
+                    Ok(raised) => versions = raised.unwrap_or(versions),
+                    Err(error) => tracing::warn!(%error, "a transaction cannot be offered more"),
+                }
             }
             sleep(profile.poll.max(PAUSE)).await;
         }
@@ -200,7 +206,7 @@ impl Numbers {
         let mut before = Vec::new();
         for row in rows.map_err(unknown)? {
             let signed: String = row.try_get(0).map_err(unknown)?;
-            before.extend(read(&signed)?.pop());
+            before.extend(read(&signed).ok().and_then(|mut versions| versions.pop()));
         }
         let nonce = waiting.last().map_or(0, Presigned::nonce);
         before.retain(|signed| signed.nonce() < nonce && signed.sender() == account);
@@ -214,26 +220,28 @@ impl Numbers {
         Ok(())
     }
 
-    /// Offers more for an event's transaction, if the profile says so. Gives back what there is then.
+    /// Offers more for an event's transaction, if the profile says so. Gives back what is signed for it then; `None`:
+    /// what was before.
     async fn raise(
         &self,
         key: &HeldKey,
-        mut versions: Vec<Presigned>,
+        versions: &[Presigned],
         event: &Event,
-    ) -> Result<Vec<Presigned>, LogError> {
+    ) -> Result<Option<Vec<Presigned>>, LogError> {
         let last = versions
             .last()
             .filter(|_| versions.len() <= REPLACEMENTS_MAX);
         let Some(last) = last else {
-            return Ok(versions);
+            return Ok(None);
         };
         let raised = self.network.raised(last).await;
         let Some(raised) = raised.map_err(error::of_network)? else {
-            return Ok(versions);
+            return Ok(None);
         };
-        let before = text(&versions);
         let signed = raised.by(key).await;
-        versions.push(signed.map_err(|error| error::of_outbox(error.into()))?);
+        let signed = signed.map_err(|error| error::of_outbox(error.into()))?;
+        let before = text(versions);
+        let versions = [versions, &[signed]].concat();
         let keep =
             "UPDATE events SET signed = $1 WHERE record = $2 AND version = $3 AND signed = $4";
         let keep = sqlx::query(keep).bind(text(&versions));
@@ -242,8 +250,8 @@ impl Numbers {
         let kept = keep.execute(self.database.pool()).await.map_err(unknown)?;
         match kept.rows_affected() {
             // Another replica offered more.
-            0 => Ok(self.signed(event).await?.unwrap_or(versions)),
-            _ => Ok(versions),
+            0 => self.signed(event).await,
+            _ => Ok(Some(versions)),
         }
     }
 }
@@ -255,7 +263,8 @@ fn text(versions: &[Presigned]) -> String {
 }
 
 fn read(signed: &str) -> Result<Vec<Presigned>, LogError> {
-    let damaged = || LogError::Refused("the database has a damaged transaction".to_owned());
+    // It may be on the chain all the same: nobody is told that it is not.
+    let damaged = || LogError::InDoubt("the database has a damaged transaction".to_owned());
     let one = |digits: &str| {
         let raw = hex::decode(digits.strip_prefix("0x").ok_or_else(damaged)?);
         Presigned::kept(&raw.map_err(|_| damaged())?).map_err(|_| damaged())
