@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::world::{World, create, enrolling, is_valid, ours, replica, text, tree};
+use crate::world::{World, create, enrolling, is_valid, ours, refused, replica, text, tree};
 use audit::trail::{Kind, Stored};
 
 /// What did not come about by then never does.
@@ -186,6 +186,33 @@ async fn transactions(pool: &AnyPool) -> Result<Vec<Value>> {
         Ok(json!([record, signed]))
     };
     rows.iter().map(one).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_the_chain_has_is_noticed_and_the_chain_asked_anew() -> Result<()> {
+    let (_ledger, profile, cert) = ours().await?;
+    let (dir, database) = (TempDir::new()?, Postgres::start(Keeps::Nothing)?);
+    let world = replica(&database.url(), dir.path(), &profile, Some(&cert)).await?;
+    tree(&world.trail).await?;
+    for number in 0..3 {
+        let act = create("ana", &format!("lot:{number}"));
+        world.trail.store(act).await?;
+    }
+    // As in a database that was restored from before these.
+    let set = async |next: &'static str| {
+        sqlx::query(next).execute(world.database.pool()).await?;
+        anyhow::Ok(())
+    };
+    set("UPDATE accounts SET next = 1 WHERE participant = 'ana'").await?;
+    let refused = refused(&world.trail, create("ana", "lot:3")).await?;
+    ensure!(refused.kind == "LedgerRefuses", "{refused}");
+    let record = "events WHERE record = 'lot:3'";
+    ensure!(counted(world.database.pool(), record).await? == 0);
+    // Others are not held up, and what is told to operators helps.
+    world.trail.store(create("ben", "lot:4")).await?;
+    set("UPDATE accounts SET next = NULL").await?;
+    let stored = world.trail.store(create("ana", "lot:3")).await?;
+    is_valid(&world.trail, &stored).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
