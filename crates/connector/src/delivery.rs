@@ -99,7 +99,8 @@ impl Delivery<'_> {
             }
         }
         if receipt.is_none() {
-            receipt = self.mined().await?;
+            let all = self.versions.iter().map(Presigned::hash);
+            receipt = network.mined_of(all).await?;
         }
         let Some(receipt) = receipt else {
             return match refusal {
@@ -122,16 +123,6 @@ impl Delivery<'_> {
             return Err(PresignedError::Failed { hash, reason });
         }
         Ok(Some(Settled { receipt, block }))
-    }
-
-    /// The receipt of any of them, from the chain as it is now.
-    async fn mined(&self) -> Result<Option<Receipt>, NetworkError> {
-        for signed in self.versions.iter().rev() {
-            if let Some(receipt) = self.network.mined(signed.hash).await? {
-                return Ok(Some(receipt));
-            }
-        }
-        Ok(None)
     }
 
     async fn hand_over(&self) -> Result<Option<Receipt>, PresignedError> {

@@ -14,6 +14,7 @@ use crate::journal::{Record, Signed};
 use crate::limits::REPLACEMENTS_MAX;
 use crate::network::{Finality, Network, Receipt};
 use crate::outbox::{Entry, Shared};
+use crate::presigned::{Presigned, ToSign};
 use crate::status::{Outcome, Status};
 
 impl Shared {
@@ -41,12 +42,8 @@ impl Shared {
 
     /// The receipt of any of the transactions with this number, from the chain as it is now.
     async fn mined(&self, entry: &Entry) -> Result<Option<Receipt>, OutboxError> {
-        for (hash, _) in entry.signed.iter().rev() {
-            if let Some(receipt) = self.network.mined(*hash).await? {
-                return Ok(Some(receipt));
-            }
-        }
-        Ok(None)
+        let signed = entry.signed.iter().map(|(hash, _)| *hash);
+        Ok(self.network.mined_of(signed).await?)
     }
 
     async fn found(
@@ -146,7 +143,7 @@ impl Shared {
         let Some(raised) = repriced(raw, |price| price.raised(rule, now)) else {
             return Ok(());
         };
-        let (hash, raw) = self.sign(raised).await?;
+        let Presigned { hash, raw, .. } = ToSign(raised).by(&*self.signer).await?;
         let signed = Signed {
             nonce,
             hash,

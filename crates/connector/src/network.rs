@@ -369,6 +369,19 @@ impl Network {
         Ok(is_there.then_some(receipt))
     }
 
+    /// The same of any of these transactions with one number, the oldest first: the newest is asked about first.
+    pub(crate) async fn mined_of(
+        &self,
+        hashes: impl DoubleEndedIterator<Item = TxHash> + Send,
+    ) -> Result<Option<Receipt>, NetworkError> {
+        for hash in hashes.rev() {
+            if let Some(receipt) = self.mined(hash).await? {
+                return Ok(Some(receipt));
+            }
+        }
+        Ok(None)
+    }
+
     /// Whether a block can be replaced no more.
     pub(crate) async fn is_final(&self, block: Place) -> Result<bool, NetworkError> {
         if self.profile().finality == Finality::Immediate {

@@ -10,17 +10,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use alloy_consensus::{SignableTransaction, TxEnvelope, TypedTransaction};
-use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bytes, TxHash};
 use tokio::sync::Mutex;
 
-use crate::call::{Call, is_known, unsigned};
+use crate::call::{Call, is_known};
 use crate::error::{NetworkError, OutboxError};
-use crate::fees::Price;
 use crate::journal::{Ended, Journal, Owner, Record, Signed};
 use crate::limits::{DATA_BYTES_MAX, REFERENCE_BYTES_MAX, UNSETTLED_MAX};
 use crate::network::{Network, Receipt};
+use crate::presigned::{Presigned, Priced};
 use crate::signer::Signer;
 use crate::status::{Outcome, Place, Settled, Status};
 
@@ -200,15 +198,10 @@ impl Outbox {
         if let Some(ticket) = self.shared.state.lock().await.known(&call)? {
             return Ok(ticket);
         }
-        let network = &self.shared.network;
-        let gas = match call.gas {
-            Some(gas) => gas,
-            None => network.estimate(&call.as_json(self.address())).await?,
-        };
-        let price = network.price().await?;
+        let priced = self.network().priced(self.address(), call).await?;
         // A caller that gives up must not leave a line in the file that memory does not know.
         let shared = Arc::clone(&self.shared);
-        unless_cancelled(async move { shared.enqueue(call, gas, price).await }).await
+        unless_cancelled(async move { shared.enqueue(priced).await }).await
     }
 
     /// Where a transaction is, by a look at the network; sends again what was lost.
@@ -359,18 +352,17 @@ impl State {
 }
 
 impl Shared {
-    async fn enqueue(&self, call: Call, gas: u64, price: Price) -> Result<Ticket, OutboxError> {
+    async fn enqueue(&self, priced: Priced) -> Result<Ticket, OutboxError> {
+        let call = &priced.call;
         let mut state = self.state.lock().await;
-        if let Some(ticket) = state.known(&call)? {
+        if let Some(ticket) = state.known(call)? {
             return Ok(ticket);
         }
         if state.open.len() >= UNSETTLED_MAX {
             return Err(OutboxError::Full);
         }
         let nonce = state.next;
-        let chain_id = self.network.profile().chain_id;
-        let unsigned = unsigned(chain_id, nonce, &call, gas, price);
-        let (hash, raw) = self.sign(unsigned).await?;
+        let Presigned { hash, raw, .. } = priced.numbered(nonce).by(&*self.signer).await?;
         let signed = Signed {
             nonce,
             hash,
@@ -384,21 +376,12 @@ impl Shared {
         entry.signed.push((hash, raw));
         state.entries.insert(nonce, entry);
         state.open.insert(nonce);
-        if let Some(reference) = call.reference {
-            state.references.insert(reference, nonce);
+        if let Some(reference) = &call.reference {
+            state.references.insert(reference.clone(), nonce);
         }
         drop(state);
         self.broadcast(nonce).await;
         Ok(Ticket { nonce })
-    }
-
-    pub(crate) async fn sign(
-        &self,
-        transaction: TypedTransaction,
-    ) -> Result<(TxHash, Bytes), OutboxError> {
-        let signature = self.signer.sign(transaction.signature_hash()).await?;
-        let envelope = TxEnvelope::from(transaction.into_signed(signature));
-        Ok((*envelope.tx_hash(), envelope.encoded_2718().into()))
     }
 
     /// Hands the newest transaction with this number to the node. Whatever comes of it, it is kept.

@@ -16,7 +16,7 @@ use crate::signer::{Signer, SignerError};
 
 /// A transaction as it is to be signed. Number, gas and fees are what fits now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ToSign(TypedTransaction);
+pub struct ToSign(pub(crate) TypedTransaction);
 
 impl ToSign {
     /// Its fields, in the words of JSON-RPC.
@@ -36,17 +36,19 @@ impl ToSign {
 
     /// Its bytes with a signature, as they are sent.
     pub fn signed(&self, signature: Signature) -> Bytes {
-        let envelope = TxEnvelope::from(self.0.clone().into_signed(signature));
-        envelope.encoded_2718().into()
+        self.envelope(signature).encoded_2718().into()
+    }
+
+    fn envelope(&self, signature: Signature) -> TxEnvelope {
+        self.0.clone().into_signed(signature).into()
     }
 
     /// The transaction, signed with a key that is at hand.
     ///
     /// # Errors
     /// The key does not sign.
-    pub async fn by(&self, signer: &impl Signer) -> Result<Presigned, SignerError> {
-        let signature = signer.sign(self.digest()).await?;
-        let envelope = TxEnvelope::from(self.0.clone().into_signed(signature));
+    pub async fn by(&self, signer: &dyn Signer) -> Result<Presigned, SignerError> {
+        let envelope = self.envelope(signer.sign(self.digest()).await?);
         Ok(Presigned {
             raw: envelope.encoded_2718().into(),
             hash: *envelope.tx_hash(),
@@ -59,7 +61,7 @@ impl ToSign {
 /// What a call takes now: all of a transaction but its number, for whoever gives numbers out.
 #[derive(Debug, Clone)]
 pub struct Priced {
-    call: Call,
+    pub(crate) call: Call,
     chain: u64,
     gas: u64,
     price: Price,
