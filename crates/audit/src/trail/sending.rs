@@ -18,8 +18,7 @@ use super::storing::now;
 use crate::Problem;
 use crate::database::Kind;
 use crate::limits::{ORPHAN_AGE, SENDER_LEASE, SENDER_RENEWAL, TAKEN_UP_MAX};
-use crate::model::millis;
-use crate::model::{Event, RecordId};
+use crate::model::{Event, RecordId, millis};
 
 /// What this replica sends now.
 #[derive(Debug)]

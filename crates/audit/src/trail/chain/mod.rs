@@ -23,11 +23,11 @@ mod offline;
 mod outboxes;
 mod presigned;
 mod recording;
+mod sender;
 mod suited;
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::OnceLock;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
 use alloy_primitives::{Address, TxHash};
 use connector::{Evidence, HeldKey, Network, OutboxError, Profile, SignerError, Trust};
@@ -39,16 +39,15 @@ use super::log::{Asking, EventLog, LogError, Outgoing, Recorded, Signer, ToSign}
 use super::receipt::Receipt;
 use super::store::Store;
 use crate::Problem;
-use crate::database::{Database, Kind};
+use crate::database::Database;
 use crate::model::{Event, Operation, Text};
 use accounts::{Account, Accounts, Contract, written};
 use document::Document;
 pub use document::InTree;
 pub use error::ChainError;
 pub use keys::MasterKey;
-use numbers::Numbers;
 pub use offline::{Unproven, check, is_chain_event};
-use outboxes::Outboxes;
+use sender::Sender;
 
 /// How a chain is reached, and what of it is kept here.
 #[derive(Debug)]
@@ -80,15 +79,6 @@ pub struct ChainLog {
     master: MasterKey,
     root: OnceLock<Address>,
     store: Store,
-}
-
-/// Who numbers the transactions of the accounts whose keys are kept here.
-#[derive(Debug)]
-enum Sender {
-    /// Outboxes in a folder, which one process has.
-    Folder(Outboxes),
-    /// The database, which several replicas share.
-    Database(Numbers),
 }
 
 impl ChainLog {
@@ -309,28 +299,6 @@ impl EventLog for ChainLog {
             let account = Self::account(self, who).await?;
             Ok(account.map(|account| account.to_string()))
         })
-    }
-}
-
-impl Sender {
-    async fn open(
-        folder: &Path,
-        network: &Network,
-        accounts: &Accounts,
-    ) -> Result<Self, ChainError> {
-        let database = accounts.database();
-        // Where a folder began, it goes on: it may have transactions that nobody else knows.
-        let has_folder = accounts.have_outboxes().await;
-        if database.kind() == Kind::Postgres && !has_folder.map_err(ChainError::Database)? {
-            let numbers = Numbers::new(database.clone(), accounts.chain(), network.clone());
-            return Ok(Self::Database(numbers));
-        }
-        let outboxes = Outboxes::new(folder, network.clone())?;
-        let ours = accounts.are_numbered_by(outboxes.name()).await;
-        match ours.map_err(ChainError::Database)? {
-            true => Ok(Self::Folder(outboxes)),
-            false => Err(ChainError::OtherOutboxes),
-        }
     }
 }
 

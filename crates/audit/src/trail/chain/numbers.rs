@@ -176,7 +176,8 @@ impl Numbers {
             }
             tracing::warn!(why, record = %sent.event.record, "a transaction is handed over again");
             // Whatever is in the way of these: the event has its number, and what is signed stands.
-            if let Err(error) = self.help(key.address(), &versions, sent.log).await {
+            let nonce = versions.last().map_or(0, Presigned::nonce);
+            if let Err(error) = self.help(key.address(), nonce, sent.log).await {
                 tracing::warn!(%error, "what stands before a transaction cannot be handed over");
             }
             let rule = profile.fees.replace();
@@ -193,12 +194,7 @@ impl Numbers {
 
     /// Hands over what stands before a transaction of the account, in the order of its numbers: whoever signed it may
     /// be gone.
-    async fn help(
-        &self,
-        account: Address,
-        waiting: &[Presigned],
-        log: &str,
-    ) -> Result<(), LogError> {
+    async fn help(&self, account: Address, nonce: u64, log: &str) -> Result<(), LogError> {
         let select = "SELECT signed FROM events WHERE log = $1 AND tx IS NULL AND signed IS NOT NULL \
                       ORDER BY at LIMIT $2";
         let select = sqlx::query(select).bind(log.to_owned()).bind(HELPED_MAX);
@@ -208,7 +204,6 @@ impl Numbers {
             let signed: String = row.try_get(0).map_err(unknown)?;
             before.extend(read(&signed).ok().and_then(|mut versions| versions.pop()));
         }
-        let nonce = waiting.last().map_or(0, Presigned::nonce);
         before.retain(|signed| signed.nonce() < nonce && signed.sender() == account);
         before.sort_by_key(Presigned::nonce);
         for signed in before {

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use alloy_primitives::Address;
-use connector::{HeldKey, Network, Outbox, OutboxError};
+use connector::{Call, HeldKey, Network, Outbox, OutboxError, Receipt};
 use lru::LruCache;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
+use super::abi::content_hash;
 use super::accounts::written;
 use crate::limits::OUTBOXES_OPEN_MAX;
 
@@ -29,8 +30,8 @@ pub(super) struct Outboxes {
 }
 
 /// An outbox, open as long as this is there.
-pub(super) struct Borrowed {
-    pub(super) outbox: Outbox,
+struct Borrowed {
+    outbox: Outbox,
     _slot: Slot,
     _use: OwnedSemaphorePermit,
 }
@@ -87,8 +88,35 @@ impl Outboxes {
         &self.name
     }
 
+    /// Sends an event by its account's outbox, and waits until it is final. Sent again, it is the same transaction.
+    pub(super) async fn transact(
+        &self,
+        account: Address,
+        key: impl FnOnce() -> Result<HeldKey, OutboxError>,
+        call: Call,
+        text: &str,
+    ) -> Result<Receipt, OutboxError> {
+        let Borrowed { outbox, .. } = &self.of(account, key).await?;
+        let ticket = outbox.send(call.named(name(text))).await?;
+        Ok(outbox.settle(ticket).await?.receipt)
+    }
+
+    /// The same for an event that was sent before; `None`: it was not.
+    pub(super) async fn find(
+        &self,
+        account: Address,
+        key: impl FnOnce() -> Result<HeldKey, OutboxError>,
+        text: &str,
+    ) -> Result<Option<Receipt>, OutboxError> {
+        let Borrowed { outbox, .. } = &self.of(account, key).await?;
+        match outbox.ticket(&name(text)).await {
+            Some(ticket) => Ok(Some(outbox.settle(ticket).await?.receipt)),
+            None => Ok(None),
+        }
+    }
+
     /// The outbox of an account, opened with its key if it is not open. Waits while too many are in use.
-    pub(super) async fn of(
+    async fn of(
         &self,
         account: Address,
         key: impl FnOnce() -> Result<HeldKey, OutboxError>,
@@ -129,4 +157,9 @@ impl Outboxes {
         open.put(account, Arc::clone(&slot));
         slot
     }
+}
+
+/// The name of an event in its outbox.
+fn name(text: &str) -> String {
+    hex::encode(content_hash(text))
 }

@@ -8,7 +8,7 @@ use connector::{Call, Fees, Receipt};
 
 use super::accounts::{Account, Contract, written};
 use super::document::{Document, ROOT_PLACE, place_of, written_hash};
-use super::{ChainLog, Sender, abi, error, own_key, unknown};
+use super::{ChainLog, abi, error, own_key, unknown};
 use crate::Problem;
 use crate::limits::EVENT_GAS;
 use crate::model::{Event, Operation, Text};
@@ -52,26 +52,15 @@ impl ChainLog {
     /// Sends an event, and waits until it is final.
     pub(super) async fn send(&self, sent: Outgoing<'_>) -> Result<Recorded, LogError> {
         let account = self.sending(sent).await?;
-        let key = match (&account.sealed, sent.signed) {
-            (Some(sealed), _) => || self.key(account.account, sealed),
+        let sealed = match (&account.sealed, sent.signed) {
+            (Some(sealed), _) => sealed,
             (None, Some(signed)) => return self.deliver(sent, signed).await,
             (None, None) => return Err(own_key()),
         };
+        let account = account.account;
         let call = self.call(sent).await?;
-        let receipt = match &self.sender {
-            Sender::Folder(outboxes) => {
-                let borrowed = outboxes.of(account.account, key).await;
-                let outbox = &borrowed.map_err(error::of_outbox)?.outbox;
-                let ticket = outbox.send(call.named(name(sent.text))).await;
-                let ticket = ticket.map_err(error::of_outbox)?;
-                let settled = outbox.settle(ticket).await;
-                settled.map_err(error::of_outbox)?.receipt
-            }
-            Sender::Database(numbers) => {
-                let key = key().map_err(error::of_outbox)?;
-                numbers.transact(&key, call, sent).await?
-            }
-        };
+        let key = || self.key(account, sealed);
+        let receipt = self.sender.transact(account, key, call, sent).await?;
         self.recorded(sent.text, &receipt).await
     }
 
@@ -82,25 +71,9 @@ impl ChainLog {
             // Sent again it is the same transaction, whatever became of it.
             return Ok(None);
         };
-        let key = || self.key(account.account, sealed);
-        let receipt = match &self.sender {
-            Sender::Folder(outboxes) => {
-                let borrowed = outboxes.of(account.account, key).await;
-                let outbox = &borrowed.map_err(error::of_outbox)?.outbox;
-                match outbox.ticket(&name(sent.text)).await {
-                    Some(ticket) => {
-                        let settled = outbox.settle(ticket).await;
-                        Some(settled.map_err(error::of_outbox)?.receipt)
-                    }
-                    None => None,
-                }
-            }
-            Sender::Database(numbers) => {
-                let key = key().map_err(error::of_outbox)?;
-                numbers.find(&key, sent).await?
-            }
-        };
-        match receipt {
+        let account = account.account;
+        let key = || self.key(account, sealed);
+        match self.sender.find(account, key, sent).await? {
             Some(receipt) => self.recorded(sent.text, &receipt).await.map(Some),
             None => Ok(None),
         }
@@ -335,9 +308,4 @@ fn signs_for(account: &Account) -> Signer {
 /// Whose account sends.
 fn sender<'a>(who: &'a Text, enrol: Option<&'a Enrolment>) -> &'a Text {
     enrol.and_then(|enrol| enrol.parent.as_ref()).unwrap_or(who)
-}
-
-/// The name of an event in its outbox: sent again, it is the same transaction.
-fn name(text: &str) -> String {
-    hex::encode(abi::content_hash(text))
 }
