@@ -23,11 +23,12 @@ impl Users {
         transaction: Transaction<'static, Any>,
         intent: &Intent,
     ) -> Result<(), Problem> {
-        self.reserve(transaction, intent).await?;
+        self.reserve(transaction, intent, self.now()).await?;
         self.carry_out(intent).await
     }
 
-    /// Ends a transaction with the reservation of a change: from now on it is carried out, by whoever comes to it.
+    /// Ends a transaction with the reservation of a change: from now on it is carried out, by whoever comes to it. It
+    /// counts as abandoned some time after `at`.
     ///
     /// # Errors
     /// Another change of the same is under way: then nothing of the transaction is done.
@@ -35,8 +36,9 @@ impl Users {
         &self,
         mut transaction: Transaction<'static, Any>,
         intent: &Intent,
+        at: i64,
     ) -> Result<(), Problem> {
-        changes::reserve(&mut transaction, intent, self.now()).await?;
+        changes::reserve(&mut transaction, intent, at).await?;
         Ok(transaction.commit().await?)
     }
 

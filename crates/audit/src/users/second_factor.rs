@@ -86,7 +86,7 @@ impl Users {
             ));
         }
         let intent = of_user(&user, change, &user.id, &caller.place, did);
-        self.reserve(transaction, &intent).await?;
+        self.reserve(transaction, &intent, self.now()).await?;
         // The code was right, whatever becomes of the change.
         self.attempt_succeeded(&account, &caller.place).await?;
         self.carry_out(&intent).await?;

@@ -4,6 +4,7 @@
 //! Until then the new user counts for nothing, and their address is theirs. What nobody signs in time is taken back, by
 //! whoever finishes what was left; and what was signed and recorded before a crash is made by them.
 
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::accounts::{NewUser, may_not};
@@ -42,8 +43,7 @@ impl Users {
         let (user, intent) = creation.put(&mut transaction, &[]).await?;
         // Nobody takes it for abandoned before the time to sign it, which begins when it is prepared, is well over.
         let at = self.now() + millis(PREPARED_LIFETIME + CHANGE_ABANDONED);
-        changes::reserve(&mut transaction, &intent, at).await?;
-        transaction.commit().await?;
+        self.reserve(transaction, &intent, at).await?;
         match self.recorder.prepare(intent.act.clone()).await {
             Ok(prepared) => Ok(PreparedUser { user, prepared }),
             Err(problem) => {
@@ -86,18 +86,19 @@ impl Users {
         if intent.change != changes::Change::Create {
             return Ok(user);
         }
-        // What was recorded before a crash is found by its name.
-        let stored = match self.recorder.record(intent.act.clone()).await {
-            Err(problem) if problem.kind == OWN_KEY => {
-                let who = Text::fitting(creator.id.as_str());
-                let may = vec![Operation::Create];
-                let submitted = self
-                    .recorder
-                    .submit(who, subject.record(), signed, may)
-                    .await;
-                submitted?
+        let who = Text::fitting(creator.id.as_str());
+        let may = vec![Operation::Create];
+        let submitted = self.recorder.submit(who, subject.record(), signed, may);
+        let stored = match submitted.await {
+            // What was recorded before a crash waits no more, and is found by its own name.
+            Err(problem) if problem.status == StatusCode::NOT_FOUND.as_u16() => {
+                let recorded = self.recorder.record(intent.act.clone()).await;
+                recorded.map_err(|other| match other.kind == OWN_KEY {
+                    true => problem,
+                    false => other,
+                })?
             }
-            recorded => recorded?,
+            submitted => submitted?,
         };
         self.make(&intent, &stored).await?;
         self.known_user(id).await
