@@ -7,9 +7,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use alloy_primitives::keccak256;
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use audit::database::Database;
-use e2e::wallet::{Wallet, call};
+use e2e::wallet::{Wallet, ask, quantity};
 use e2e::{
     Audit, Client, Http, Keeps, Ledger, Network, PASSWORD, Person, Place, Postgres, cache, said,
 };
@@ -114,23 +114,44 @@ impl World {
         Ok(signed.map(|signed| json!({ "signed": signed })).collect())
     }
 
-    async fn ask(&self, method: &str, params: Value) -> Result<Value> {
-        let answer = call(&self.node, method, params).await?;
-        answer.map_err(|error| anyhow!("{method}: {error}"))
-    }
-
     /// How many transactions an account has on the chain.
     async fn count(&self, account: &str) -> Result<u64> {
         let asked = json!([account, "latest"]);
-        let count = self.ask("eth_getTransactionCount", asked).await?;
-        let digits = count.as_str().context("a number")?;
-        Ok(u64::from_str_radix(&digits[2..], 16)?)
+        quantity(&ask(&self.node, "eth_getTransactionCount", asked).await?)
+    }
+
+    /// Somebody hands in what they signed, and the services die so many milliseconds after that: before it arrives, on
+    /// its way, or later, whatever the machine makes of it. Started again, they are asked until it is done.
+    async fn dies_at_handing_in(
+        &mut self,
+        owner: &Owner,
+        prepared: &Value,
+        signed: &Value,
+        millis: u64,
+    ) -> Result<Value> {
+        let (asking, id, body) = (owner.person.clone(), at(prepared)?, signed.clone());
+        let asked = tokio::spawn(async move { asking.call(Method::POST, &id, &body).await });
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        self.services.kill()?;
+        // Mostly there is no answer.
+        drop(asked.await?);
+        self.services.start_again(&self.place.ready)?;
+        let done = async {
+            loop {
+                match owner.hands_in(prepared, signed).await? {
+                    (201, done) => return anyhow::Ok(done),
+                    (503, _) => tokio::time::sleep(Duration::from_millis(50)).await,
+                    (status, said) => bail!("{status} {said}"),
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), done).await?
     }
 
     /// Who sent a transaction, and to whom.
     async fn sent(&self, stored: &Value) -> Result<(Value, Value)> {
         let asked = json!([stored["transactionAddress"]]);
-        let mut sent = self.ask("eth_getTransactionByHash", asked).await?;
+        let mut sent = ask(&self.node, "eth_getTransactionByHash", asked).await?;
         Ok((sent["from"].take(), sent["to"].take()))
     }
 }
@@ -405,25 +426,9 @@ async fn services_die(database: Option<&Postgres>) -> Result<()> {
     let signed = world.all_signed(&owner, &numbered)?;
     for ((round, prepared), signed) in (0..KILLS).zip(&prepared).zip(&signed) {
         let name = format!("lot-{round}");
-        let (asking, id) = (owner.person.clone(), at(prepared)?);
-        let body = signed.clone();
-        let asked = tokio::spawn(async move { asking.call(Method::POST, &id, &body).await });
-        // Before it arrives, on its way, and after: whatever the machine makes of it.
-        tokio::time::sleep(Duration::from_millis(6 * round)).await;
-        world.services.kill()?;
-        // Mostly there is no answer.
-        drop(asked.await?);
-        world.services.start_again(ledger.ready())?;
-        let stored = tokio::time::timeout(Duration::from_secs(60), async {
-            loop {
-                match owner.hands_in(prepared, signed).await? {
-                    (201, stored) => return anyhow::Ok(stored),
-                    (503, _) => tokio::time::sleep(Duration::from_millis(50)).await,
-                    (status, said) => anyhow::bail!("{status} {said}"),
-                }
-            }
-        });
-        let stored = stored.await??;
+        let stored = world
+            .dies_at_handing_in(&owner, prepared, signed, 6 * round)
+            .await?;
         let hash = keccak256(
             signed["signed"]
                 .as_str()
@@ -597,25 +602,10 @@ async fn who_was_signed_for_before_a_crash_is_a_user_once() -> Result<()> {
         let name = format!("new{round}");
         let prepared = boss.prepares_user(&tuser(&name)).await?;
         let signed = world.signed(&boss, &prepared, &Value::Null)?;
-        let (asking, id, body) = (boss.person.clone(), at(&prepared)?, signed.clone());
-        let asked = tokio::spawn(async move { asking.call(Method::POST, &id, &body).await });
-        tokio::time::sleep(Duration::from_millis(4 * round)).await;
-        world.services.kill()?;
-        // Mostly there is no answer.
-        drop(asked.await?);
-        world.services.start_again(ledger.ready())?;
-        let begun = std::time::Instant::now();
-        loop {
-            match boss.hands_in(&prepared, &signed).await? {
-                (201, user) if user["status"] == "active" => break,
-                (503, _) => tokio::time::sleep(Duration::from_millis(50)).await,
-                (status, said) => anyhow::bail!("{status} {said}"),
-            }
-            ensure!(
-                begun.elapsed() < Duration::from_secs(60),
-                "{name} is on their way still"
-            );
-        }
+        let user = world
+            .dies_at_handing_in(&boss, &prepared, &signed, 4 * round)
+            .await?;
+        ensure!(user["status"] == "active", "{user}");
         world.admin.sign_in(&format!("{name}@example.org")).await?;
         ensure!(world.count(&boss.account).await? == round + 1);
     }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use alloy_primitives::keccak256;
 use anyhow::{Context, Result, bail, ensure};
 use audit::model::Event;
+use e2e::wallet::{ask, quantity};
 use e2e::{
     Audit, Http, Keeps, Network, Person, Postgres, Random, Ready, bitacoras, counterfoil, said,
 };
@@ -121,17 +122,13 @@ async fn in_ledger(node: &Http) -> Result<BTreeSet<String>> {
 async fn on_chain(node: &Http) -> Result<BTreeSet<String>> {
     let recorded = "Recorded(uint256,address,bytes32,address,uint64,uint8,string,string,string)";
     let topic = format!("{:?}", keccak256(recorded));
-    let head = asked(node, "eth_blockNumber", json!([])).await?;
-    let head = u64::from_str_radix(
-        head.as_str().context("a number")?.trim_start_matches("0x"),
-        16,
-    )?;
+    let head = quantity(&ask(node, "eth_blockNumber", json!([])).await?)?;
     let mut all = BTreeMap::new();
     for from in (0..=head).step_by(BLOCKS_AT_ONCE) {
         let to = from + BLOCKS_AT_ONCE as u64 - 1;
         let blocks = json!({"fromBlock": format!("0x{from:x}"), "toBlock": format!("0x{to:x}"),
             "topics": [topic]});
-        let logs = asked(node, "eth_getLogs", json!([blocks])).await?;
+        let logs = ask(node, "eth_getLogs", json!([blocks])).await?;
         for log in logs.as_array().context("logs are a list")? {
             let hash = log["topics"][3].as_str().context("the content's hash")?;
             let transaction = &log["transactionHash"];
@@ -145,13 +142,6 @@ async fn on_chain(node: &Http) -> Result<BTreeSet<String>> {
 }
 
 const BLOCKS_AT_ONCE: usize = 500;
-
-async fn asked(node: &Http, method: &str, params: Value) -> Result<Value> {
-    let question = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-    let mut said: Value = node.post("/rpc", &question).await?.json()?;
-    ensure!(said["error"].is_null(), "{method}: {said}");
-    Ok(said["result"].take())
-}
 
 fn hash(event: &str) -> String {
     format!("0x{}", Digest::of(event.as_bytes()))

@@ -17,7 +17,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use verify::ethereum::Hex;
 
-use world::{World, act, create, enrolling, is_valid, ours, refused, replica, text, tree, world};
+use world::{
+    World, act, create, enrolling, enrolling_owner, is_valid, ours, refused, replica, text, tree,
+    world,
+};
 
 /// Stores what all of a tree do, and is told `valid` of each.
 async fn all_act(world: &World) -> Result<Vec<Stored>> {
@@ -207,16 +210,13 @@ async fn whoever_may_not_is_refused_by_the_contracts() -> Result<()> {
     trail.store(enrolling("ada", "eve", Kind::TUser)).await?;
     trail.store(create("eve", "lot:1")).await?;
     // Who keeps its key itself has a contract, and nobody signs for it here.
-    let mut own = enrolling("ada", "own", Kind::TUser);
-    let enrol = own.enrol.as_mut().context("it enrols")?;
-    enrol.key = Some(Hex([0xab; 20]));
+    let own = enrolling_owner("ada", "own", Hex([0xab; 20]));
     trail.store(own).await?;
     ensure!(log.account(&text("own")).await? == Some(Hex([0xab; 20])));
     ensure!(refused(&trail, create("own", "lot:2")).await?.kind == "OwnKey");
     // A key has one place in a tree.
-    let mut twice = enrolling("ada", "two", Kind::TUser);
-    let enrol = twice.enrol.as_mut().context("it enrols")?;
-    enrol.key = log.account(&text("eve")).await?;
+    let eves = log.account(&text("eve")).await?.context("an account")?;
+    let twice = enrolling_owner("ada", "two", eves);
     ensure!(refused(&trail, twice).await?.kind == "KeyTaken");
     Ok(())
 }
@@ -227,9 +227,7 @@ async fn what_others_signed_proves_nothing_of_whoever_keeps_a_key() -> Result<()
     let dir = TempDir::new()?;
     let before = world(dir.path(), &profile, Some(&cert)).await?;
     tree(&before.trail).await?;
-    let mut own = enrolling("ada", "own", Kind::TUser);
-    let enrol = own.enrol.as_mut().context("it enrols")?;
-    enrol.key = Some(Hex([0xab; 20]));
+    let own = enrolling_owner("ada", "own", Hex([0xab; 20]));
     before.trail.store(own).await?;
     // What is noticed of somebody who keeps a key, and of somebody outside of the tree, is in the root's log.
     let root = before.log.root().await?.context("a root")?;

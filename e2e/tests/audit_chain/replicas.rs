@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use connector::fees::Replace;
 use connector::{Fees, Profile};
+use e2e::wallet::quantity;
 use e2e::{Anvil, Keeps, Postgres, Way, rpc};
 use serde_json::{Value, json};
 use sqlx::{AnyPool, Row};
@@ -37,9 +38,7 @@ async fn numbers(world: &World, url: &str) -> Result<BTreeMap<String, (u64, u64)
     for row in rows {
         let (account, next): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
         let count = rpc(url, "eth_getTransactionCount", json!([account, "latest"])).await?;
-        let digits = count.as_str().and_then(|count| count.strip_prefix("0x"));
-        let count = u64::from_str_radix(digits.context("a number")?, 16)?;
-        all.insert(account, (count, next.unsigned_abs()));
+        all.insert(account, (quantity(&count)?, next.unsigned_abs()));
     }
     Ok(all)
 }

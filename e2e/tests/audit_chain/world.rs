@@ -15,6 +15,7 @@ use connector::Profile;
 use e2e::{Ledger, rpc};
 use serde_json::json;
 use verify::Cert;
+use verify::ethereum::Hex;
 
 /// A ledger of ours, reached over TLS with a token.
 pub(crate) async fn ours() -> Result<(Ledger, Profile, Cert)> {
@@ -119,6 +120,15 @@ pub(crate) fn enrolling(by: &str, who: &str, kind: Kind) -> Act {
         enrol: Some(enrol),
         ..create(by, &format!("participant:{who}"))
     }
+}
+
+/// The same for somebody who keeps the key of this account.
+pub(crate) fn enrolling_owner(by: &str, who: &str, key: Hex<20>) -> Act {
+    let mut act = enrolling(by, who, Kind::TUser);
+    if let Some(enrol) = &mut act.enrol {
+        enrol.key = Some(key);
+    }
+    act
 }
 
 /// A root, an administrator, and two users.
