@@ -79,11 +79,16 @@ async fn all_die(connector: &str) -> Result<()> {
         _ => on_chain(&node).await?,
     };
     let hashes: BTreeSet<_> = in_database.values().cloned().collect();
+    let unrecorded = in_database
+        .iter()
+        .filter(|(_, hash)| !recorded.contains(*hash));
     ensure!(
         recorded == hashes,
-        "{} events are recorded, {} in the database",
+        "{} events are recorded, {} in the database; not recorded: {:?}; recorded alone: {:?}",
         recorded.len(),
-        in_database.len()
+        in_database.len(),
+        unrecorded.collect::<Vec<_>>(),
+        recorded.difference(&hashes)
     );
     for (record, version) in acknowledged.iter().flatten().chain(&users) {
         let place = (record.clone(), *version);

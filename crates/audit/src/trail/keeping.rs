@@ -11,7 +11,7 @@ use super::JournalError;
 use super::fresh::Fresh;
 use super::journal::{Before, Journal, Left, Lines};
 use super::store::{Pending, Store};
-use super::writer::{Tell, Write};
+use super::writer::{Write, given, tell};
 use crate::Problem;
 use crate::database::problem;
 use crate::limits::{FRESH_MAX, PUT_TOGETHER, WRITES_TOGETHER_MAX};
@@ -47,30 +47,29 @@ pub(super) async fn keep(
 ) {
     let mut writes = Vec::with_capacity(WRITES_TOGETHER_MAX);
     while queue.recv_many(&mut writes, WRITES_TOGETHER_MAX).await > 0 {
-        let (mut events, mut tell) = (Vec::new(), Vec::new());
+        let (mut events, mut places, mut to_events) = (Vec::new(), Vec::new(), Vec::new());
         for write in writes.drain(..) {
-            if let Write::Event(pending, to) = write {
+            if let Write::Event(pending, ours, tell) = write {
                 events.push(pending);
-                tell.push(to);
+                places.push(ours);
+                to_events.push(tell);
             }
         }
-        keep_these(&store, &fresh, &mut journal, events, tell).await;
+        let kept = keep_these(&store, &fresh, &mut journal, events).await;
+        tell(to_events, kept.map(|are_in| given(places, are_in)));
     }
     journal.close();
     fresh.close();
 }
 
+/// Says of each whether the journal has it: not if its version or its request's name is taken.
 async fn keep_these(
     store: &Store,
     fresh: &Fresh,
     journal: &mut Journal,
     events: Vec<Arc<Pending>>,
-    tell: Vec<Tell<bool>>,
-) {
-    let new = match are_new(store, fresh, &events).await {
-        Ok(new) => new,
-        Err(problem) => return refuse(tell, &problem),
-    };
+) -> Result<Vec<bool>, Problem> {
+    let new = are_new(store, fresh, &events).await?;
     let mut lines = Lines::default();
     let accepted = events.into_iter().zip(&new);
     let accepted: Vec<_> = accepted
@@ -87,14 +86,11 @@ async fn keep_these(
     {
         tracing::error!(%error, "the journal takes no events");
         let detail = "the disk takes no more events now: nothing was recorded, try again";
-        return refuse(tell, &Problem::unavailable("JournalUnavailable", detail));
+        return Err(Problem::unavailable("JournalUnavailable", detail));
     }
     let last = fresh.add(accepted);
     journal.reached(last);
-    // Whoever does not wait any more needs no answer.
-    for (tell, new) in tell.into_iter().zip(new) {
-        let _ = tell.send(Ok(new));
-    }
+    Ok(new)
 }
 
 /// Of which the version and the request's name are free.
@@ -128,12 +124,6 @@ async fn are_new(
         .zip(taken)
         .map(|(first, taken)| *first && !taken)
         .collect())
-}
-
-fn refuse(tell: Vec<Tell<bool>>, problem: &Problem) {
-    for tell in tell {
-        let _ = tell.send(Err(problem.clone()));
-    }
 }
 
 /// Brings events into the database until nothing more comes.

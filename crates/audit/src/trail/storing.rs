@@ -106,8 +106,8 @@ impl Trail {
             Problem::conflict("Concurrent", detail)
         };
         let ours = self.sending.begin(event).ok_or_else(taken)?;
-        let written = self.writer.insert(Arc::clone(&pending));
-        if timed("event.write", Kind::Internal, written).await? {
+        let written = self.writer.insert(Arc::clone(&pending), ours);
+        if let Some(ours) = timed("event.write", Kind::Internal, written).await? {
             return Ok((pending, ours));
         }
         match self.store.newest(&event.record).await? {

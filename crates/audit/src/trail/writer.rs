@@ -7,9 +7,9 @@ use tokio::sync::{mpsc, oneshot};
 use super::fresh::Fresh;
 use super::journal::Journal;
 use super::keeping::{bring, keep};
+use super::sending::Ours;
 use super::store::{Committed, Pending, Store};
 use crate::Problem;
-use crate::database::problem;
 use crate::limits::{WRITES_TOGETHER_MAX, WRITES_WAITING_MAX};
 use crate::model::RecordId;
 
@@ -27,7 +27,8 @@ pub(super) struct Writer {
 /// What somebody wants written, and where they wait.
 #[derive(Debug)]
 pub(super) enum Write {
-    Event(Arc<Pending>, Tell<bool>),
+    /// With its place, which nobody else has until it is written or is not, whoever still waits for that.
+    Event(Arc<Pending>, Ours, Tell<Option<Ours>>),
     Committed(Arc<Committed>, Tell<()>),
     /// Events were taken back, for the journal.
     TakenBack,
@@ -61,14 +62,18 @@ impl Writer {
         (Self { queue, fresh }, store)
     }
 
-    /// Puts an event that is on its way; it is synced when this answers. `false`: its version or its
-    /// request's name is taken.
+    /// Puts an event that is on its way; it is synced when this answers, and its place is given back. `None`: its
+    /// version or its request's name is taken.
     ///
     /// # Errors
     /// Too many wait, or the database does not take it.
-    pub(super) async fn insert(&self, pending: Arc<Pending>) -> Result<bool, Problem> {
+    pub(super) async fn insert(
+        &self,
+        pending: Arc<Pending>,
+        ours: Ours,
+    ) -> Result<Option<Ours>, Problem> {
         let (tell, told) = oneshot::channel();
-        let write = Write::Event(pending, tell);
+        let write = Write::Event(pending, ours, tell);
         self.queue.try_send(write).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Problem::busy(
                 "too many events at once: nothing was recorded, try again in a second",
@@ -118,12 +123,13 @@ fn stopping() -> Problem {
 async fn write_all(store: Store, sender: Arc<str>, mut queue: mpsc::Receiver<Write>) {
     let mut writes = Vec::with_capacity(WRITES_TOGETHER_MAX);
     while queue.recv_many(&mut writes, WRITES_TOGETHER_MAX).await > 0 {
-        let (mut events, mut to_events) = (Vec::new(), Vec::new());
+        let (mut events, mut places, mut to_events) = (Vec::new(), Vec::new(), Vec::new());
         let (mut committed, mut to_committed) = (Vec::new(), Vec::new());
         for write in writes.drain(..) {
             match write {
-                Write::Event(event, tell) => {
+                Write::Event(event, ours, tell) => {
                     events.push(event);
+                    places.push(ours);
                     to_events.push(tell);
                 }
                 Write::Committed(one, tell) => {
@@ -133,37 +139,45 @@ async fn write_all(store: Store, sender: Arc<str>, mut queue: mpsc::Receiver<Wri
                 Write::TakenBack => {}
             }
         }
-        let noted = |result: Result<Vec<bool>, _>| result.map(|_| vec![(); committed.len()]);
-        match store.write(&sender, &events, &committed).await {
-            Ok(inserted) => {
-                tell(to_events, Ok(inserted));
-                tell(to_committed, noted(Ok(Vec::new())));
+        let all_noted = vec![(); committed.len()];
+        let written = store.write(&sender, &events, &committed).await;
+        match written.map_err(Problem::from) {
+            Ok(are_in) => {
+                tell(to_events, Ok(given(places, are_in)));
+                tell(to_committed, Ok(all_noted));
             }
-            // What is committed does not wait for an event that the database does not take.
-            Err(_) if !events.is_empty() && !committed.is_empty() => {
-                tell(
-                    to_committed,
-                    noted(store.write(&sender, &[], &committed).await),
-                );
-                tell(to_events, store.write(&sender, &events, &[]).await);
+            Err(problem) if events.is_empty() => tell(to_committed, Err(problem)),
+            Err(problem) => {
+                // Whether they are there may not be known, so they are not written again here.
+                drop(places);
+                tell(to_events, Err(problem));
+                // What is committed does not wait for an event that the database does not take.
+                if !committed.is_empty() {
+                    let noted = store.write(&sender, &[], &committed).await;
+                    let noted = noted.map(|_| all_noted).map_err(Problem::from);
+                    tell(to_committed, noted);
+                }
             }
-            Err(error) if events.is_empty() => tell(to_committed, noted(Err(error))),
-            Err(error) => tell(to_events, Err(error)),
         }
     }
 }
 
+/// The places of those events that are in.
+pub(super) fn given(places: Vec<Ours>, are_in: Vec<bool>) -> Vec<Option<Ours>> {
+    let each = places.into_iter().zip(are_in);
+    each.map(|(ours, is_in)| is_in.then_some(ours)).collect()
+}
+
 /// Tells each what became of theirs. Whoever does not wait any more needs no answer.
-fn tell<A>(waiting: Vec<Tell<A>>, answers: Result<Vec<A>, sqlx::Error>) {
+pub(super) fn tell<A>(waiting: Vec<Tell<A>>, answers: Result<Vec<A>, Problem>) {
     match answers {
         Ok(answers) => {
             for (tell, answer) in waiting.into_iter().zip(answers) {
                 let _ = tell.send(Ok(answer));
             }
         }
-        // One error for all whose write was in the transaction.
-        Err(error) => {
-            let problem = problem(&error);
+        // One error for all who wrote together.
+        Err(problem) => {
             for tell in waiting {
                 let _ = tell.send(Err(problem.clone()));
             }

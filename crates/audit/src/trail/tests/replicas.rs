@@ -169,6 +169,44 @@ async fn what_nobody_sends_any_more_is_sent_though_its_replica_is_alive() {
     assert_eq!(world.log.count(), 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_while_their_event_waits_and_asks_again_has_it_once() {
+    let world = world_of(false).await;
+    // Nothing is written as long as this is under way.
+    let mut busy = world.database.begin().await.unwrap();
+    if world.database.kind() == Kind::Postgres {
+        let lock = sqlx::query("LOCK TABLE events IN SHARE ROW EXCLUSIVE MODE");
+        lock.execute(&mut *busy).await.unwrap();
+    }
+    let while_busy = Duration::from_millis(200);
+    let store = |act: Act| {
+        let trail = world.trail.clone();
+        tokio::spawn(async move { trail.store(act).await })
+    };
+    let other = store(create("r0", json!(0)));
+    tokio::time::sleep(while_busy).await;
+    let mut same = create("r1", json!(1));
+    same.once = Some("request".to_owned());
+    let left = tokio::time::timeout(while_busy, world.trail.store(same.clone()));
+    assert!(left.await.is_err());
+    let again = store(same);
+    tokio::time::sleep(while_busy).await;
+    busy.rollback().await.unwrap();
+    other.await.unwrap().unwrap();
+    // That it is on its way, or that somebody was faster: it was their own.
+    let _ = again.await.unwrap();
+    let long_ago = "UPDATE events SET at = at - 60000";
+    execute(&world.trail, &world.database, long_ago).await;
+    world.trail.take_up(ORPHAN_AGE).await.unwrap();
+    is_valid(&world.trail, "r1").await;
+    let record = RecordId::parse("r1").unwrap();
+    let kept = world.trail.store.version(&record, 1).await.unwrap();
+    let entries = world.log.entries.lock().unwrap();
+    let recorded: Vec<_> = entries.iter().map(|(_, contents)| contents).collect();
+    assert_eq!(recorded.len(), 2, "{recorded:?}");
+    assert!(recorded.contains(&&kept.unwrap().event), "{recorded:?}");
+}
+
 #[tokio::test]
 async fn an_event_is_found_in_the_ledger_before_later_ones_of_the_same_log() {
     let world = world_of(false).await;
