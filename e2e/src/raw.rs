@@ -4,7 +4,8 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -16,6 +17,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+/// Whether it may answer.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// A connection to a server whose certificate is in this file, for HTTP/1.1.
 ///
@@ -69,6 +73,7 @@ pub struct Keeper {
     /// Where it is.
     pub address: SocketAddr,
     kept: Arc<Mutex<Vec<u8>>>,
+    is_slow: Arc<AtomicBool>,
 }
 
 impl Keeper {
@@ -82,12 +87,13 @@ impl Keeper {
         let keeper = Self {
             address,
             kept: Arc::default(),
+            is_slow: Arc::default(),
         };
-        let kept = Arc::clone(&keeper.kept);
+        let ours = keeper.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let kept = Arc::clone(&kept);
-                std::thread::spawn(move || keep(stream, &kept));
+                let keeper = ours.clone();
+                std::thread::spawn(move || keeper.keep(stream));
             }
         });
         Ok(keeper)
@@ -95,25 +101,33 @@ impl Keeper {
 
     /// All bytes that it was sent, on all connections.
     pub fn kept(&self) -> String {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&kept).into_owned()
+        String::from_utf8_lossy(&self.lock()).into_owned()
     }
-}
 
-fn keep(mut stream: std::net::TcpStream, kept: &Mutex<Vec<u8>>) {
-    let mut request = Vec::new();
-    let mut some = [0; 4096];
-    while let Ok(count @ 1..) = stream.read(&mut some) {
-        request.extend_from_slice(&some[..count]);
-        kept.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend_from_slice(&some[..count]);
-        if is_whole(&request) {
-            request.clear();
-            let answer =
-                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
-            if stream.write_all(answer.as_bytes()).is_err() {
-                return;
+    /// From now on it answers nobody, until this is said again with `false`.
+    pub fn is_slow(&self, is_slow: bool) {
+        self.is_slow.store(is_slow, Ordering::SeqCst);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep(&self, mut stream: std::net::TcpStream) {
+        let mut request = Vec::new();
+        let mut some = [0; 4096];
+        while let Ok(count @ 1..) = stream.read(&mut some) {
+            request.extend_from_slice(&some[..count]);
+            self.lock().extend_from_slice(&some[..count]);
+            if is_whole(&request) {
+                request.clear();
+                while self.is_slow.load(Ordering::SeqCst) {
+                    std::thread::sleep(LOOK_AGAIN);
+                }
+                let answer = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
+                if stream.write_all(answer.as_bytes()).is_err() {
+                    return;
+                }
             }
         }
     }

@@ -1,4 +1,7 @@
 //! HTTPS for the services: TLS 1.3, HTTP/1.1 and 2, bounded, until told to stop.
+//!
+//! What somebody asked for is done to its end, whether they still wait for the answer or not: nobody has a change made
+//! whose event is never recorded by hanging up.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,7 +11,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use http::Request;
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -19,6 +22,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, version};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinError;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -157,7 +161,7 @@ async fn accept(
     stop: CancellationToken,
 ) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let connections = TaskTracker::new();
+    let tasks = TaskTracker::new();
     let tls = TlsAcceptor::from(identity.0);
     loop {
         // Without a place nobody is accepted: who comes then waits in the kernel's queue.
@@ -171,8 +175,8 @@ async fn accept(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let (tls, routes, stop) = (tls.clone(), routes.clone(), stop.clone());
-                connections.spawn(connection(stream, peer, tls, routes, stop, place));
+                let answering = Answering::new(peer, routes.clone(), tasks.clone(), place);
+                tasks.spawn(connection(stream, tls.clone(), answering, stop.clone()));
             }
             Err(error) => {
                 // Usually no file descriptors are left; some come back when connections end.
@@ -182,23 +186,68 @@ async fn accept(
         }
     }
     drop(listener);
-    connections.close();
-    if timeout(DRAIN_PATIENCE, connections.wait()).await.is_err() {
+    tasks.close();
+    if timeout(DRAIN_PATIENCE, tasks.wait()).await.is_err() {
         tracing::warn!(
-            left = connections.len(),
-            "closing connections that did not drain"
+            left = tasks.len(),
+            "leaving connections and requests that did not end"
         );
+    }
+}
+
+/// Answers the requests of one connection, each in a task of its own, which goes on when the connection ends.
+#[derive(Debug, Clone)]
+struct Answering {
+    peer: SocketAddr,
+    routes: Router,
+    tasks: TaskTracker,
+    /// The connection's, until all of its requests are done.
+    place: Arc<OwnedSemaphorePermit>,
+    /// Of its requests, those too whose streams are closed.
+    requests: Arc<Semaphore>,
+}
+
+impl Answering {
+    fn new(
+        peer: SocketAddr,
+        routes: Router,
+        tasks: TaskTracker,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
+        Self {
+            peer,
+            routes,
+            tasks,
+            place: Arc::new(place),
+            requests: Arc::new(Semaphore::new(STREAMS_MAX as usize)),
+        }
+    }
+
+    /// # Errors
+    /// The request's handler panicked.
+    async fn answer(self, mut request: Request<Incoming>) -> Result<Response<Body>, JoinError> {
+        let Self { peer, place, .. } = self;
+        let request_place = self.requests.acquire_owned().await;
+        let request_place = request_place.expect("it is never closed");
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let request = request.map(|body| Body::new(Paced::new(body)));
+        let mut routes = self.routes;
+        let answering = self.tasks.spawn(async move {
+            let _places = (place, request_place);
+            routes.call(request).await
+        });
+        let answer = answering.await?;
+        Ok(answer.unwrap_or_else(|never| match never {}))
     }
 }
 
 async fn connection(
     stream: TcpStream,
-    peer: SocketAddr,
     tls: TlsAcceptor,
-    routes: Router,
+    answering: Answering,
     stop: CancellationToken,
-    place: OwnedSemaphorePermit,
 ) {
+    let peer = answering.peer;
     // Small answers must not wait for more to send.
     if stream.set_nodelay(true).is_err() {
         return;
@@ -220,12 +269,7 @@ async fn connection(
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(HEADER_BYTES_MAX as u32)
         .keep_alive_interval(HEADER_PATIENCE);
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
-        routes
-            .clone()
-            .call(request.map(|body| Body::new(Paced::new(body))))
-    });
+    let service = service_fn(move |request| answering.clone().answer(request));
     let served = server.serve_connection_with_upgrades(stream, service);
     let mut served = std::pin::pin!(served);
     let ended = tokio::select! {
@@ -238,5 +282,4 @@ async fn connection(
     if let Err(error) = ended {
         tracing::debug!(error, %peer, "a connection ended with an error");
     }
-    drop(place);
 }

@@ -1,19 +1,24 @@
 //! Bytes that no client sends, too many of them, and too few.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use audit::gateway::openapi;
 use e2e::raw::{Keeper, all_of, connect, exchange};
-use e2e::{Audit, Ledger};
+use e2e::{Audit, Http, Ledger, bitacoras};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
+use tokio::time::sleep;
 
 use crate::record;
 
 /// After so long without a byte nothing more comes from a server on this machine.
 const SILENCE: Duration = Duration::from_secs(2);
+
+/// For what comes in a moment.
+const PATIENCE: Duration = Duration::from_secs(20);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// A proxy in front of a server that keeps what it is sent.
 async fn proxied(more: &str) -> Result<(Ledger, Audit, Keeper, String)> {
@@ -146,6 +151,62 @@ async fn the_proxy_sends_each_request_once_and_to_its_system_alone() -> Result<(
         ensure!(keeper.kept().contains(body), "{}", keeper.kept());
     } else {
         ensure!(!keeper.kept().contains("POST /lots"), "{said}");
+    }
+    Ok(())
+}
+
+/// Nobody has a change made that stands in no log by not waiting for the answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_hangs_up_is_audited_all_the_same() -> Result<()> {
+    let (ledger, audit, keeper, proxy) = proxied("").await?;
+    keeper.is_slow(true);
+    let reached = async |body: &str| {
+        let start = Instant::now();
+        while !keeper.kept().contains(body) {
+            ensure!(start.elapsed() < PATIENCE, "{body} is not passed on");
+            sleep(LOOK_AGAIN).await;
+        }
+        Ok(())
+    };
+    // By HTTP/1.1 the connection ends, by HTTP/2 the request alone.
+    let body = r#"{"lot":"1"}"#;
+    let request = format!(
+        "POST /lots HTTP/1.1\r\nhost: here\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut connection = connect(&proxy, &audit.ready().certificate).await?;
+    connection.write_all(request.as_bytes()).await?;
+    reached(body).await?;
+    drop(connection);
+    let client = audit.visitor()?.at(&proxy);
+    let request = client.request(Method::POST, "/lots");
+    let request = request.json(&json!({"lot": "2"})).send();
+    tokio::select! {
+        answer = request => bail!("{answer:?}, from a system that does not answer"),
+        passed_on = reached(r#"{"lot":"2"}"#) => passed_on?,
+    }
+    // Until the proxy knows.
+    sleep(Duration::from_millis(500)).await;
+    keeper.is_slow(false);
+
+    let node = Http::new(ledger.ready())?;
+    let start = Instant::now();
+    let wanted = ["lot-1", "lot-2"];
+    let mut recorded = Vec::new();
+    while !wanted
+        .iter()
+        .all(|lot| recorded.iter().any(|one| one == lot))
+    {
+        ensure!(
+            start.elapsed() < PATIENCE,
+            "of the lots only {recorded:?} are recorded"
+        );
+        sleep(LOOK_AGAIN).await;
+        let events = bitacoras(&node).await?.into_values().flatten();
+        recorded = events
+            .filter_map(|event| Some(event["record"].as_str()?.to_owned()))
+            .filter(|record| record.starts_with("lot-"))
+            .collect();
     }
     Ok(())
 }
