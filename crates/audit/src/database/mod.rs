@@ -131,7 +131,13 @@ impl Database {
         match self.kind {
             // Else two that read first and then write could not go on.
             Kind::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await,
-            Kind::Postgres => self.pool.begin().await,
+            // To its end: who stops waiting in the middle would give a connection back whose transaction nobody ends,
+            // and the next one's statements would be part of it (transact-rs/sqlx, issue 4393).
+            Kind::Postgres => {
+                let pool = self.pool.clone();
+                let begun = tokio::spawn(async move { pool.begin().await });
+                begun.await.map_err(|_| sqlx::Error::WorkerCrashed)?
+            }
         }
     }
 
@@ -197,5 +203,60 @@ pub(crate) fn problem(error: &sqlx::Error) -> Problem {
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
         problem(&error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{Future, poll_fn};
+    use std::task::Poll;
+    use std::time::Duration;
+
+    use sqlx::{Connection, Row};
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_stops_waiting_for_a_transaction_leaves_none_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let address = testing::address(dir.path()).await;
+        let database = Database::open(&address).await.unwrap();
+        let mut onlooker = sqlx::AnyConnection::connect(&address).await.unwrap();
+        for steps in (1..10).cycle().take(45) {
+            stop_after(steps, database.begin()).await;
+            // Nobody comes who would end it by beginning another.
+            let start = Instant::now();
+            while is_left(&database, &mut onlooker).await {
+                assert!(start.elapsed() < Duration::from_secs(10), "{steps}");
+                sleep(Duration::from_millis(5)).await;
+            }
+        }
+        let transaction = database.begin().await.unwrap();
+        transaction.commit().await.unwrap();
+    }
+
+    /// Polls a future so often, and drops it.
+    async fn stop_after(mut steps: u32, work: impl Future) {
+        let mut work = Box::pin(work);
+        let stopped = poll_fn(|context| {
+            steps -= 1;
+            match work.as_mut().poll(context) {
+                Poll::Pending if steps > 0 => Poll::Pending,
+                _ => Poll::Ready(()),
+            }
+        });
+        stopped.await;
+    }
+
+    /// Whether a connection is in a transaction. In SQLite nobody else could begin one, which is seen at the end.
+    async fn is_left(database: &Database, onlooker: &mut sqlx::AnyConnection) -> bool {
+        if database.kind() == Kind::Sqlite {
+            return false;
+        }
+        let open = "SELECT count(*) FROM pg_stat_activity \
+                    WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
+        let row = sqlx::query(open).fetch_one(onlooker).await.unwrap();
+        row.get::<i64, _>(0) > 0
     }
 }
