@@ -190,8 +190,25 @@ async fn delivered_once(outbox: &Outbox) -> Result<()> {
     let Err(PresignedError::NonceTooHigh { nonce: 2, next: 1 }) = refused else {
         bail!("{refused:?}");
     };
-    let poor = network.deliver(&other(1, 100, numbered(2))?).await;
-    ensure!(matches!(poor, Err(PresignedError::Refused(_))), "{poor:?}");
+    let poor = other(1, 100, numbered(2))?;
+    let refused = network.deliver(&poor).await;
+    ensure!(
+        matches!(refused, Err(PresignedError::Refused(_))),
+        "{refused:?}"
+    );
+    // What one node refuses, another may have.
+    let impatient = Profile {
+        patience: Duration::from_secs(2),
+        ..network.profile().clone()
+    };
+    let in_doubt = Network::connect(impatient)
+        .await?
+        .deliver_again(&poor)
+        .await;
+    ensure!(
+        matches!(in_doubt, Err(PresignedError::Patience { .. })),
+        "{in_doubt:?}"
+    );
     let doomed = network.deliver(&other(1, 300_000, B256::ZERO)?).await;
     ensure!(
         matches!(doomed, Err(PresignedError::Failed { .. })),

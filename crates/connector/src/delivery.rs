@@ -22,7 +22,19 @@ impl Network {
     /// then it may be handed over again.
     pub async fn deliver(&self, signed: &Presigned) -> Result<Settled, PresignedError> {
         let patience = self.profile().patience;
-        self.deliver_one_of(slice::from_ref(signed), patience).await
+        let delivery = Delivery::of(self, slice::from_ref(signed));
+        delivery.finish(patience).await
+    }
+
+    /// The same for one that some node may have: what another refuses may be on its way.
+    ///
+    /// # Errors
+    /// See [`Network::deliver`].
+    pub async fn deliver_again(&self, signed: &Presigned) -> Result<Settled, PresignedError> {
+        let patience = self.profile().patience;
+        let mut delivery = Delivery::of(self, slice::from_ref(signed));
+        delivery.is_out = true;
+        delivery.finish(patience).await
     }
 
     /// The same for transactions with one number, the oldest first, each of which offers more than the one before: one
@@ -38,30 +50,7 @@ impl Network {
         versions: &[Presigned],
         patience: Duration,
     ) -> Result<Settled, PresignedError> {
-        let begun = Instant::now();
-        let mut delivery = Delivery {
-            network: self,
-            versions,
-            newest: versions.last().expect("there is one"),
-            tried: None,
-            taken: None,
-        };
-        loop {
-            let last = match delivery.step().await {
-                Ok(Some(settled)) => return Ok(settled),
-                Ok(None) => "it is in no final block".to_owned(),
-                // A node that is away may come back.
-                Err(PresignedError::Network(error)) => error.to_string(),
-                Err(error) => return Err(error),
-            };
-            if begun.elapsed() >= patience {
-                return Err(PresignedError::Patience {
-                    seconds: patience.as_secs(),
-                    last,
-                });
-            }
-            tokio::time::sleep(self.profile().poll).await;
-        }
+        Delivery::of(self, versions).finish(patience).await
     }
 
     /// Hands a transaction over once: others wait for its number. What becomes of it is not looked at.
@@ -80,11 +69,45 @@ struct Delivery<'a> {
     newest: &'a Presigned,
     /// When it was handed over last.
     tried: Option<Instant>,
+    /// Whether some node may have it.
+    is_out: bool,
     /// Since when its number is used and it is in no block.
     taken: Option<Instant>,
 }
 
-impl Delivery<'_> {
+impl<'a> Delivery<'a> {
+    fn of(network: &'a Network, versions: &'a [Presigned]) -> Self {
+        Self {
+            network,
+            versions,
+            newest: versions.last().expect("there is one"),
+            tried: None,
+            is_out: false,
+            taken: None,
+        }
+    }
+
+    async fn finish(mut self, patience: Duration) -> Result<Settled, PresignedError> {
+        let begun = Instant::now();
+        loop {
+            let last = match self.step().await {
+                Ok(Some(settled)) => return Ok(settled),
+                Ok(None) => "it is in no final block".to_owned(),
+                // A node that is away may come back; and what one refuses, another may have.
+                Err(PresignedError::Network(error)) => error.to_string(),
+                Err(PresignedError::Refused(why)) if self.is_out => why,
+                Err(error) => return Err(error),
+            };
+            if begun.elapsed() >= patience {
+                return Err(PresignedError::Patience {
+                    seconds: patience.as_secs(),
+                    last,
+                });
+            }
+            tokio::time::sleep(self.network.profile().poll).await;
+        }
+    }
+
     /// Hands it over if that is due, and looks where it is.
     async fn step(&mut self) -> Result<Option<Settled>, PresignedError> {
         let network = self.network;
@@ -95,7 +118,11 @@ impl Delivery<'_> {
             match self.hand_over().await {
                 // One that was handed over before may be on the chain.
                 Err(error @ PresignedError::Refused(_)) => refusal = Some(error),
-                answer => receipt = answer?,
+                answer => {
+                    // A node that gave no answer may have it.
+                    self.is_out = true;
+                    receipt = answer?;
+                }
             }
         }
         if receipt.is_none() {

@@ -200,6 +200,19 @@ pub(crate) fn problem(error: &sqlx::Error) -> Problem {
     }
 }
 
+/// What the caller is told whose transaction was told to end and did not say that it has.
+pub(crate) fn not_committed(error: &sqlx::Error) -> Problem {
+    if is_away(error) {
+        tracing::warn!(%error, "the database gave no answer to a COMMIT");
+        Problem::pending(
+            "the database does not answer now, and whether it has this is not known: ask again with the same \
+             Idempotency-Key, or look before you ask again",
+        )
+    } else {
+        problem(error)
+    }
+}
+
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
         problem(&error)

@@ -47,8 +47,6 @@ struct State {
     records: HashMap<RecordId, u64>,
     requests: HashMap<String, u64>,
     places: HashMap<Address, u64>,
-    /// Those that the ledger refused, for the journal.
-    taken_back: Vec<Key>,
     ready: usize,
     is_wanted: bool,
     is_closed: bool,
@@ -187,11 +185,9 @@ impl Fresh {
     }
 
     /// Forgets an event that the ledger refused; `false`: the database has it, or is getting it.
-    pub(super) fn take_back(&self, record: &RecordId, version: u64) -> bool {
+    pub(super) fn take_back(&self, key: &Key) -> bool {
         let mut state = self.lock();
-        let key = (record.clone(), version);
-        state.taken_back.push(key.clone());
-        let Some(number) = state.numbers.remove(&key) else {
+        let Some(number) = state.numbers.remove(key) else {
             return false;
         };
         if let Some(held) = state.events.remove(&number)
@@ -200,11 +196,6 @@ impl Fresh {
             state.requests.remove(request);
         }
         true
-    }
-
-    /// Events that were taken back since this was asked, for the journal.
-    pub(super) fn taken_back(&self) -> Vec<Key> {
-        std::mem::take(&mut self.lock().taken_back)
     }
 
     /// Waits until the database has all that is known now about something.
@@ -485,9 +476,8 @@ mod tests {
         let fresh = Fresh::new();
         fresh.add(vec![pending("a")]);
         assert!(fresh.has(&pending("a")));
-        assert!(fresh.take_back(&RecordId::parse("a").unwrap(), 1));
+        assert!(fresh.take_back(&(RecordId::parse("a").unwrap(), 1)));
         assert!(!fresh.has(&pending("a")));
-        assert_eq!(fresh.taken_back().len(), 1, "the journal is told");
         fresh.close();
         assert!(fresh.due().await.is_none());
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::JournalError;
-use super::fresh::Fresh;
+use super::fresh::{Fresh, Key};
 use super::journal::{Before, Journal, Left, Lines};
 use super::store::{Pending, Store};
 use super::writer::{Write, given, tell};
@@ -27,7 +27,8 @@ pub(super) async fn bring_back(
 ) -> Result<(), JournalError> {
     let events: Vec<_> = left.events.drain(..).map(Arc::new).collect();
     for events in events.chunks(PUT_TOGETHER) {
-        store.write(sender, events, &[]).await?;
+        let written = store.write(sender, events, &[]).await;
+        written.map_err(sqlx::Error::from)?;
     }
     if !events.is_empty() {
         tracing::info!(
@@ -48,26 +49,38 @@ pub(super) async fn keep(
     let mut writes = Vec::with_capacity(WRITES_TOGETHER_MAX);
     while queue.recv_many(&mut writes, WRITES_TOGETHER_MAX).await > 0 {
         let (mut events, mut places, mut to_events) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut taken_back, mut to_taken_back) = (Vec::new(), Vec::new());
         for write in writes.drain(..) {
-            if let Write::Event(pending, ours, tell) = write {
-                events.push(pending);
-                places.push(ours);
-                to_events.push(tell);
+            match write {
+                Write::Event(pending, ours, tell) => {
+                    events.push(pending);
+                    places.push(ours);
+                    to_events.push(tell);
+                }
+                Write::TakenBack(key, tell) => {
+                    taken_back.push(key);
+                    to_taken_back.push(tell);
+                }
+                // What is committed comes by `Fresh`.
+                Write::Committed(_, tell) => drop(tell),
             }
         }
-        let kept = keep_these(&store, &fresh, &mut journal, events).await;
+        let kept = keep_these(&store, &fresh, &mut journal, events, &taken_back).await;
+        let all_told = kept.as_ref().map(|_| vec![(); taken_back.len()]);
+        tell(to_taken_back, all_told.map_err(Clone::clone));
         tell(to_events, kept.map(|are_in| given(places, are_in)));
     }
     journal.close();
     fresh.close();
 }
 
-/// Says of each whether the journal has it: not if its version or its request's name is taken.
+/// Says of each event whether the journal has it: not if its version or its request's name is taken.
 async fn keep_these(
     store: &Store,
     fresh: &Fresh,
     journal: &mut Journal,
     events: Vec<Arc<Pending>>,
+    taken_back: &[Key],
 ) -> Result<Vec<bool>, Problem> {
     let new = are_new(store, fresh, &events).await?;
     let mut lines = Lines::default();
@@ -75,8 +88,8 @@ async fn keep_these(
     let accepted: Vec<_> = accepted
         .filter_map(|(pending, new)| new.then_some(pending))
         .collect();
-    for key in fresh.taken_back() {
-        lines.taken_back(&key);
+    for key in taken_back {
+        lines.taken_back(key);
     }
     for pending in &accepted {
         lines.event(&pending.row);

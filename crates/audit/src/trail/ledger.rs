@@ -148,7 +148,9 @@ pub(super) fn in_words(error: &ClientError) -> LogError {
         ClientError::Receipt { .. } | ClientError::OtherEntry { .. } => LogError::Proof(why),
         ClientError::Setup(_) => LogError::Refused(why),
         // Who we are, and what we sent, is looked at again when somebody has looked at it.
-        ClientError::Refused(refusal) if refusal.status < 500 && refusal.status != 429 => {
+        ClientError::Refused(refusal)
+            if refusal.status < 500 && !matches!(refusal.status, 408 | 429) =>
+        {
             LogError::Refused(why)
         }
         _ => LogError::InDoubt(why),

@@ -19,14 +19,17 @@ pub type Asking<'a, T> = Pin<Box<dyn Future<Output = Result<T, LogError>> + Send
 /// Why a log did not do it.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// It never will: the event is not in the log. This service is set up wrongly, or the event does not
-    /// fit.
+    /// It does not take what this service sends, or asks: whoever runs it has to look. What was sent before may be in
+    /// the log.
     #[error("the log refuses: {0}")]
     Refused(String),
+    /// It never will, whatever was sent before: the event does not fit, or something else stands in its place.
+    #[error("the log will never have it: {0}")]
+    Never(String),
     /// It may have, or may later: look before sending again.
     #[error("the log does not answer: {0}")]
     InDoubt(String),
-    /// It shows something that does not hold. Nobody should rely on it.
+    /// It shows something that does not hold. Nobody should rely on it; and the event may be in the log.
     #[error("the log's proof does not hold: {0}")]
     Proof(String),
     /// Whoever asks is to blame, and is told what is said here; the event is not in the log.
@@ -34,10 +37,22 @@ pub enum LogError {
     Told(Problem),
 }
 
+impl LogError {
+    /// Whether the event is not in the log, and will not be. `again`: it may have been sent before.
+    pub(super) const fn is_final(&self, again: bool) -> bool {
+        match self {
+            Self::Never(_) | Self::Told(_) => true,
+            Self::Refused(_) => !again,
+            Self::InDoubt(_) | Self::Proof(_) => false,
+        }
+    }
+}
+
 impl Failure for LogError {
     fn word(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
             Self::Refused(_) => "Refused",
+            Self::Never(_) => "Never",
             Self::InDoubt(_) => "InDoubt",
             Self::Proof(_) => "Proof",
             Self::Told(_) => "Told",

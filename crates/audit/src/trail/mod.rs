@@ -36,7 +36,7 @@ pub use preparing::Prepared;
 pub use query::{Cursor, Filter};
 pub use receipt::Receipt;
 pub use recorder::Recorder;
-pub(crate) use storing::now;
+pub(crate) use storing::{CONCURRENT, OTHER_REQUEST, now};
 pub use trace::{Direction, Link, Trace};
 
 use crate::database::{Database, Kind as Databases};

@@ -15,7 +15,9 @@ use super::act::{Act, Stored};
 use super::log::{Signer, ToSign};
 use super::store::prepared::Waiting;
 use super::store::{Pending, Row};
-use super::storing::{became, damaged, enrolment, exists, fresh, name, now, outgoing, refused};
+use super::storing::{
+    CONCURRENT, became, damaged, enrolment, exists, fresh, name, now, outgoing, refused,
+};
 use crate::Problem;
 use crate::limits::{PREPARED_LIFETIME, PREPARED_MAX};
 use crate::model::{Event, Operation, Salt, Text, Timestamp, millis};
@@ -138,9 +140,9 @@ impl Trail {
         let stored = match self.keep(Pending { event, row }.into()).await {
             Ok((event, ours)) => self.sent(event, ours).await?,
             // What is in the way may be the same, by another replica.
-            Err(problem) => match self.store.request(&request).await? {
-                Some(row) => became(&row)?,
-                None => return Err(overtaken(problem)),
+            Err(problem) => match self.store.request(&request).await {
+                Ok(Some(row)) => became(&row)?,
+                Ok(None) | Err(_) => return Err(overtaken(problem)),
             },
         };
         self.ended(&id, stored).await
@@ -188,7 +190,7 @@ fn request(who: &Text, id: &str) -> String {
 /// What stands in the way of a signed event does so for good: it was signed for this place.
 fn overtaken(problem: Problem) -> Problem {
     match &*problem.kind {
-        "Concurrent" | "Exists" => Problem::conflict(
+        CONCURRENT | "Exists" => Problem::conflict(
             &problem.kind,
             "another event of this record was faster: nothing was recorded, prepare it again",
         ),

@@ -4,7 +4,7 @@
 //! That two send the same event is rare, and does no harm: the ledger takes it once by its name, and who
 //! comes later looks first. So the clocks of replicas need not agree to the second.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -43,6 +43,11 @@ impl Sending {
             now: Mutex::default(),
             seen: Mutex::default(),
         }
+    }
+
+    /// What this replica is called.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Begins to send an event; `None` if we do already.
@@ -119,16 +124,25 @@ impl Trail {
                 }
             }
         });
-        let rows: Vec<_> = rows.collect();
-        let count = rows.len();
-        let trail = self.clone();
-        // One after the other: on a chain, somebody comes into the tree before those below them.
-        tokio::spawn(async move {
-            for (_ours, pending) in rows {
-                // What became of it stands in the database.
-                let _ = trail.send(&pending, true).await;
-            }
-        });
+        let mut count = 0;
+        let mut by_log: HashMap<String, Vec<_>> = HashMap::new();
+        for (ours, pending) in rows {
+            count += 1;
+            // What participants signed may be numbered in another order than it came.
+            let own = pending.row.signed.as_ref().map(|_| &pending.row.event);
+            let order = own.unwrap_or(&pending.row.log).clone();
+            by_log.entry(order).or_default().push((ours, pending));
+        }
+        // Those of one log one after the other; and what cannot be recorded now holds up no other log.
+        for rows in by_log.into_values() {
+            let trail = self.clone();
+            tokio::spawn(async move {
+                for (_ours, pending) in rows {
+                    // What became of it stands in the database.
+                    let _ = trail.send(&pending, true).await;
+                }
+            });
+        }
         Ok(count)
     }
 }

@@ -30,6 +30,12 @@ use crate::telemetry::{Kind, carried, timed};
 const AGAIN: Duration = Duration::from_millis(100);
 const AGAIN_MAX: Duration = Duration::from_secs(5);
 
+/// The word for a record that somebody else changes now.
+pub(crate) const CONCURRENT: &str = "Concurrent";
+
+/// The word for a key that stands for another request.
+pub(crate) const OTHER_REQUEST: &str = "OtherRequest";
+
 /// A content that is ready to be recorded.
 struct Bound {
     hash: ContentHash,
@@ -103,7 +109,7 @@ impl Trail {
         let event = &pending.event;
         let taken = || {
             let detail = "somebody else was faster with this record; try again";
-            Problem::conflict("Concurrent", detail)
+            Problem::conflict(CONCURRENT, detail)
         };
         let ours = self.sending.begin(event).ok_or_else(taken)?;
         let written = self.writer.insert(Arc::clone(&pending), ours);
@@ -134,7 +140,7 @@ impl Trail {
         let (before, owner) = before.unzip();
         if before.as_ref().is_some_and(|row| row.tx.is_none()) {
             return Err(Problem::conflict(
-                "Concurrent",
+                CONCURRENT,
                 "the version before is on its way to the ledger; try again",
             ));
         }
@@ -200,7 +206,7 @@ impl Trail {
         Ok(Pending { event, row })
     }
 
-    /// Sends an event until the ledger has it or refuses it.
+    /// Sends an event until the ledger has it, or it is known that it never will. `again`: it may have been sent before.
     pub(super) async fn send(&self, pending: &Pending, mut again: bool) -> Result<Stored, Problem> {
         let Pending { event, row } = pending;
         let mut wait = AGAIN;
@@ -209,17 +215,20 @@ impl Trail {
         let recorded = loop {
             match self.send_once(sent, row.after.as_deref(), again).await {
                 Ok(recorded) => break recorded,
-                Err(LogError::InDoubt(why)) => {
-                    tracing::warn!(why, record = %event.record, "an event is sent again");
+                Err(error) if error.is_final(again) => return self.take_back(error, pending).await,
+                Err(error) => {
+                    let record = &event.record;
+                    match error {
+                        LogError::InDoubt(why) => {
+                            tracing::warn!(why, %record, "an event is sent again");
+                        }
+                        error => {
+                            tracing::error!(%error, %record, "an event is kept and sent again")
+                        }
+                    }
                     again = true;
                     sleep(wait).await;
                     wait = (2 * wait).min(AGAIN_MAX);
-                }
-                Err(error) => {
-                    if !self.writer.take_back(&event.record, event.version) {
-                        self.store.take_back(&event.record, event.version).await?;
-                    }
-                    return Err(refused(error));
                 }
             }
         };
@@ -238,6 +247,20 @@ impl Trail {
             address: recorded.address,
             receipt: recorded.receipt,
         })
+    }
+
+    /// Forgets an event that the ledger will never have, so that its place and its request's name are free; and says
+    /// so, unless another replica came further with it.
+    async fn take_back(&self, refusal: LogError, of: &Pending) -> Result<Stored, Problem> {
+        // What cannot be forgotten now will be sent again.
+        let is_gone = self.writer.take_back(&of.event).await;
+        if !is_gone.map_err(|_| pending())? {
+            let left = self.store.take_back(of, self.sending.name()).await;
+            if let Some(row) = left.map_err(|_| pending())? {
+                return became(&row);
+            }
+        }
+        Err(refused(refusal))
     }
 
     async fn send_once(
@@ -282,9 +305,10 @@ impl Trail {
         let Some(request) = request else {
             return Err(problem);
         };
-        match self.store.request(&request).await? {
-            Some(row) => self.known(row, act).await,
-            None => Err(problem),
+        match self.store.request(&request).await {
+            Ok(Some(row)) => self.known(row, act).await,
+            // Where the database does not answer, it was what was in the way.
+            Ok(None) | Err(_) => Err(problem),
         }
     }
 
@@ -297,7 +321,7 @@ impl Trail {
         let asked = digest(act, content.as_ref().map(Content::as_str));
         if row.request_hash.as_deref() != Some(&asked) {
             return Err(Problem::conflict(
-                "OtherRequest",
+                OTHER_REQUEST,
                 "this Idempotency-Key stands for another request: choose a new one for a new request",
             ));
         }

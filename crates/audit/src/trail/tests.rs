@@ -14,6 +14,7 @@ mod captures;
 mod consulting;
 mod journal;
 mod prepared;
+mod refusals;
 mod replicas;
 
 /// A log that keeps its events in memory, and fails when it is told to.
@@ -26,6 +27,12 @@ struct Log {
     /// So many requests do not arrive.
     drop: AtomicUsize,
     refuses: AtomicUsize,
+    /// So many questions are refused.
+    says_nothing: AtomicUsize,
+    /// So many proofs do not hold, of events that were recorded.
+    disproves: AtomicUsize,
+    /// This log takes nothing.
+    stuck: Mutex<Option<String>>,
 }
 
 /// Zoe keeps her key.
@@ -107,7 +114,8 @@ impl EventLog for Log {
             if one_of(&self.refuses) {
                 return Err(LogError::Refused("no".to_owned()));
             }
-            if one_of(&self.drop) {
+            let is_stuck = self.stuck.lock().unwrap().as_deref() == Some(sent.log);
+            if is_stuck || one_of(&self.drop) {
                 return Err(lost());
             }
             if sent.signed.is_some() != (signer_of(&sent.event.who) == Signer::Participant) {
@@ -124,6 +132,8 @@ impl EventLog for Log {
             };
             if one_of(&self.lose) {
                 Err(lost())
+            } else if one_of(&self.disproves) {
+                Err(LogError::Proof("another node is behind".to_owned()))
             } else {
                 Ok(self.at(place))
             }
@@ -136,6 +146,9 @@ impl EventLog for Log {
         after: Option<&'a str>,
     ) -> Asking<'a, Option<Recorded>> {
         Box::pin(async move {
+            if one_of(&self.says_nothing) {
+                return Err(LogError::Refused("who asks?".to_owned()));
+            }
             let after: usize = after.map_or(0, |after| after[2..].parse().unwrap());
             let wanted = (sent.log.to_owned(), sent.text.to_owned());
             let found = self
@@ -638,7 +651,10 @@ async fn a_document_is_captured_once_however_often_it_is_sent_and_a_correction_f
         (job.success, job.errors[0].kind.as_str()),
         (false, "NotPermitted")
     );
-    assert!(capture(&correction, "ana").await.success);
+    for _ in 0..2 {
+        assert!(capture(&correction, "ana").await.success);
+    }
+    assert_eq!(log.count(), 2);
     let page = trail.captured(None, 10).await.unwrap();
     assert_eq!(page.len(), 2);
     assert_eq!(

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::fresh::Fresh;
+use super::fresh::{Fresh, Key};
 use super::journal::Journal;
 use super::keeping::{bring, keep};
 use super::sending::Ours;
 use super::store::{Committed, Pending, Store};
 use crate::Problem;
 use crate::limits::{WRITES_TOGETHER_MAX, WRITES_WAITING_MAX};
-use crate::model::RecordId;
+use crate::model::Event;
 
 /// The word for a service that takes nothing more.
 pub(crate) const STOPPING: &str = "Stopping";
@@ -30,8 +30,8 @@ pub(super) enum Write {
     /// With its place, which nobody else has until it is written or is not, whoever still waits for that.
     Event(Arc<Pending>, Ours, Tell<Option<Ours>>),
     Committed(Arc<Committed>, Tell<()>),
-    /// Events were taken back, for the journal.
-    TakenBack,
+    /// An event that the ledger will never have, for the journal.
+    TakenBack(Key, Tell<()>),
 }
 
 pub(super) type Tell<A> = oneshot::Sender<Result<A, Problem>>;
@@ -99,15 +99,20 @@ impl Writer {
         answer(told).await
     }
 
-    /// Forgets an event that the ledger refused. `false`: the database may have it.
-    pub(super) fn take_back(&self, record: &RecordId, version: u64) -> bool {
+    /// Forgets an event that the ledger will never have, for good when this answers. `false`: the database may have it.
+    ///
+    /// # Errors
+    /// The journal does not take that: the event stays, and will be sent again.
+    pub(super) async fn take_back(&self, event: &Event) -> Result<bool, Problem> {
         let Some(fresh) = &self.fresh else {
-            return false;
+            return Ok(false);
         };
-        let is_gone = fresh.take_back(record, version);
-        // With a full queue, somebody else's event brings it into the journal.
-        let _ = self.queue.try_send(Write::TakenBack);
-        is_gone
+        let key = (event.record.clone(), event.version);
+        let (tell, told) = oneshot::channel();
+        let write = Write::TakenBack(key.clone(), tell);
+        self.queue.send(write).await.map_err(|_| stopping())?;
+        answer(told).await?;
+        Ok(fresh.take_back(&key))
     }
 }
 
@@ -136,7 +141,8 @@ async fn write_all(store: Store, sender: Arc<str>, mut queue: mpsc::Receiver<Wri
                     committed.push(one);
                     to_committed.push(tell);
                 }
-                Write::TakenBack => {}
+                // Only where there is a journal.
+                Write::TakenBack(_, tell) => drop(tell),
             }
         }
         let all_noted = vec![(); committed.len()];

@@ -9,6 +9,7 @@ use super::store::changes::{self, Change, Intent, Subject};
 use super::store::{self, Kept};
 use super::{Caller, Users};
 use crate::Problem;
+use crate::database::not_committed;
 use crate::limits::CHANGE_ABANDONED;
 use crate::model::{Event, Mention, Operation, Part, RecordId, ResourceId, Text, millis};
 use crate::trail::{self, Act, Enrolment, Given, Stored};
@@ -39,7 +40,8 @@ impl Users {
         at: i64,
     ) -> Result<(), Problem> {
         changes::reserve(&mut transaction, intent, at).await?;
-        Ok(transaction.commit().await?)
+        let reserved = transaction.commit().await;
+        reserved.map_err(|error| not_committed(&error))
     }
 
     /// Records a reserved change, and makes it. Refused, it is as if it had never been asked for.
@@ -48,7 +50,10 @@ impl Users {
     /// The trail refused it; or it is pending, and will be finished later.
     pub(super) async fn carry_out(&self, intent: &Intent) -> Result<(), Problem> {
         match self.recorder.record(intent.act.clone()).await {
-            Ok(stored) => self.make(intent, &stored).await,
+            Ok(stored) => self.make(intent, &stored).await.map_err(|problem| {
+                tracing::warn!(%problem, "a change that is recorded is not made yet");
+                Problem::pending("the change is recorded, and will be made within a minute")
+            }),
             Err(problem) if problem.is_pending() => Err(problem),
             Err(problem) => {
                 self.take_back(intent).await?;

@@ -88,15 +88,15 @@ pub(super) fn of_outbox(error: OutboxError) -> LogError {
         OutboxError::Failed { reason, .. } => {
             forbidden(reason.rsplit(' ').next().unwrap_or_default())
         }
+        OutboxError::DataTooLong(_) | OutboxError::Gas { .. } | OutboxError::Replaced { .. } => {
+            LogError::Never(in_words(&error))
+        }
         OutboxError::Signer(_)
-        | OutboxError::DataTooLong(_)
         | OutboxError::Reference
         | OutboxError::ReferenceTaken(_)
-        | OutboxError::Gas { .. }
         | OutboxError::Corrupt { .. }
         | OutboxError::Another { .. }
-        | OutboxError::KeyUsedElsewhere { .. }
-        | OutboxError::Replaced { .. } => LogError::Refused(in_words(&error)),
+        | OutboxError::KeyUsedElsewhere { .. } => LogError::Refused(in_words(&error)),
         _ => LogError::InDoubt(in_words(&error)),
     }
 }

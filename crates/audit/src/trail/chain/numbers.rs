@@ -65,7 +65,7 @@ impl Numbers {
         let versions = match self.number(key, &priced, sent.event).await? {
             Some(signed) => vec![signed],
             None => self.signed(sent.event).await?.ok_or_else(|| {
-                LogError::Refused("another replica was told that it cannot be recorded".to_owned())
+                LogError::Never("another replica was told that it cannot be recorded".to_owned())
             })?,
         };
         self.bring(key, versions, sent).await

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use alloy_primitives::Address;
-use connector::{Call, HeldKey, Network, Outbox, OutboxError, Receipt};
+use connector::{Call, HeldKey, Network, Outbox, OutboxError, Receipt, Settled};
 use lru::LruCache;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
@@ -32,7 +32,7 @@ pub(super) struct Outboxes {
 /// An outbox, open as long as this is there.
 struct Borrowed {
     outbox: Outbox,
-    _slot: Slot,
+    slot: Slot,
     _use: OwnedSemaphorePermit,
 }
 
@@ -96,9 +96,13 @@ impl Outboxes {
         call: Call,
         text: &str,
     ) -> Result<Receipt, OutboxError> {
-        let Borrowed { outbox, .. } = &self.of(account, key).await?;
-        let ticket = outbox.send(call.named(name(text))).await?;
-        Ok(outbox.settle(ticket).await?.receipt)
+        let borrowed = self.of(account, key).await?;
+        let sent = borrowed.outbox.send(call.named(name(text))).await;
+        let settled = match sent {
+            Ok(ticket) => borrowed.outbox.settle(ticket).await,
+            Err(error) => Err(error),
+        };
+        self.ended(account, &borrowed, settled)
     }
 
     /// The same for an event that was sent before; `None`: it was not.
@@ -108,11 +112,29 @@ impl Outboxes {
         key: impl FnOnce() -> Result<HeldKey, OutboxError>,
         text: &str,
     ) -> Result<Option<Receipt>, OutboxError> {
-        let Borrowed { outbox, .. } = &self.of(account, key).await?;
-        match outbox.ticket(&name(text)).await {
-            Some(ticket) => Ok(Some(outbox.settle(ticket).await?.receipt)),
-            None => Ok(None),
+        let borrowed = self.of(account, key).await?;
+        let Some(ticket) = borrowed.outbox.ticket(&name(text)).await else {
+            return Ok(None);
+        };
+        let settled = borrowed.outbox.settle(ticket).await;
+        self.ended(account, &borrowed, settled).map(Some)
+    }
+
+    /// What a use came to. An outbox that could not write stops for good: the next use opens it again.
+    fn ended(
+        &self,
+        account: Address,
+        borrowed: &Borrowed,
+        settled: Result<Settled, OutboxError>,
+    ) -> Result<Receipt, OutboxError> {
+        if let Err(OutboxError::Stopped | OutboxError::Io { .. }) = settled {
+            let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_this = |slot: &Slot| Arc::ptr_eq(slot, &borrowed.slot);
+            if open.peek(&account).is_some_and(is_this) {
+                open.pop(&account);
+            }
         }
+        Ok(settled?.receipt)
     }
 
     /// The outbox of an account, opened with its key if it is not open. Waits while too many are in use.
@@ -131,7 +153,7 @@ impl Outboxes {
         let outbox = slot.get_or_try_init(open).await?.clone();
         Ok(Borrowed {
             outbox,
-            _slot: slot,
+            slot,
             _use: permit,
         })
     }

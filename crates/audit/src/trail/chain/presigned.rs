@@ -35,15 +35,20 @@ impl ChainLog {
         self.network.is_next(&presigned).await.map_err(refused)
     }
 
-    /// Brings an event to the chain that is signed, and waits until it is final.
+    /// Brings an event to the chain that is signed, and waits until it is final. `again`: it may be on its way.
     pub(super) async fn deliver(
         &self,
         sent: Outgoing<'_>,
         signed: &str,
+        again: bool,
     ) -> Result<Recorded, LogError> {
         let presigned = self.presigned(sent, signed).await?;
-        let settled = self.network.deliver(&presigned).await.map_err(refused)?;
-        self.recorded(sent.text, &settled.receipt).await
+        let settled = match again {
+            true => self.network.deliver_again(&presigned).await,
+            false => self.network.deliver(&presigned).await,
+        };
+        let receipt = settled.map_err(refused)?.receipt;
+        self.recorded(sent.text, &receipt).await
     }
 
     /// Reads what somebody says a participant signed.

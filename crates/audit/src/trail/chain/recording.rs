@@ -54,7 +54,7 @@ impl ChainLog {
         let account = self.sending(sent).await?;
         let sealed = match (&account.sealed, sent.signed) {
             (Some(sealed), _) => sealed,
-            (None, Some(signed)) => return self.deliver(sent, signed).await,
+            (None, Some(signed)) => return self.deliver(sent, signed, false).await,
             (None, None) => return Err(own_key()),
         };
         let account = account.account;
@@ -64,12 +64,13 @@ impl ChainLog {
         self.recorded(sent.text, &receipt).await
     }
 
-    /// Looks for an event that was sent.
+    /// Looks for an event that may have been sent. What is signed is brought to its end.
     pub(super) async fn sent(&self, sent: Outgoing<'_>) -> Result<Option<Recorded>, LogError> {
         let account = self.sending(sent).await?;
-        let Some(sealed) = &account.sealed else {
-            // Sent again it is the same transaction, whatever became of it.
-            return Ok(None);
+        let sealed = match (&account.sealed, sent.signed) {
+            (Some(sealed), _) => sealed,
+            (None, Some(signed)) => return self.deliver(sent, signed, true).await.map(Some),
+            (None, None) => return Err(own_key()),
         };
         let account = account.account;
         let key = || self.key(account, sealed);

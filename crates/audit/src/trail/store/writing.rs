@@ -5,10 +5,39 @@ use std::sync::Arc;
 
 use sqlx::{Any, Row as _, Transaction};
 
-use super::{Committed, Pending, Result, Store, whole};
-use crate::database::{Kind, Statement, is_collision};
-use crate::model::{Event, Mention, RecordId};
+use super::{Committed, Pending, Result, Row, Store, whole};
+use crate::Problem;
+use crate::database::{Kind, Statement, is_collision, not_committed, problem};
+use crate::model::{Event, Mention};
 use crate::trail::fresh::{About, Batch};
+
+/// Why events are not written, as far as is known.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WriteError {
+    /// The database has nothing of them.
+    #[error(transparent)]
+    Refused(#[from] sqlx::Error),
+    /// It was told to keep them, and did not say that it does.
+    #[error("the database did not confirm a COMMIT")]
+    Commit(#[source] sqlx::Error),
+}
+
+impl From<WriteError> for sqlx::Error {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Refused(error) | WriteError::Commit(error) => error,
+        }
+    }
+}
+
+impl From<WriteError> for Problem {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Refused(error) => problem(&error),
+            WriteError::Commit(error) => not_committed(&error),
+        }
+    }
+}
 
 /// How often events are put again that another transaction stood in the way of.
 const COLLISIONS_MAX: u32 = 8;
@@ -22,12 +51,16 @@ impl Store {
         sender: &str,
         rows: &[Arc<Pending>],
         committed: &[Arc<Committed>],
-    ) -> Result<Vec<bool>> {
+    ) -> std::result::Result<Vec<bool>, WriteError> {
         let mut left = COLLISIONS_MAX;
         loop {
             match self.try_write(sender, rows, committed).await {
                 // Another replica put some of the same, in another order.
-                Err(error) if left > 0 && is_collision(&error) => left -= 1,
+                Err(WriteError::Refused(error) | WriteError::Commit(error))
+                    if left > 0 && is_collision(&error) =>
+                {
+                    left -= 1;
+                }
                 done => return done,
             }
         }
@@ -38,7 +71,7 @@ impl Store {
         sender: &str,
         rows: &[Arc<Pending>],
         committed: &[Arc<Committed>],
-    ) -> Result<Vec<bool>> {
+    ) -> std::result::Result<Vec<bool>, WriteError> {
         let mut transaction = self.database.begin().await?;
         commit(self.kind(), &mut transaction, committed).await?;
         let as_they_are: Vec<_> = rows.iter().map(|one| (&**one, None)).collect();
@@ -53,7 +86,7 @@ impl Store {
             events.clone().filter(|event| is_in(event)),
         )
         .await?;
-        transaction.commit().await?;
+        transaction.commit().await.map_err(WriteError::Commit)?;
         Ok(events.map(is_in).collect())
     }
 
@@ -123,21 +156,28 @@ impl Store {
         Ok(events.iter().map(is_taken).collect())
     }
 
-    /// Takes an event back that the ledger refused, unless it is committed all the same.
-    pub(crate) async fn take_back(&self, record: &RecordId, version: u64) -> Result<()> {
-        self.settled(About::Record(record)).await?;
+    /// Takes an event back that this replica sent and the ledger will never have. Gives it back if it stays: another
+    /// replica sends it now, or has seen that the ledger has it.
+    pub(crate) async fn take_back(&self, pending: &Pending, sender: &str) -> Result<Option<Row>> {
+        let Pending { event, row } = pending;
+        self.settled(About::Record(&event.record)).await?;
         let mut transaction = self.database.begin().await?;
-        for statement in [
-            "DELETE FROM events WHERE record = $1 AND version = $2 AND tx IS NULL",
-            "DELETE FROM mentions WHERE record = $1 AND version = $2",
-        ] {
-            let delete = sqlx::query(statement).bind(record.as_str());
-            let done = delete.bind(whole(version)).execute(&mut *transaction);
-            if done.await?.rows_affected() == 0 {
-                break;
-            }
+        let delete = sqlx::query(
+            "DELETE FROM events WHERE record = $1 AND version = $2 AND event = $3 AND tx IS NULL \
+             AND (sender IS NULL OR sender = $4)",
+        );
+        let delete = delete.bind(event.record.as_str().to_owned());
+        let delete = delete.bind(whole(event.version)).bind(row.event.clone());
+        let deleted = delete.bind(sender).execute(&mut *transaction).await?;
+        if deleted.rows_affected() > 0 {
+            let delete = "DELETE FROM mentions WHERE record = $1 AND version = $2";
+            let delete = sqlx::query(delete).bind(event.record.as_str().to_owned());
+            let delete = delete.bind(whole(event.version));
+            delete.execute(&mut *transaction).await?;
         }
-        transaction.commit().await
+        transaction.commit().await?;
+        let left = self.version(&event.record, event.version).await?;
+        Ok(left.filter(|left| left.event == row.event))
     }
 }
 
@@ -260,7 +300,9 @@ async fn commit(
                 .push_bind(one.record.as_str())
                 .push_number(whole(one.version));
         });
-        update.push(") AS v WHERE events.record = v.column4 AND events.version = v.column5");
+        update.push(
+            ") AS v WHERE events.record = v.column4 AND events.version = v.column5 AND events.tx IS NULL",
+        );
         update.build().execute(&mut **transaction).await?;
     }
     Ok(())

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::*;
 
 /// What a machine has after it lost power: the files as they are now, in a folder of their own.
-fn crashed(world: &World) -> TempDir {
+pub(super) fn crashed(world: &World) -> TempDir {
     let copy = TempDir::new().unwrap();
     fs::create_dir(copy.path().join("journal")).unwrap();
     for file in files(world.dir.path())

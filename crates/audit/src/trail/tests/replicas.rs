@@ -7,18 +7,18 @@ use crate::database::Kind;
 use crate::limits::ORPHAN_AGE;
 
 /// Another replica of the same service.
-async fn another(world: &World) -> Trail {
+pub(super) async fn another(world: &World) -> Trail {
     let log = Arc::clone(&world.log) as Arc<dyn EventLog>;
     Trail::new(open(&world.dir).await, log)
 }
 
 /// As if the database had never heard that these are committed, and the ledger had forgotten their names.
-async fn unnoted(world: &World, statement: &'static str) {
+pub(super) async fn unnoted(world: &World, statement: &'static str) {
     world.log.keys.lock().unwrap().clear();
     execute(&world.trail, &world.database, statement).await;
 }
 
-async fn is_valid(trail: &Trail, record: &str) {
+pub(super) async fn is_valid(trail: &Trail, record: &str) {
     let consulted = async {
         while trail.consult(question(record)).await.unwrap().verdict == Verdict::Pending {
             tokio::time::sleep(Duration::from_millis(5)).await;
