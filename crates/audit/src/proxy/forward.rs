@@ -2,24 +2,28 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Query, Request, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::header::{
+    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING, UPGRADE,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 use verify::Digest;
 
 use super::Proxy;
 use super::rules::{Exchange, segments};
 use crate::Problem;
 use crate::body::whole;
-use crate::limits::DATA_BYTES_MAX;
+use crate::limits::{COMMIT_PATIENCE, DATA_BYTES_MAX};
 use crate::model::{Text, strict};
 use crate::telemetry::{Kind, timed};
-use crate::trail::{Act, Stored};
+use crate::trail::{Act, CONCURRENT, Stored};
 
 /// Headers between neighbours, which go no further (RFC 9110, 7.6.1).
 const NEIGHBOURS: [HeaderName; 7] = [
@@ -51,6 +55,9 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
+/// How long after the version before was on its way an event is tried again.
+const AGAIN: Duration = Duration::from_millis(100);
+
 /// Passes a request on; stores its event if a rule fits it.
 pub(super) async fn forward(
     State(proxy): State<Arc<Proxy>>,
@@ -78,6 +85,10 @@ pub(super) async fn forward(
         let body = reqwest::Body::wrap_stream(body.into_data_stream());
         return passed(sent(&proxy, &parts, body).await?);
     };
+    if fit.rule.needs_response() {
+        // It is read here, as it is.
+        parts.headers.remove(ACCEPT_ENCODING);
+    }
     let body = whole(body, DATA_BYTES_MAX).await?;
     let request = data(&parts.headers, &body)?;
     let place = Text::fitting(&peer.ip().to_string());
@@ -103,12 +114,16 @@ pub(super) async fn forward(
     match act {
         Ok(act) => recorded(&proxy, Ok(act), passed(answer)?).await,
         Err(exchange) => {
-            let (answer, response) = with_data(answer).await?;
-            let exchange = Exchange {
-                response,
-                ..exchange
+            let (answer, act) = match with_data(answer).await {
+                Ok((answer, response)) => {
+                    let exchange = Exchange {
+                        response,
+                        ..exchange
+                    };
+                    (answer, fit.act(&proxy.who, &place, exchange))
+                }
+                Err(unreadable) => (Response::default(), Err(unreadable)),
             };
-            let act = fit.act(&proxy.who, &place, exchange);
             recorded(&proxy, act, answer).await
         }
     }
@@ -132,7 +147,7 @@ async fn recorded(
     mut answer: Response,
 ) -> Result<Response, Problem> {
     let stored = match act {
-        Ok(act) => proxy.recorder.record(act).await,
+        Ok(act) => in_its_turn(proxy, act).await,
         Err(problem) => Err(problem),
     };
     match stored {
@@ -152,6 +167,19 @@ async fn recorded(
         }
     }
     Ok(answer)
+}
+
+/// Records what the system has done, after what others have done to the same record just before.
+async fn in_its_turn(proxy: &Proxy, act: Act) -> Result<Stored, Problem> {
+    let begun = Instant::now();
+    loop {
+        match proxy.recorder.record(act.clone()).await {
+            Err(problem) if problem.kind == CONCURRENT && begun.elapsed() < COMMIT_PATIENCE => {
+                sleep(AGAIN).await;
+            }
+            done => return done,
+        }
+    }
 }
 
 /// Tells where the event is.

@@ -1,5 +1,5 @@
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request};
@@ -14,7 +14,7 @@ use crate::Problem;
 use crate::edge::EdgeConfig;
 use crate::metrics::Metrics;
 use crate::model::{ContentHash, Event, Timestamp, What};
-use crate::trail::{Act, Address, Answering, Receipt, Stored};
+use crate::trail::{Act, Address, Answering, CONCURRENT, Receipt, Stored};
 
 /// Keeps what it is told.
 #[derive(Default)]
@@ -22,6 +22,8 @@ struct Notes {
     acts: Mutex<Vec<Act>>,
     pending: AtomicBool,
     refuses: AtomicBool,
+    /// So often somebody else is faster.
+    overtaken: AtomicUsize,
 }
 
 impl Recorder for Notes {
@@ -29,6 +31,11 @@ impl Recorder for Notes {
         Box::pin(async move {
             if self.refuses.load(Ordering::SeqCst) {
                 return Err(Problem::busy("no"));
+            }
+            let less = |left: usize| left.checked_sub(1);
+            let order = Ordering::SeqCst;
+            if self.overtaken.fetch_update(order, order, less).is_ok() {
+                return Err(Problem::conflict(CONCURRENT, "one before it is on its way"));
             }
             self.acts.lock().unwrap().push(act.clone());
             if self.pending.load(Ordering::SeqCst) {
@@ -77,6 +84,10 @@ async fn system() -> String {
                 return (StatusCode::FOUND, headers).into_response();
             }
             "/api/lots/missing" => StatusCode::NOT_FOUND,
+            "/api/lots" if parts.uri.query() == Some("twice") => {
+                let headers = [("content-type", "application/json")];
+                return (StatusCode::CREATED, headers, r#"{"id": 1, "id": 2}"#).into_response();
+            }
             _ if parts.method == Method::POST => StatusCode::CREATED,
             _ => StatusCode::OK,
         };
@@ -303,6 +314,42 @@ async fn a_change_without_its_event_is_never_a_success() {
         (status, &said["type"]),
         (StatusCode::BAD_GATEWAY, &json!("AuditFailed"))
     );
+}
+
+#[tokio::test]
+async fn a_change_waits_for_the_event_of_the_one_before() {
+    let (routes, notes) = proxied(&[]).await;
+    notes.overtaken.store(3, Ordering::SeqCst);
+    let (status, headers, _) = ask(&routes, Method::DELETE, "/api/lots/7", Value::Null).await;
+    assert_eq!(
+        (status, &headers["counterfoil-audit"]),
+        (StatusCode::OK, &"recorded".parse().unwrap())
+    );
+    assert_eq!(notes.acts.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_change_whose_answer_cannot_be_read_is_told_to_have_no_event() {
+    let (routes, notes) = proxied(&[]).await;
+    let (status, _, said) = ask(&routes, Method::POST, "/api/lots?twice", json!({})).await;
+    assert_eq!(
+        (status, &said["type"]),
+        (StatusCode::BAD_GATEWAY, &json!("AuditFailed")),
+        "{said}"
+    );
+    assert!(notes.acts.lock().unwrap().is_empty());
+    // What packs its answers is not asked to.
+    let request = Request::post("/api/lots")
+        .header("accept-encoding", "gzip, br")
+        .extension(ConnectInfo(
+            "203.0.113.7:9".parse::<std::net::SocketAddr>().unwrap(),
+        ));
+    let answer = routes.oneshot(request.body(Body::empty()).unwrap()).await;
+    let body = to_bytes(answer.unwrap().into_body(), 1 << 20)
+        .await
+        .unwrap();
+    let said: Value = serde_json::from_slice(&body).unwrap();
+    assert!(said["headers"]["accept-encoding"].is_null(), "{said}");
 }
 
 #[tokio::test]
