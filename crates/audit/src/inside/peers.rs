@@ -10,6 +10,7 @@ use super::identity::{Credentials, IdentityError, Service};
 use crate::Problem;
 use crate::limits::{PEER_SILENCE, UPSTREAM_CONNECT_PATIENCE, UPSTREAM_PATIENCE};
 use crate::telemetry::{Kind, timed};
+use crate::trail::OTHER_REQUEST;
 use crate::upstreams::{UpstreamError, Upstreams};
 
 /// Why another service cannot be asked as configured.
@@ -97,7 +98,7 @@ impl Peers {
         call: &'static str,
         arguments: &impl Serialize,
     ) -> Result<T, Problem> {
-        let answer = self.repeated(call, arguments).await?;
+        let answer = self.repeated(call, arguments, |_| true).await?;
         answer.map_err(|_| self.unavailable())
     }
 
@@ -134,7 +135,9 @@ impl Peers {
         call: &'static str,
         arguments: &impl Serialize,
     ) -> Result<T, Problem> {
-        match self.repeated(call, arguments).await? {
+        // Whatever else another replica says, the one that gave no answer may do it.
+        let settles = |problem: &Problem| problem.is_pending() || problem.kind == OTHER_REQUEST;
+        match self.repeated(call, arguments, settles).await? {
             Ok(answer) => Ok(answer),
             Err(Lost::Unasked) => Err(self.unavailable()),
             Err(Lost::Unanswered) => Err(Problem::pending(
@@ -144,20 +147,27 @@ impl Peers {
         }
     }
 
+    /// Asks one replica after the other until one answers. After one that was asked and gave no answer, the problem of
+    /// another is the answer only if it `settles` what the first may have done.
     async fn repeated<T: DeserializeOwned>(
         &self,
         call: &'static str,
         arguments: &impl Serialize,
+        settles: impl Fn(&Problem) -> bool,
     ) -> Result<Result<T, Lost>, Problem> {
         let body = written(arguments)?;
         let mut left = self.replicas;
         let mut was_asked = false;
         loop {
-            match self.once(call, body.clone()).await? {
-                Ok(answer) => return Ok(Ok(answer)),
-                Err(Lost::Unanswered) => was_asked = true,
-                Err(Lost::Unasked) if was_asked => return Ok(Err(Lost::Unanswered)),
-                Err(Lost::Unasked) => return Ok(Err(Lost::Unasked)),
+            match self.once(call, body.clone()).await {
+                Ok(Ok(answer)) => return Ok(Ok(answer)),
+                Ok(Err(Lost::Unanswered)) => was_asked = true,
+                Ok(Err(Lost::Unasked)) if was_asked => return Ok(Err(Lost::Unanswered)),
+                Ok(Err(Lost::Unasked)) => return Ok(Err(Lost::Unasked)),
+                Err(problem) if was_asked && !settles(&problem) => {
+                    return Ok(Err(Lost::Unanswered));
+                }
+                Err(problem) => return Err(problem),
             }
             if left == 0 {
                 return Ok(Err(Lost::Unanswered));

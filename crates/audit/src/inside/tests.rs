@@ -443,6 +443,15 @@ async fn a_replica_that_is_gone_is_left_out_and_nothing_is_claimed_that_is_not_k
     let there: TrailAt = dying.peers(Service::Audit, &gateway).into();
     let answer = there.store(act("r6", json!(6))).await.unwrap_err();
     assert!(answer.is_pending(), "{answer}");
+    // Nor is it if the next one says that it does nothing.
+    let busy = Router::new().fallback(async || Problem::busy("not here, not now").into_response());
+    let busy = authority.serve(Service::Audit, busy).await;
+    let addresses = [dying.url(), busy.url()];
+    let there: TrailAt = Peers::new(Service::Audit, &addresses, &gateway)
+        .unwrap()
+        .into();
+    let answer = there.store(act("r7", json!(7))).await.unwrap_err();
+    assert!(answer.is_pending(), "{answer}");
     let dying = Router::new().fallback(async || -> Response { panic!("the power goes") });
     let dying = authority.serve(Service::Users, dying).await;
     let there: UsersAt = dying.peers(Service::Users, &gateway).into();

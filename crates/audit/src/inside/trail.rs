@@ -55,7 +55,7 @@ calls! {
     /// See [`Trail::trace`].
     asks trace(start: ResourceId, way: Direction) -> Trace = trail.trace(start, way);
     /// See [`Trail::capture`]: sent again, each event is recorded once.
-    asks capture(who: Text, place: Text, events: Vec<Captured>) -> CaptureJob =
+    insists capture(who: Text, place: Text, events: Vec<Captured>) -> CaptureJob =
         trail.capture(&who, &place, events);
     /// See [`Trail::capture_job`].
     asks capture_job(who: Text, id: String) -> CaptureJob = trail.capture_job(&who, &id);

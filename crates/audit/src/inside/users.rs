@@ -274,7 +274,7 @@ impl Remembering {
         call: &'static str,
         arguments: &impl Serialize,
     ) -> Result<T, Problem> {
-        let answer = self.peers.asks(call, arguments).await;
+        let answer = self.peers.insists(call, arguments).await;
         self.callers().clear();
         answer
     }

@@ -4,15 +4,16 @@ use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::Row as _;
+use verify::Digest;
 
 use super::act::{Act, Given};
 use super::query::{Cursor, Filter};
-use super::storing::{damaged, now};
+use super::storing::{OTHER_REQUEST, damaged, now};
 use super::{Log, Trail};
 use crate::Problem;
 use crate::limits::CAPTURES_TOGETHER;
 use crate::model::capture::Captured;
-use crate::model::{Operation, RecordId, Text, Timestamp};
+use crate::model::{Content, Operation, RecordId, Text, Timestamp};
 
 /// What became of a document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,6 +76,11 @@ impl Trail {
     }
 
     async fn capture_one(&self, who: &Text, place: &Text, event: Captured) -> Result<(), Problem> {
+        // A correction follows, so what it says tells it from the same one that is sent again.
+        let content = Content::of(&event.data).ok();
+        let content = content.filter(|_| event.is_correction);
+        let once =
+            content.map(|content| format!("capture-{}", Digest::of(content.as_str().as_bytes())));
         let act = |how| Act {
             who: who.clone(),
             how,
@@ -85,7 +91,7 @@ impl Trail {
             target: Text::default(),
             content: Given::Data(event.data.clone()),
             keep: true,
-            once: None,
+            once: once.clone(),
             adopt: false,
             ours: false,
             enrol: None,
@@ -97,6 +103,8 @@ impl Trail {
                 self.store(act(Operation::Update)).await.map(drop)
             }
             Err(problem) if known(&problem) => Ok(()),
+            // It is there, as what followed.
+            Err(problem) if problem.kind == OTHER_REQUEST => Ok(()),
             stored => stored.map(drop),
         }
     }
