@@ -111,7 +111,7 @@ impl ChainLog {
         let member = self.member(sender(&sent.event.who, sent.enrol)).await;
         let root = self.tree().await.map_err(unknown)?;
         if sent.enrol.is_some() || root.map(written).as_deref() != Some(sent.log) {
-            return member;
+            return member.map_err(not_known_now);
         }
         match member {
             Ok((account, contract)) if Some(contract.address) == root => Ok((account, contract)),
@@ -144,7 +144,8 @@ impl ChainLog {
         if enrol.kind == Kind::Root {
             return Ok(Call::deploying(abi::root(&words, hash)));
         }
-        let (_, under) = self.member(sender(&event.who, Some(enrol))).await?;
+        let under = self.member(sender(&event.who, Some(enrol))).await;
+        let (_, under) = under.map_err(not_known_now)?;
         let key = match self
             .accounts
             .member(&enrol.participant)
@@ -288,6 +289,15 @@ impl ChainLog {
     async fn known_root(&self) -> Result<Address, LogError> {
         let root = self.tree().await.map_err(unknown)?;
         root.ok_or_else(|| LogError::Refused("no tree is known here".to_owned()))
+    }
+}
+
+/// Of an event that has its log somebody was in the tree when it was made: that they are not known to be is no fault of
+/// theirs, and may be known later.
+fn not_known_now(error: LogError) -> LogError {
+    match error {
+        LogError::Told(problem) => LogError::Refused(problem.to_string()),
+        error => error,
     }
 }
 
