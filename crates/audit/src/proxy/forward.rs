@@ -108,7 +108,7 @@ pub(super) async fn forward(
         Ok(fit.act(&proxy.who, &place, exchange)?)
     };
     let answer = sent(&proxy, &parts, body.into()).await?;
-    if !answer.status().is_success() {
+    if !fit.rule.is_done(answer.status()) {
         return passed(answer);
     }
     match act {

@@ -1,6 +1,6 @@
 //! Which requests of a system that knows nothing of us become events, and what the events say. Pure.
 
-use http::Method;
+use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::Value;
@@ -66,6 +66,9 @@ pub struct RuleConfig {
     /// Whether the data is kept here too.
     #[serde(default)]
     keep: bool,
+    /// Answers beside 200 to 299 by which the system says that it has done it: 303 of many forms.
+    #[serde(default)]
+    done: Vec<u16>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -174,6 +177,11 @@ impl Rule {
     }
 
     /// Whether the event needs the answer's body.
+    /// Whether the system says by this that it has done what it was asked.
+    pub(super) fn is_done(&self, status: StatusCode) -> bool {
+        status.is_success() || self.config.done.contains(&status.as_u16())
+    }
+
     pub(super) fn needs_response(&self) -> bool {
         self.config.data == DataConfig::Response
             || self.config.templates().any(Template::needs_response)

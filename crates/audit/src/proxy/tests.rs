@@ -75,6 +75,9 @@ async fn system() -> String {
         let (parts, body) = request.into_parts();
         let body = to_bytes(body, 1 << 20).await.unwrap();
         let status = match parts.uri.path() {
+            "/forms/7" => {
+                return (StatusCode::SEE_OTHER, [("location", "/forms/7/done")]).into_response();
+            }
             "/elsewhere" => {
                 let headers = [
                     ("location", "http://127.0.0.1:1/"),
@@ -115,7 +118,9 @@ const RULES: &str = r#"[
     {"methods": ["PUT", "DELETE"], "path": "/api/lots/{lot}", "record": "lot-{lot}", "about": ["lot:{lot}"]},
     {"methods": ["PUT"], "path": "/api/farms/{farm}", "record": "{request:/name}", "about": ["farm:{farm}"]},
     {"methods": ["PATCH"], "path": "/api/farms/{farm}", "record": "{request:/name}", "about": ["farm:{farm}"],
-     "data": "response"}
+     "data": "response"},
+    {"methods": ["POST"], "path": "/forms/{form}", "record": "form-{form}", "about": ["form:{form}"], "done": [303]},
+    {"methods": ["PUT"], "path": "/forms/{form}", "record": "form-{form}", "about": ["form:{form}"]}
 ]"#;
 
 async fn proxied(more: &[String]) -> (Router, Arc<Notes>) {
@@ -314,6 +319,26 @@ async fn a_change_without_its_event_is_never_a_success() {
         (status, &said["type"]),
         (StatusCode::BAD_GATEWAY, &json!("AuditFailed"))
     );
+}
+
+#[tokio::test]
+async fn a_redirection_is_an_event_where_the_rule_says_that_it_means_done() {
+    let (routes, notes) = proxied(&[]).await;
+    let (status, headers, _) = ask(&routes, Method::POST, "/forms/7", json!({})).await;
+    assert_eq!(
+        (status, &headers["counterfoil-audit"], &headers["location"]),
+        (
+            StatusCode::SEE_OTHER,
+            &"recorded".parse().unwrap(),
+            &"/forms/7/done".parse().unwrap()
+        )
+    );
+    let (status, headers, _) = ask(&routes, Method::PUT, "/forms/7", json!({})).await;
+    assert_eq!(
+        (status, headers.get("counterfoil-audit")),
+        (StatusCode::SEE_OTHER, None)
+    );
+    assert_eq!(notes.acts.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]
