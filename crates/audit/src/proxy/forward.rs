@@ -114,16 +114,12 @@ pub(super) async fn forward(
     match act {
         Ok(act) => recorded(&proxy, Ok(act), passed(answer)?).await,
         Err(exchange) => {
-            let (answer, act) = match with_data(answer).await {
-                Ok((answer, response)) => {
-                    let exchange = Exchange {
-                        response,
-                        ..exchange
-                    };
-                    (answer, fit.act(&proxy.who, &place, exchange))
-                }
-                Err(unreadable) => (Response::default(), Err(unreadable)),
+            let (answer, response) = with_data(answer).await.map_err(|e| unrecorded(&e))?;
+            let exchange = Exchange {
+                response,
+                ..exchange
             };
+            let act = fit.act(&proxy.who, &place, exchange);
             recorded(&proxy, act, answer).await
         }
     }
@@ -157,16 +153,18 @@ async fn recorded(
             let pending = HeaderValue::from_static("pending");
             answer.headers_mut().insert("counterfoil-audit", pending);
         }
-        Err(problem) => {
-            tracing::error!(%problem, "a change of the system has no event");
-            let detail = format!(
-                "the system did it, and its event was not recorded: {}",
-                problem.detail
-            );
-            return Err(Problem::new(StatusCode::BAD_GATEWAY, "AuditFailed", detail));
-        }
+        Err(problem) => return Err(unrecorded(&problem)),
     }
     Ok(answer)
+}
+
+fn unrecorded(why: &Problem) -> Problem {
+    tracing::error!(problem = %why, "a change of the system has no event");
+    let detail = format!(
+        "the system did it, and its event was not recorded: {}",
+        why.detail
+    );
+    Problem::new(StatusCode::BAD_GATEWAY, "AuditFailed", detail)
 }
 
 /// Records what the system has done, after what others have done to the same record just before.
