@@ -201,10 +201,14 @@ impl Users {
         self.refresh().await
     }
 
-    /// Looks every second at what other replicas revoked, changed or rotated, and now and then finishes what
-    /// was abandoned and forgets what is over. Ends when it is told to stop.
+    /// Looks every second at what other replicas revoked, changed or rotated; and beside that, which waits for
+    /// nobody, now and then finishes what was abandoned and forgets what is over. Ends when it is told to stop.
     pub async fn keep_current(&self, stopping: CancellationToken) {
-        let mut next_round = self.now();
+        let keeping = async { tokio::join!(self.keep_looking(), self.keep_finishing()) };
+        stopping.run_until_cancelled(keeping).await;
+    }
+
+    async fn keep_looking(&self) {
         loop {
             if let Err(problem) = self.refresh().await {
                 tracing::warn!(%problem, "could not look at what was revoked");
@@ -212,6 +216,14 @@ impl Users {
             if let Err(error) = self.keys.reload() {
                 tracing::warn!(error = %error, "could not read the keys that sign tokens");
             }
+            tokio::time::sleep(STANDING_REFRESH).await;
+        }
+    }
+
+    /// May wait for the trail as long as that takes.
+    async fn keep_finishing(&self) {
+        let mut next_round = self.now();
+        loop {
             if self.now() >= next_round {
                 next_round = self.now() + millis(CHANGE_ABANDONED);
                 if let Err(problem) = self.finish_pending().await {
@@ -221,10 +233,7 @@ impl Users {
                     tracing::warn!(%problem, "could not forget sessions that are over");
                 }
             }
-            tokio::select! {
-                () = stopping.cancelled() => return,
-                () = tokio::time::sleep(STANDING_REFRESH) => {}
-            }
+            tokio::time::sleep(STANDING_REFRESH).await;
         }
     }
 

@@ -174,3 +174,30 @@ async fn what_runs_beside_finishes_what_was_abandoned_and_stops_when_told() {
     stopping.cancel();
     running.await.unwrap();
 }
+
+#[tokio::test]
+async fn what_was_revoked_elsewhere_ends_here_while_a_change_waits_for_the_trail() {
+    let (house, _) = abandoned().await;
+    house.trail.will(Answer::Stored);
+    house.users.refresh().await.unwrap();
+    let tokens = house.login("root").await;
+    let other = house.replica().await;
+    house.trail.will(Answer::Never);
+    // That of what was asked before.
+    house.trail.asked.notified().await;
+    let stopping = tokio_util::sync::CancellationToken::new();
+    let (users, stop) = (Arc::clone(&house.users), stopping.clone());
+    let running = tokio::spawn(async move { users.keep_current(stop).await });
+    house.trail.asked.notified().await;
+    house.users.validate(&tokens.access).unwrap();
+    other.logout(&tokens.session).await.unwrap();
+    let ended = async {
+        while house.users.validate(&tokens.access).is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let limit = Duration::from_secs(60);
+    tokio::time::timeout(limit, ended).await.unwrap();
+    stopping.cancel();
+    tokio::time::timeout(limit, running).await.unwrap().unwrap();
+}
