@@ -184,7 +184,7 @@ impl Making<'_> {
         if told.is_done() {
             self.caller.notes.book.unnamed.push(crate::book::Unnamed {
                 who: admin.person.id.clone(),
-                how: "create",
+                how: "update",
                 did: "revokeSessions".to_owned(),
             });
         }

@@ -5,11 +5,12 @@ use serde_json::json;
 use sqlx::AnyConnection;
 
 use super::accounts::may_not;
-use super::changing::of_ours;
+use super::changing::{of_ours, of_user};
 use super::model::{Deed, Email, Kind, SessionId, Status, User, UserId};
 use super::passwords::Compared;
 use super::permissions::{LOGIN, has_access};
 use super::secret::{Secret, chance, exposed, exposed_if_any};
+use super::store::changes::Change;
 use super::store::sessions::{self, Refresh, Session};
 use super::store::{self, Kept, attempts};
 use super::tokens::{self, Claims, Refused, seconds};
@@ -275,21 +276,9 @@ impl Users {
     /// The caller may not change them, or the event cannot be recorded.
     pub async fn revoke_sessions(&self, caller: &Caller, id: &UserId) -> Result<(), Problem> {
         let (transaction, by, user) = self.begin_change(caller, id, Deed::Update).await?;
-        transaction.rollback().await?;
-        let act = of_ours(
-            format!("sessions-{}", hex::encode(chance::<16>())),
-            &format!("user:{}", user.id),
-            Operation::Create,
-            &by.id,
-            &caller.place,
-            "revokeSessions",
-            json!({ "user": user.id }),
-        );
-        self.recorder.record(act).await?;
-        let mut connection = self.connection().await?;
-        sessions::revoke_all(&mut connection, id, self.now()).await?;
-        drop(connection);
-        self.refresh().await
+        let change = Change::EndSessions;
+        let intent = of_user(&user, change, &by.id, &caller.place, "revokeSessions");
+        self.change(transaction, &intent).await
     }
 
     async fn end(&self, session: &SessionId) -> Result<(), Problem> {

@@ -77,6 +77,7 @@ impl Users {
         }
         match &intent.change {
             Change::Disable
+            | Change::EndSessions
             | Change::Password { .. }
             | Change::Oidc { .. }
             | Change::PutPermission { .. }

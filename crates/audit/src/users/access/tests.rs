@@ -6,7 +6,9 @@ use tokio::task::JoinSet;
 
 use super::super::testing::{Answer, House, PASSWORD, kind_of, login, place};
 use super::super::{Cost, Kind, Login, Secret};
-use crate::limits::{ACCESS_LIFETIME, SESSION_IDLE, SESSION_LIFETIME, STANDING_AGE_MAX};
+use crate::limits::{
+    ACCESS_LIFETIME, CHANGE_ABANDONED, SESSION_IDLE, SESSION_LIFETIME, STANDING_AGE_MAX,
+};
 use crate::model::Text;
 
 fn wrong(name: &str) -> Login {
@@ -329,6 +331,33 @@ async fn all_sessions_of_a_user_end_at_once() {
         );
     }
     house.users.validate(&roots.access).unwrap();
+}
+
+#[tokio::test]
+async fn sessions_whose_end_is_slow_to_be_recorded_end_when_it_is() {
+    let house = House::open().await;
+    let root = house.root().await;
+    let ana = house.create(&root, Kind::Administrator, "ana").await;
+    let tokens = house.login("ana").await;
+    for answer in [Answer::Refused, Answer::Pending] {
+        house.trail.will(answer);
+        house
+            .users
+            .revoke_sessions(&root, &ana.user)
+            .await
+            .unwrap_err();
+        house.users.validate(&tokens.access).unwrap();
+    }
+    house.trail.will(Answer::Stored);
+    house.clock.forward(CHANGE_ABANDONED);
+    assert_eq!(house.users.finish_pending().await.unwrap(), 1);
+    assert_eq!(house.users.finish_pending().await.unwrap(), 0);
+    assert_eq!(
+        kind_of(house.users.validate(&tokens.access)),
+        "Unauthenticated"
+    );
+    let did = house.trail.did();
+    assert_eq!(did.iter().filter(|did| *did == "revokeSessions").count(), 1);
 }
 
 #[tokio::test]

@@ -36,6 +36,7 @@ pub(in super::super) enum Change {
         oidc: Oidc,
     },
     Disable,
+    EndSessions,
     Password {
         hash: Hash,
     },
@@ -231,6 +232,7 @@ async fn apply_to_user(
             resets::forget(connection, id).await?;
             sessions::revoke_all(connection, id, now).await
         }
+        Change::EndSessions => sessions::revoke_all(connection, id, now).await,
         Change::Update {
             name,
             email,
@@ -369,7 +371,8 @@ pub(in super::super) fn after(user: &User, change: &Change) -> User {
         Change::TotpOn => user.totp = true,
         Change::TotpOff => user.totp = false,
         Change::Oidc { oidc } => user.oidc = oidc.clone(),
-        Change::Password { .. }
+        Change::EndSessions
+        | Change::Password { .. }
         | Change::ResetCode { .. }
         | Change::PutPermission { .. }
         | Change::DeletePermission => {}
