@@ -6,8 +6,9 @@ use sqlx::AnyConnection;
 
 use super::accounts::may_not;
 use super::changing::{of_ours, of_user};
-use super::model::{Deed, Email, Kind, SessionId, Status, User, UserId};
-use super::passwords::Compared;
+use super::model::{Deed, Email, Identity, Kind, Oidc, SessionId, Status, User, UserId};
+use super::oidc;
+use super::passwords::{Compared, Hash};
 use super::permissions::{LOGIN, has_access};
 use super::secret::{Secret, chance, exposed, exposed_if_any};
 use super::store::changes::Change;
@@ -31,6 +32,32 @@ pub struct Login {
     /// A code of their second factor.
     #[serde(default, serialize_with = "exposed_if_any")]
     pub totp: Option<Secret>,
+}
+
+/// What lets somebody in who has shown it, if it is theirs still when their session begins.
+pub(super) enum Shown {
+    /// The password of this hash.
+    Password(Hash),
+    /// That they are this at the identity provider.
+    Identity(Identity),
+}
+
+impl Shown {
+    fn is_of(&self, kept: &Kept) -> bool {
+        match (self, &kept.user.oidc) {
+            (Self::Password(hash), _) => *hash == kept.password,
+            (Self::Identity(identity), Oidc::Linked(linked)) => identity == linked,
+            (Self::Identity(_), Oidc::Unsaid | Oidc::Allowed | Oidc::Refused) => false,
+        }
+    }
+
+    /// What somebody is told whose it is not.
+    fn refused(&self) -> Problem {
+        match self {
+            Self::Password(_) => not_them(),
+            Self::Identity(_) => oidc::not_by_provider(),
+        }
+    }
 }
 
 /// What somebody gets who was let in: written as RFC 6749 has it (section 5.1), with the user beside it.
@@ -90,6 +117,12 @@ impl Users {
     /// They are not who they say (nothing says whether such a user exists), they have to wait after wrong
     /// attempts, a code is missing, or the event cannot be recorded.
     pub async fn login(&self, login: Login, place: &Text) -> Result<Tokens, Problem> {
+        let (user, shown) = self.recognize(login, place).await?;
+        self.open_session(&user, &shown, place).await
+    }
+
+    /// Who shows this, and what of it has to be theirs still when their session begins.
+    async fn recognize(&self, login: Login, place: &Text) -> Result<(UserId, Shown), Problem> {
         let email = Email::parse(&login.email);
         let account = match &email {
             Ok(email) => format!("login of {email}"),
@@ -104,22 +137,24 @@ impl Users {
         drop(connection);
         let hash = kept.as_ref().map(|kept| &kept.password);
         let compared = self.passwords.compare(&login.password, hash).await?;
-        let user = match (&kept, compared) {
+        let kept = match (kept, compared) {
             (Some(kept), Compared::Same | Compared::SameAtAnotherCost)
                 if kept.user.status == Status::Active =>
             {
-                &kept.user
+                kept
             }
             _ => return Err(not_them()),
         };
-        if user.totp {
-            self.check_code(user, login.totp.as_ref()).await?;
+        if kept.user.totp {
+            self.check_code(&kept.user, login.totp.as_ref()).await?;
         }
         self.attempt_succeeded(&account, place).await?;
-        if compared == Compared::SameAtAnotherCost {
-            self.hash_anew(kept.as_ref(), &login.password).await?;
-        }
-        self.open_session(&user.id, place).await
+        let id = kept.user.id.clone();
+        let hash = match compared {
+            Compared::SameAtAnotherCost => self.hash_anew(kept, &login.password).await?,
+            Compared::Same | Compared::Different => kept.password,
+        };
+        Ok((id, Shown::Password(hash)))
     }
 
     async fn check_code(&self, user: &User, code: Option<&Secret>) -> Result<(), Problem> {
@@ -132,28 +167,44 @@ impl Users {
         }
     }
 
-    async fn hash_anew(&self, kept: Option<&Kept>, password: &Secret) -> Result<(), Problem> {
-        if let (Some(kept), Ok(password)) = (kept, super::Password::parse(password.clone())) {
-            let hash = self.passwords.hash(password).await?;
-            let mut connection = self.connection().await?;
-            store::rehash(&mut connection, &kept.user.id, &kept.password, &hash).await?;
+    /// Keeps a hash of the same password at today's cost. Gives back the hash that is kept then.
+    async fn hash_anew(&self, kept: Kept, password: &Secret) -> Result<Hash, Problem> {
+        let Ok(wanted) = super::Password::parse(password.clone()) else {
+            return Ok(kept.password);
+        };
+        let id = &kept.user.id;
+        let hash = self.passwords.hash(wanted).await?;
+        let mut connection = self.connection().await?;
+        if store::rehash(&mut connection, id, &kept.password, &hash).await? {
+            return Ok(hash);
         }
-        Ok(())
+        // Somebody was faster: who logged in with the same password, or who changed it.
+        let kept = store::find(&mut connection, id).await?;
+        drop(connection);
+        let hash = kept.ok_or_else(not_them)?.password;
+        match self.passwords.compare(password, Some(&hash)).await? {
+            Compared::Different => Err(not_them()),
+            Compared::Same | Compared::SameAtAnotherCost => Ok(hash),
+        }
     }
 
     /// Begins a session of somebody who has shown who they are: here, or to an identity provider that is
     /// believed.
     ///
     /// # Errors
-    /// They may not log in, or the event cannot be recorded.
-    pub async fn open_session(&self, id: &UserId, place: &Text) -> Result<Tokens, Problem> {
+    /// What they have shown is not theirs any more, they may not log in, or the event cannot be recorded.
+    pub(super) async fn open_session(
+        &self,
+        id: &UserId,
+        shown: &Shown,
+        place: &Text,
+    ) -> Result<Tokens, Problem> {
         let mut transaction = self.transaction().await?;
-        // Held: whoever disables the user meanwhile ends this session too.
-        if !store::lock(&mut transaction, id).await? {
-            return Err(not_them());
-        }
+        // Held: whoever disables the user meanwhile, or takes away what they have shown, ends this session too.
+        let held = store::lock(&mut transaction, id).await?;
         let kept = store::find(&mut transaction, id).await?;
-        let user = kept.ok_or_else(not_them)?.user;
+        let kept = kept.filter(|kept| held && shown.is_of(kept));
+        let user = kept.ok_or_else(|| shown.refused())?.user;
         let dictionary = store::permissions::dictionary(&mut transaction).await?;
         if !has_access(&dictionary, user.kind, &user.grants, LOGIN) {
             return Err(may_not(LOGIN));

@@ -357,14 +357,20 @@ impl Users {
         let mut connection = self.connection().await?;
         let kept = self.caller(&mut connection, caller, Held::No).await?;
         drop(connection);
+        let wrong = || Problem::not_permitted("the old password is wrong");
         let compared = self.passwords.compare(old, Some(&kept.password)).await?;
         if compared == Compared::Different {
-            return Err(Problem::not_permitted("the old password is wrong"));
+            return Err(wrong());
         }
         self.attempt_succeeded(&account, &caller.place).await?;
         let hash = self.passwords.hash(new).await?;
         let id = &caller.user;
-        let (transaction, by, user) = self.begin_change(caller, id, Deed::Update).await?;
+        let (mut transaction, by, user) = self.begin_change(caller, id, Deed::Update).await?;
+        // Compared with what nobody can change any more.
+        let held = self.caller(&mut transaction, caller, Held::No).await?;
+        if held.password != kept.password {
+            return Err(wrong());
+        }
         let change = Change::Password { hash };
         let intent = of_user(&user, change, &by.id, &caller.place, "changePassword");
         self.change(transaction, &intent).await

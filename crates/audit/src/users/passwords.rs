@@ -184,6 +184,15 @@ impl Passwords {
             .fetch_add(work, std::sync::atomic::Ordering::SeqCst);
     }
 
+    /// All turns: nobody hashes or compares while somebody has them. They come after whoever waits already.
+    #[cfg(test)]
+    pub(super) async fn pause(&self) -> tokio::sync::OwnedSemaphorePermit {
+        let turns = std::thread::available_parallelism().map_or(1, usize::from);
+        let turns = u32::try_from(turns).unwrap();
+        let all = Arc::clone(&self.turns).acquire_many_owned(turns);
+        all.await.unwrap()
+    }
+
     async fn in_turn<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,

@@ -10,6 +10,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::Notify;
 
+use super::passwords::Hash;
 use super::*;
 use crate::model::{ContentHash, Event, Salt, Timestamp, What};
 use crate::trail::{Act, Address, Answering, Receipt, Stored};
@@ -194,6 +195,34 @@ impl House {
 
     pub(crate) async fn create(&self, by: &Caller, kind: Kind, name: &str) -> Caller {
         caller(&self.users.create_user(by, new(kind, name)).await.unwrap())
+    }
+
+    /// Asks for something that compares a password and then hashes one, and does something else between the two.
+    pub(super) async fn between_hashes<T: Send + 'static>(
+        &self,
+        asked: impl Future<Output = T> + Send + 'static,
+        meanwhile: impl Future<Output = ()>,
+    ) -> T {
+        let passwords = &self.users.passwords;
+        let before = passwords.work.load(Ordering::SeqCst);
+        let turns = passwords.pause().await;
+        let asked = tokio::spawn(asked);
+        while passwords.work.load(Ordering::SeqCst) == before {
+            tokio::task::yield_now().await;
+        }
+        let (turns, ()) = tokio::join!(passwords.pause(), async { drop(turns) });
+        meanwhile.await;
+        drop(turns);
+        asked.await.unwrap()
+    }
+
+    /// Changes a user's password as if somebody else had, elsewhere.
+    pub(super) async fn put_password(&self, name: &str, hash: &Hash) {
+        let mut connection = self.users.connection().await.unwrap();
+        let kept = store::find_by_email(&mut connection, &email(name)).await;
+        let kept = kept.unwrap().unwrap();
+        let done = store::rehash(&mut connection, &kept.user.id, &kept.password, hash).await;
+        assert!(done.unwrap());
     }
 
     pub(crate) async fn login(&self, name: &str) -> Tokens {

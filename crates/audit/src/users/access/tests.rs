@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::super::testing::{Answer, House, PASSWORD, kind_of, login, place};
+use super::super::testing::{Answer, House, PASSWORD, kind_of, login, password, place};
 use super::super::{Cost, Kind, Login, Secret};
 use crate::limits::{
     ACCESS_LIFETIME, CHANGE_ABANDONED, SESSION_IDLE, SESSION_LIFETIME, STANDING_AGE_MAX,
@@ -168,8 +168,24 @@ async fn a_source_that_guesses_many_accounts_waits() {
 
 #[tokio::test]
 async fn a_hash_of_yesterdays_cost_is_made_anew_at_login() {
+    let (house, _dearer) = of_another_cost().await;
+    let kept = |users: Arc<super::super::Users>| async move {
+        let mut connection = users.connection().await.unwrap();
+        let email = super::super::testing::email("root");
+        let found = super::store::find_by_email(&mut connection, &email)
+            .await
+            .unwrap();
+        found.unwrap().password.as_str().to_owned()
+    };
+    assert!(kept(Arc::clone(&house.users)).await.contains("m=16,"));
+    house.login("root").await;
+    assert!(kept(Arc::clone(&house.users)).await.contains("m=8,"));
+    house.login("root").await;
+}
+
+/// A service at whose cost the root's password was not hashed, and the one whose database it goes on with.
+async fn of_another_cost() -> (House, House) {
     let mut house = House::open().await;
-    house.root().await;
     let dearer = House::with(|config| {
         config.cost = Cost {
             memory: 16,
@@ -179,20 +195,41 @@ async fn a_hash_of_yesterdays_cost_is_made_anew_at_login() {
     });
     let dearer = dearer.await;
     dearer.root().await;
-    // The service with the old cost opens on the database of the other.
-    let kept = |users: Arc<super::super::Users>| async move {
-        let mut connection = users.connection().await.unwrap();
-        let email = super::super::testing::email("root");
-        let found = super::store::find_by_email(&mut connection, &email)
-            .await
-            .unwrap();
-        found.unwrap().password.as_str().to_owned()
-    };
-    assert!(kept(Arc::clone(&dearer.users)).await.contains("m=16,"));
     house.share_database_of(&dearer).await;
-    house.login("root").await;
-    assert!(kept(Arc::clone(&house.users)).await.contains("m=8,"));
-    house.login("root").await;
+    (house, dearer)
+}
+
+#[tokio::test]
+async fn who_logs_in_while_the_hash_changes_comes_in_if_it_is_of_the_same_password() {
+    for (text, is_let_in) in [(PASSWORD, true), ("another password", false)] {
+        let (house, _dearer) = of_another_cost().await;
+        let hash = house.users.passwords.hash(password(text)).await.unwrap();
+        let users = Arc::clone(&house.users);
+        let asked = async move { users.login(login("root"), &place()).await };
+        let changed = house.put_password("root", &hash);
+        let came = house.between_hashes(asked, changed).await;
+        assert_eq!(came.is_ok(), is_let_in, "{came:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_password_that_is_changed_while_somebody_logs_in_lets_nobody_in() {
+    let house = House::open().await;
+    let root = house.root().await;
+    let (user, shown) = house
+        .users
+        .recognize(login("root"), &place())
+        .await
+        .unwrap();
+    let old = Secret::from(PASSWORD);
+    house
+        .users
+        .change_password(&root, &old, password("another password"))
+        .await
+        .unwrap();
+    let late = house.users.open_session(&user, &shown, &place()).await;
+    assert_eq!(kind_of(late), "Unauthenticated");
+    assert_eq!(house.trail.did(), ["createRoot", "changePassword"]);
 }
 
 #[tokio::test]

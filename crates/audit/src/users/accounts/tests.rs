@@ -402,6 +402,23 @@ async fn a_changed_password_ends_all_sessions() {
 }
 
 #[tokio::test]
+async fn of_two_who_change_a_password_by_the_same_old_one_the_second_is_refused() {
+    let house = House::open().await;
+    let root = house.root().await;
+    let first = password("the first password");
+    let first = house.users.passwords.hash(first).await.unwrap();
+    let users = Arc::clone(&house.users);
+    let asked = async move {
+        let (old, second) = (Secret::from(PASSWORD), password("the second password"));
+        users.change_password(&root, &old, second).await
+    };
+    let changed = house.put_password("root", &first);
+    let late = house.between_hashes(asked, changed).await;
+    assert_eq!(kind_of(late), "NotPermitted");
+    assert_eq!(house.trail.did(), ["createRoot"]);
+}
+
+#[tokio::test]
 async fn the_tree_is_not_deeper_than_it_may_be() {
     let house = House::open().await;
     let mut above = house.root().await;

@@ -91,11 +91,7 @@ impl Users {
             held && user.status == Status::Active && user.email == email && may
         });
         let Some(user) = user else {
-            return Err(not_linked(
-                "NotLinked",
-                "your account does not sign in by the identity provider: use its password, or ask whoever \
-                 looks after it to allow it",
-            ));
+            return Err(not_by_provider());
         };
         let claimed = store::claim(&mut transaction, &Claim::Identity(&identity), &user.id).await?;
         let oidc = Oidc::Linked(identity);
@@ -151,6 +147,15 @@ fn check_allowed(user: &User) -> Result<(), Problem> {
              consumers only if they came by it",
         )),
     }
+}
+
+/// The answer to whoever is known there, and is not let in here by that.
+pub(in super::super) fn not_by_provider() -> Problem {
+    not_linked(
+        "NotLinked",
+        "your account does not sign in by the identity provider: use its password, or ask whoever looks after \
+         it to allow it",
+    )
 }
 
 fn not_linked(kind: &str, detail: &str) -> Problem {

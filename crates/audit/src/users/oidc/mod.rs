@@ -23,6 +23,7 @@ mod token;
 
 pub use signing_in::{Begun, Came, Returned};
 
+pub(super) use linking::not_by_provider;
 pub(super) use provider::Provider;
 
 use super::secret::Secret;

@@ -4,7 +4,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use super::super::access::Tokens;
+use super::super::access::{Shown, Tokens};
 use super::super::accounts::existing;
 use super::super::model::{Identity, Kind, Oidc, Status, User};
 use super::super::secret::{Secret, exposed};
@@ -111,7 +111,8 @@ impl Users {
             let kept = attempt::seal(&half, &self.master, &provider.config);
             return Ok(Came::Half(Exposed(kept)));
         }
-        let tokens = self.open_session(&user.id, place).await?;
+        let shown = Shown::Identity(identity);
+        let tokens = self.open_session(&user.id, &shown, place).await?;
         Ok(Came::In(Box::new(tokens)))
     }
 
@@ -146,7 +147,8 @@ impl Users {
             ));
         }
         self.attempt_succeeded(&account, place).await?;
-        self.open_session(&user.id, place).await
+        let shown = Shown::Identity(identity);
+        self.open_session(&user.id, &shown, place).await
     }
 
     fn provider(&self) -> Result<&Provider, Problem> {

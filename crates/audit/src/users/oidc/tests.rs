@@ -6,6 +6,7 @@ use super::testing::{Idp, config};
 use super::*;
 use crate::Problem;
 use crate::limits::OIDC_HALF_LIFETIME;
+use crate::users::access::Shown;
 use crate::users::testing::{Answer, House, caller, code_of, email, kind_of, login, new, place};
 use crate::users::{Caller, Changes, Identity, Kind, Oidc, Tokens, Users};
 
@@ -191,6 +192,26 @@ async fn a_link_that_is_taken_away_ends_sessions_and_is_not_made_again_by_itself
     assert_eq!(town.sign_in("ana").await.unwrap().user.id, town.ana.user);
     town.idp.world().claims = json!({});
     assert_eq!(kind_of(town.sign_in("ana").await), "NotLinked");
+}
+
+#[tokio::test]
+async fn a_link_that_is_taken_away_while_somebody_signs_in_lets_nobody_in() {
+    let town = Town::open().await;
+    town.allow_ana().await;
+    let Oidc::Linked(identity) = town.sign_in("ana").await.unwrap().user.oidc else {
+        panic!("she is linked");
+    };
+    let (users, ana, shown) = (town.users(), &town.ana.user, Shown::Identity(identity));
+    users.open_session(ana, &shown, &place()).await.unwrap();
+    users.refuse_oidc(&town.admin, ana).await.unwrap();
+    let late = users.open_session(ana, &shown, &place()).await;
+    assert_eq!(kind_of(late), "NotLinked");
+    // Nor if she has another one by then.
+    town.allow_ana().await;
+    town.idp.world().claims = json!({"sub": "another"});
+    town.sign_in("ana").await.unwrap();
+    let late = users.open_session(ana, &shown, &place()).await;
+    assert_eq!(kind_of(late), "NotLinked");
 }
 
 fn by_email(config: &mut crate::users::Config) {

@@ -293,18 +293,17 @@ pub(super) async fn root_id(connection: &mut AnyConnection) -> Result<Option<Use
     UserId::parse(&id).map(Some).map_err(|_| damaged(id))
 }
 
-/// Replaces a password's hash with one of the same password, made at another cost.
+/// Replaces a password's hash with one of the same password, made at another cost; `false` if it is another by now.
 pub(super) async fn rehash(
     connection: &mut AnyConnection,
     id: &UserId,
     old: &Hash,
     new: &Hash,
-) -> Result<(), Problem> {
+) -> Result<bool, Problem> {
     let query = sqlx::query("UPDATE users SET password = $1 WHERE id = $2 AND password = $3");
     let query = query
         .bind(new.as_str())
         .bind(id.as_str())
         .bind(old.as_str());
-    query.execute(connection).await?;
-    Ok(())
+    Ok(query.execute(connection).await?.rows_affected() == 1)
 }
