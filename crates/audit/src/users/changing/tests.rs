@@ -1,8 +1,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
+
+use super::super::model::Deed;
+use super::super::store::Claim;
+use super::super::store::changes::Change;
 use super::super::testing::{Answer, House, email, kind_of, login, new, operation, place};
-use super::super::{Caller, Changes, Kind, Status, Wanted};
+use super::super::{Caller, Changes, Kind, Name, Status, Wanted};
+use super::{Subject, changes, of_user, store};
 
 const A_WHILE: Duration = Duration::from_secs(31);
 
@@ -144,6 +150,83 @@ async fn two_changes_of_one_user_come_one_after_the_other() {
     for refused in answers.into_iter().filter(Result::is_err) {
         assert_eq!(kind_of(refused), "ChangeUnderWay");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_of_one_user_on_two_replicas_never_stand_in_each_others_way() {
+    const TIMES: u64 = 25;
+    let house = House::open().await;
+    let root = house.root().await;
+    let ana = house.create(&root, Kind::Administrator, "ana").await;
+    let mut racing = JoinSet::new();
+    for runner in 0..4 {
+        let users = match runner % 2 {
+            0 => Arc::clone(&house.users),
+            _ => house.replica().await,
+        };
+        let (by, id) = (root.clone(), ana.user.clone());
+        racing.spawn(async move {
+            let mut made = 0;
+            for time in 0..TIMES {
+                let changes = Changes {
+                    name: Some(Name::parse(&format!("ana {runner} {time}")).unwrap()),
+                    ..Changes::default()
+                };
+                match users.update_user(&by, &id, changes).await {
+                    Ok(_) => made += 1,
+                    Err(problem) => assert_eq!(problem.kind, "ChangeUnderWay", "{problem}"),
+                }
+            }
+            made
+        });
+    }
+    let made: u64 = racing.join_all().await.into_iter().sum();
+    let user = house.users.read_user(&root, &ana.user).await.unwrap();
+    assert_eq!(user.version, 1 + made);
+    assert_eq!(house.trail.acts().len() as u64, 2 + made);
+    house.clock.forward(A_WHILE);
+    assert_eq!(house.users.finish_pending().await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_change_has_claimed_is_not_given_up_under_the_next_one() {
+    let (house, root) = abandoned().await;
+    house.trail.will(Answer::Stored);
+    house.users.finish_pending().await.unwrap();
+    let ana = house.login("ana").await.user;
+    house.trail.will(Answer::Pending);
+    let changes = Changes {
+        email: Some(email("new")),
+        ..Changes::default()
+    };
+    let pending = house.users.update_user(&root, &ana.id, changes).await;
+    assert_eq!(kind_of(pending), "Pending");
+    // Whoever asks for the same finds it claimed already, and before they reserve their change the first is refused.
+    let begun = house.users.begin_change(&root, &ana.id, Deed::Update).await;
+    let (mut transaction, by, user) = begun.unwrap();
+    let subject = Subject::User(ana.id.clone());
+    let first = changes::find(&mut transaction, &subject).await.unwrap();
+    let first = first.unwrap();
+    let new = email("new");
+    let claimed = store::claim(&mut transaction, &Claim::Email(&new), &ana.id).await;
+    assert_eq!(claimed.unwrap(), None);
+    let users = Arc::clone(&house.users);
+    let mut refused = tokio::spawn(async move { users.take_back(&first).await });
+    let a_moment = Duration::from_millis(300);
+    let taken_back = tokio::time::timeout(a_moment, &mut refused).await;
+    let change = Change::Update {
+        name: None,
+        email: Some(new),
+        key: None,
+        oidc: None,
+    };
+    let second = of_user(&user, change, &by.id, &place(), "updateAdministrator");
+    let reserved = house.users.reserve(transaction, &second, 0).await;
+    assert_eq!(kind_of(reserved), "ChangeUnderWay");
+    assert!(taken_back.is_err());
+    refused.await.unwrap().unwrap();
+    house.trail.will(Answer::Stored);
+    house.create(&root, Kind::Administrator, "new").await;
 }
 
 #[tokio::test]

@@ -131,8 +131,12 @@ pub(in super::super) async fn reserve(
     ))
 }
 
-/// Takes a change away; `false` if somebody else has.
+/// Takes a change away; `false` if somebody else has. The user's row comes first, as for whoever reserves one: so no
+/// two wait for each other, and nothing of a change goes that another one relies on.
 async fn take(connection: &mut AnyConnection, intent: &Intent) -> Result<bool, Problem> {
+    if let Subject::User(id) = &intent.subject {
+        super::hold(connection, id).await?;
+    }
     let query = sqlx::query("DELETE FROM changes WHERE subject = $1 AND version = $2");
     let query = query.bind(intent.subject.record()).bind(intent.version);
     Ok(query.execute(connection).await?.rows_affected() == 1)

@@ -151,6 +151,16 @@ pub(super) async fn lock(connection: &mut AnyConnection, id: &UserId) -> Result<
     Ok(query.execute(connection).await?.rows_affected() == 1)
 }
 
+/// Holds a user's row until the transaction ends, whatever has become of the user.
+pub(super) async fn hold(connection: &mut AnyConnection, id: &UserId) -> Result<(), Problem> {
+    let query = "UPDATE users SET version = version WHERE id = $1";
+    sqlx::query(query)
+        .bind(id.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// A new user's rows: themselves, their place in the tree, their grants. What is theirs alone is claimed apart.
 pub(super) async fn insert(
     connection: &mut AnyConnection,
