@@ -6,7 +6,7 @@ use super::changing::{Held, of_user};
 use super::model::{Deed, User, UserId};
 use super::secret::Secret;
 use super::store::attempts;
-use super::store::changes::Change;
+use super::store::changes::{self, Change, Subject};
 use super::totp::TotpSecret;
 use super::{Caller, Users};
 use crate::Problem;
@@ -16,7 +16,7 @@ impl Users {
     /// app reads (`otpauth://`): it is shown once.
     ///
     /// # Errors
-    /// The caller has one already.
+    /// The caller has one already, or a change of them is under way: it may be one that confirms another.
     pub async fn enrol_totp(&self, caller: &Caller) -> Result<Secret, Problem> {
         let mut transaction = self.transaction().await?;
         let user = self.caller(&mut transaction, caller, Held::Yes).await?.user;
@@ -26,6 +26,8 @@ impl Users {
                 "there is a second factor already: disable it first",
             ));
         }
+        let subject = Subject::User(user.id.clone());
+        changes::check_none(&mut transaction, &subject).await?;
         let secret = TotpSecret::random();
         let sealed = secret.seal(&self.master, &user.id);
         attempts::put_totp(&mut transaction, &user.id, &sealed).await?;

@@ -1,8 +1,9 @@
 use std::time::Duration;
 
-use super::super::testing::{House, kind_of, login, place};
+use super::super::testing::{Answer, House, kind_of, login, place};
 use super::super::totp::tests::code_of;
 use super::super::{Caller, Clock, Kind, Login, Secret};
+use crate::limits::CHANGE_ABANDONED;
 
 fn with_code(name: &str, code: &str) -> Login {
     let mut with = login(name);
@@ -64,6 +65,31 @@ async fn an_unconfirmed_second_factor_is_none() {
     let code = code_of(&second, house.clock.millis());
     house.users.confirm_totp(&root, &code).await.unwrap();
     assert_eq!(kind_of(house.users.enrol_totp(&root).await), "TotpEnabled");
+}
+
+#[tokio::test]
+async fn a_second_factor_that_is_confirmed_and_not_recorded_yet_is_not_replaced() {
+    let house = House::open().await;
+    let root = house.root().await;
+    let uri = house.users.enrol_totp(&root).await.unwrap();
+    let code = code_of(&uri, house.clock.millis());
+    house.trail.will(Answer::Pending);
+    let pending = house.users.confirm_totp(&root, &code).await;
+    assert_eq!(kind_of(pending), "Pending");
+    assert_eq!(
+        kind_of(house.users.enrol_totp(&root).await),
+        "ChangeUnderWay"
+    );
+    house.trail.will(Answer::Stored);
+    house.clock.forward(CHANGE_ABANDONED);
+    assert_eq!(house.users.finish_pending().await.unwrap(), 1);
+    assert_eq!(kind_of(house.users.enrol_totp(&root).await), "TotpEnabled");
+    let next = code_of(&uri, house.clock.millis());
+    house
+        .users
+        .login(with_code("root", &next), &place())
+        .await
+        .unwrap();
 }
 
 #[tokio::test]

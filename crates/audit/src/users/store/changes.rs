@@ -98,6 +98,27 @@ impl Subject {
     }
 }
 
+/// That nothing of it changes now.
+///
+/// # Errors
+/// A change of it is under way.
+pub(in super::super) async fn check_none(
+    connection: &mut AnyConnection,
+    subject: &Subject,
+) -> Result<(), Problem> {
+    match find(connection, subject).await? {
+        Some(_) => Err(under_way()),
+        None => Ok(()),
+    }
+}
+
+fn under_way() -> Problem {
+    Problem::conflict(
+        "ChangeUnderWay",
+        "another change of it is on its way to the ledger; try again",
+    )
+}
+
 /// Reserves a change.
 ///
 /// # Errors
@@ -122,13 +143,10 @@ pub(in super::super) async fn reserve(
         .bind(serde_json::to_string(&written).map_err(json)?)
         .execute(connection)
         .await?;
-    if done.rows_affected() == 1 {
-        return Ok(());
+    match done.rows_affected() {
+        1 => Ok(()),
+        _ => Err(under_way()),
     }
-    Err(Problem::conflict(
-        "ChangeUnderWay",
-        "another change of it is on its way to the ledger; try again",
-    ))
 }
 
 /// Takes a change away; `false` if somebody else has. The user's row comes first, as for whoever reserves one: so no
