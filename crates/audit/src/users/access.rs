@@ -230,7 +230,7 @@ impl Users {
                 return Err(problem);
             }
         }
-        Ok(self.tokens(user, session.id, refresh))
+        Ok(self.tokens(user, session.id, session.began, refresh))
     }
 
     /// The next pair of tokens, for a refresh token that was not used before.
@@ -238,8 +238,8 @@ impl Users {
     /// # Errors
     /// It is unknown or too old; or it was used before, and the session ends, because somebody stole it.
     pub async fn renew(&self, refresh: &Secret, place: &Text) -> Result<Tokens, Problem> {
-        let now = self.now();
         let mut transaction = self.transaction().await?;
+        let now = self.now();
         let used = sessions::use_refresh(&mut transaction, &refresh.fingerprint(), now).await?;
         let session = match used {
             Refresh::Unknown => return Err(no_session()),
@@ -273,7 +273,7 @@ impl Users {
             self.record_session(&user, &session.id, how, "tokenRenovation", place)
                 .await?;
         }
-        Ok(self.tokens(user, session.id, refresh))
+        Ok(self.tokens(user, session.id, now, refresh))
     }
 
     /// Who an access token belongs to. Needs no database. A key that is not known yet may be one that
@@ -366,8 +366,10 @@ impl Users {
         self.recorder.record(act).await.map(drop)
     }
 
-    fn tokens(&self, user: User, session: SessionId, refresh: Secret) -> Tokens {
-        let iat = self.now().div_euclid(1_000);
+    /// Tokens of a session that counted at this moment. They are good from then on, however long recording it took:
+    /// nobody knows by heart for longer that it was revoked.
+    fn tokens(&self, user: User, session: SessionId, at: i64, refresh: Secret) -> Tokens {
+        let iat = at.div_euclid(1_000);
         let claims = Claims {
             iss: self.config.issuer.clone(),
             sub: user.id.clone(),

@@ -59,6 +59,8 @@ pub(crate) enum Answer {
     Refused,
     Pending,
     Impossible,
+    /// Nothing, until it will answer something else.
+    Later,
     /// As if the power went.
     Never,
 }
@@ -127,14 +129,17 @@ impl Trail {
 impl Recorder for Trail {
     fn record(&self, act: Act) -> Answering<'_, Stored> {
         Box::pin(async move {
-            let answer = *self.answer.lock().unwrap();
+            let answer = || *self.answer.lock().unwrap();
             self.asked.notify_one();
-            match answer {
+            while answer() == Answer::Later {
+                tokio::task::yield_now().await;
+            }
+            match answer() {
                 Answer::Stored => Ok(self.store(act)),
                 Answer::Refused => Err(Problem::unavailable("LedgerUnavailable", "no leader")),
                 Answer::Pending => Err(Problem::pending("it is on its way")),
                 Answer::Impossible => Err(Problem::input("no such event can be")),
-                Answer::Never => std::future::pending().await,
+                Answer::Later | Answer::Never => std::future::pending().await,
             }
         })
     }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::super::testing::{Answer, House, PASSWORD, kind_of, login, password, place};
-use super::super::{Cost, Kind, Login, Secret};
+use super::super::{Clock, Cost, Kind, Login, Secret, Tokens, UserId};
+use crate::Problem;
 use crate::limits::{
-    ACCESS_LIFETIME, CHANGE_ABANDONED, SESSION_IDLE, SESSION_LIFETIME, STANDING_AGE_MAX,
+    ACCESS_LIFETIME, CHANGE_ABANDONED, CLOCK_SKEW, SESSION_IDLE, SESSION_LIFETIME, STANDING_AGE_MAX,
 };
 use crate::model::Text;
 
@@ -321,6 +322,46 @@ async fn an_access_token_expires_and_a_logout_ends_it_before() {
         kind_of(house.users.validate(&other.access)),
         "Unauthenticated"
     );
+}
+
+/// Asks for tokens, whose session is ended while the event is recorded, which is slow; and waits until nobody needs to
+/// know that any more.
+async fn check_slow_tokens(
+    house: &House,
+    user: &UserId,
+    asked: impl Future<Output = Result<Tokens, Problem>> + Send + 'static,
+) {
+    let slow = 4 * CLOCK_SKEW;
+    // That of what was asked before.
+    house.trail.asked.notified().await;
+    house.trail.will(Answer::Later);
+    let asked = tokio::spawn(asked);
+    house.trail.asked.notified().await;
+    let mut connection = house.users.connection().await.unwrap();
+    let ended = super::sessions::revoke_all(&mut connection, user, house.clock.millis()).await;
+    ended.unwrap();
+    drop(connection);
+    house.clock.forward(slow);
+    house.trail.will(Answer::Stored);
+    let tokens = asked.await.unwrap().unwrap();
+    for wait in [Duration::ZERO, ACCESS_LIFETIME + 2 * CLOCK_SKEW - slow] {
+        house.clock.forward(wait + Duration::from_millis(1));
+        house.users.refresh().await.unwrap();
+        let refused = house.users.validate(&tokens.access);
+        assert_eq!(kind_of(refused), "Unauthenticated");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_slow_to_be_recorded_is_not_good_for_longer_than_its_end_is_known() {
+    let house = House::with(|config| config.record_renewals = true).await;
+    let root = house.root().await;
+    let users = Arc::clone(&house.users);
+    let asked = async move { users.login(login("root"), &place()).await };
+    check_slow_tokens(&house, &root.user, asked).await;
+    let (users, tokens) = (Arc::clone(&house.users), house.login("root").await);
+    let asked = async move { users.renew(&tokens.refresh, &place()).await };
+    check_slow_tokens(&house, &root.user, asked).await;
 }
 
 #[tokio::test]
