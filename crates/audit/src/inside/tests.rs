@@ -435,6 +435,10 @@ async fn a_replica_that_is_gone_is_left_out_and_nothing_is_claimed_that_is_not_k
         there.store(act).await.unwrap();
     }
     other.stop().await;
+    // Asked without a connection: of one that ends under a request nobody knows what became of it.
+    let there: TrailAt = Peers::new(Service::Audit, &addresses, &gateway)
+        .unwrap()
+        .into();
     let refused = there.store(act("r5", json!(5))).await.unwrap_err();
     assert_eq!(refused.kind, "ServiceUnavailable");
     // One that takes the request and dies: whether it was done is not known.
