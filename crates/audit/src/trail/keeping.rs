@@ -11,7 +11,7 @@ use super::JournalError;
 use super::fresh::{Fresh, Key};
 use super::journal::{Before, Journal, Left, Lines};
 use super::store::{Pending, Store};
-use super::writer::{Write, given, tell};
+use super::write::{Write, given, tell};
 use crate::Problem;
 use crate::database::problem;
 use crate::limits::{FRESH_MAX, PUT_TOGETHER, WRITES_TOGETHER_MAX};

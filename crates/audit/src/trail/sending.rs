@@ -4,8 +4,7 @@
 //! That two send the same event is rare, and does no harm: the ledger takes it once by its name, and who
 //! comes later looks first. So the clocks of replicas need not agree to the second.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use sqlx::Row as _;
@@ -18,68 +17,7 @@ use super::storing::now;
 use crate::Problem;
 use crate::database::Kind;
 use crate::limits::{ORPHAN_AGE, SENDER_LEASE, SENDER_RENEWAL, TAKEN_UP_MAX};
-use crate::model::{Event, RecordId, millis};
-
-/// What this replica sends now.
-#[derive(Debug)]
-pub(super) struct Sending {
-    name: Arc<str>,
-    now: Mutex<HashSet<(RecordId, u64)>>,
-    /// The last transaction that we know of.
-    seen: Mutex<Option<String>>,
-}
-
-/// An event that we send, until this is dropped.
-#[derive(Debug)]
-pub(super) struct Ours {
-    sending: Arc<Sending>,
-    event: (RecordId, u64),
-}
-
-impl Sending {
-    pub(super) fn of(name: Arc<str>) -> Self {
-        Self {
-            name,
-            now: Mutex::default(),
-            seen: Mutex::default(),
-        }
-    }
-
-    /// What this replica is called.
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Begins to send an event; `None` if we do already.
-    pub(super) fn begin(self: &Arc<Self>, event: &Event) -> Option<Ours> {
-        let event = (event.record.clone(), event.version);
-        lock(&self.now).insert(event.clone()).then(|| Ours {
-            sending: Arc::clone(self),
-            event,
-        })
-    }
-
-    /// The last transaction that the ledger is known to have: what is sent from now on stands behind it.
-    pub(super) fn seen(&self) -> Option<String> {
-        lock(&self.seen).clone()
-    }
-
-    /// The ledger has this transaction.
-    pub(super) fn saw(&self, tx: &str) {
-        *lock(&self.seen) = Some(tx.to_owned());
-    }
-}
-
-impl Drop for Ours {
-    fn drop(&mut self) {
-        lock(&self.sending.now).remove(&self.event);
-    }
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nobody panics while holding it; if so, what is there is whole.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+use crate::model::{Event, millis};
 
 impl Trail {
     /// Goes on with what was on its way when this replica, or one that is gone, ended. Says how much that is.
@@ -111,7 +49,7 @@ impl Trail {
 
     /// Sends what is older than this and nobody sends.
     pub(super) async fn take_up(&self, age: Duration) -> Result<usize, Problem> {
-        let name = &self.sending.name;
+        let name = self.sending.name();
         self.store.renew(name, self.sending.seen()).await?;
         let rows = self.store.left_to(name, age).await?;
         let rows = rows.into_iter().filter_map(|row| {

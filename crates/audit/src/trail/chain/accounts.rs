@@ -13,7 +13,7 @@ use crate::database::{Database, is_taken};
 use crate::limits::ACCOUNTS_KNOWN_MAX;
 use crate::model::Text;
 use crate::trail::act::Kind;
-use crate::trail::sending::lock;
+use crate::trail::ours::lock;
 
 /// An account of a participant.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::replicas::{another, is_valid, unnoted};
+use super::replicas::{another, is_valid, unheard_of, unnoted};
 use super::*;
 use crate::database::Kind;
 
@@ -11,12 +11,7 @@ async fn what_was_acknowledged_stays_though_the_log_answers_no_questions_now() {
     let world = world_of(false).await;
     world.trail.store(create("r1", json!(1))).await.unwrap();
     unnoted(&world, "UPDATE events SET tx = NULL, receipt = NULL").await;
-    execute(
-        &world.trail,
-        &world.database,
-        "UPDATE senders SET until = 0",
-    )
-    .await;
+    unheard_of(&world).await;
     world.log.says_nothing.store(3, Ordering::SeqCst);
     let other = another(&world).await;
     assert_eq!(other.resume().await.unwrap(), 1);
@@ -65,12 +60,7 @@ async fn what_cannot_be_recorded_now_holds_up_no_other_log() {
     }
     world.log.entries.lock().unwrap().clear();
     unnoted(&world, "UPDATE events SET tx = NULL, receipt = NULL").await;
-    execute(
-        &world.trail,
-        &world.database,
-        "UPDATE senders SET until = 0",
-    )
-    .await;
+    unheard_of(&world).await;
     *world.log.stuck.lock().unwrap() = Some("of:ana".to_owned());
     let other = another(&world).await;
     assert_eq!(other.resume().await.unwrap(), 3);

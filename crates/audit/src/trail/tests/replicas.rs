@@ -18,6 +18,12 @@ pub(super) async fn unnoted(world: &World, statement: &'static str) {
     execute(&world.trail, &world.database, statement).await;
 }
 
+/// As if nobody had heard of any replica for long.
+pub(super) async fn unheard_of(world: &World) {
+    let statement = "UPDATE senders SET until = 0";
+    execute(&world.trail, &world.database, statement).await;
+}
+
 pub(super) async fn is_valid(trail: &Trail, record: &str) {
     let consulted = async {
         while trail.consult(question(record)).await.unwrap().verdict == Verdict::Pending {
@@ -111,12 +117,7 @@ async fn what_a_replica_left_that_is_gone_another_takes_up() {
     let other = another(&world).await;
     if world.database.kind() == Kind::Postgres {
         assert_eq!(other.resume().await.unwrap(), 0, "the first is alive");
-        execute(
-            &world.trail,
-            &world.database,
-            "UPDATE senders SET until = 0",
-        )
-        .await;
+        unheard_of(&world).await;
     }
     assert_eq!(other.resume().await.unwrap(), 2);
     assert_eq!(other.resume().await.unwrap(), 0, "it sends them");
@@ -136,12 +137,7 @@ async fn two_replicas_that_send_the_same_record_it_once() {
     // Each takes the other for dead, and the first answers are lost.
     world.log.lose.store(2, Ordering::SeqCst);
     for replica in [another(&world).await, another(&world).await] {
-        execute(
-            &world.trail,
-            &world.database,
-            "UPDATE senders SET until = 0",
-        )
-        .await;
+        unheard_of(&world).await;
         taken += replica.resume().await.unwrap();
     }
     assert!(taken > 0);
@@ -216,12 +212,7 @@ async fn an_event_is_found_in_the_ledger_before_later_ones_of_the_same_log() {
     let forget = "UPDATE events SET tx = NULL, receipt = NULL WHERE record = 'r2'";
     unnoted(&world, forget).await;
     let other = another(&world).await;
-    execute(
-        &world.trail,
-        &world.database,
-        "UPDATE senders SET until = 0",
-    )
-    .await;
+    unheard_of(&world).await;
     assert_eq!(other.resume().await.unwrap(), 1);
     is_valid(&other, "r2").await;
     assert_eq!(world.log.count(), 3);
