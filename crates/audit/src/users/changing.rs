@@ -50,10 +50,7 @@ impl Users {
     /// The trail refused it; or it is pending, and will be finished later.
     pub(super) async fn carry_out(&self, intent: &Intent) -> Result<(), Problem> {
         match self.recorder.record(intent.act.clone()).await {
-            Ok(stored) => self.make(intent, &stored).await.map_err(|problem| {
-                tracing::warn!(%problem, "a change that is recorded is not made yet");
-                Problem::pending("the change is recorded, and will be made within a minute")
-            }),
+            Ok(stored) => self.make(intent, &stored).await,
             Err(problem) if problem.is_pending() => Err(problem),
             Err(problem) => {
                 self.take_back(intent).await?;
@@ -68,7 +65,18 @@ impl Users {
         Ok(transaction.commit().await?)
     }
 
+    /// Makes a change that is recorded.
+    ///
+    /// # Errors
+    /// It is pending: it will be made, by whoever finishes what was left.
     pub(super) async fn make(&self, intent: &Intent, stored: &Stored) -> Result<(), Problem> {
+        self.apply(intent, stored).await.map_err(|problem| {
+            tracing::warn!(%problem, "a change that is recorded is not made yet");
+            Problem::pending("the change is recorded, and will be made within a minute")
+        })
+    }
+
+    async fn apply(&self, intent: &Intent, stored: &Stored) -> Result<(), Problem> {
         let mut transaction = self.transaction().await?;
         changes::apply(&mut transaction, intent, &stored.address, self.now()).await?;
         transaction.commit().await?;
