@@ -22,8 +22,7 @@ impl Network {
     /// then it may be handed over again.
     pub async fn deliver(&self, signed: &Presigned) -> Result<Settled, PresignedError> {
         let patience = self.profile().patience;
-        let delivery = Delivery::of(self, slice::from_ref(signed));
-        delivery.finish(patience).await
+        self.deliver_one_of(slice::from_ref(signed), patience).await
     }
 
     /// The same for one that some node may have: what another refuses may be on its way.

@@ -77,8 +77,10 @@ impl Trail {
 
     async fn capture_one(&self, who: &Text, place: &Text, event: Captured) -> Result<(), Problem> {
         // A correction follows, so what it says tells it from the same one that is sent again.
-        let content = Content::of(&event.data).ok();
-        let content = content.filter(|_| event.is_correction);
+        let content = match event.is_correction {
+            true => Content::of(&event.data).ok(),
+            false => None,
+        };
         let once =
             content.map(|content| format!("capture-{}", Digest::of(content.as_str().as_bytes())));
         let act = |how| Act {

@@ -11,7 +11,7 @@ use super::JournalError;
 use super::fresh::{Fresh, Key};
 use super::journal::{Before, Journal, Left, Lines};
 use super::store::{Pending, Store};
-use super::write::{Write, given, tell};
+use super::write::{Together, Write, given, tell};
 use crate::Problem;
 use crate::database::problem;
 use crate::limits::{FRESH_MAX, PUT_TOGETHER, WRITES_TOGETHER_MAX};
@@ -48,23 +48,15 @@ pub(super) async fn keep(
 ) {
     let mut writes = Vec::with_capacity(WRITES_TOGETHER_MAX);
     while queue.recv_many(&mut writes, WRITES_TOGETHER_MAX).await > 0 {
-        let (mut events, mut places, mut to_events) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut taken_back, mut to_taken_back) = (Vec::new(), Vec::new());
-        for write in writes.drain(..) {
-            match write {
-                Write::Event(pending, ours, tell) => {
-                    events.push(pending);
-                    places.push(ours);
-                    to_events.push(tell);
-                }
-                Write::TakenBack(key, tell) => {
-                    taken_back.push(key);
-                    to_taken_back.push(tell);
-                }
-                // What is committed comes by `Fresh`.
-                Write::Committed(_, tell) => drop(tell),
-            }
-        }
+        // What is committed comes by `Fresh`.
+        let Together {
+            events,
+            places,
+            to_events,
+            taken_back,
+            to_taken_back,
+            ..
+        } = writes.drain(..).collect();
         let kept = keep_these(&store, &fresh, &mut journal, events, &taken_back).await;
         let all_told = kept.as_ref().map(|_| vec![(); taken_back.len()]);
         tell(to_taken_back, all_told.map_err(Clone::clone));

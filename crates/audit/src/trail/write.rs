@@ -19,6 +19,42 @@ pub(super) enum Write {
     TakenBack(Key, Tell<()>),
 }
 
+/// What came together, each kind with those who wait for it in the same order.
+#[derive(Debug, Default)]
+pub(super) struct Together {
+    pub(super) events: Vec<Arc<Pending>>,
+    pub(super) places: Vec<Ours>,
+    pub(super) to_events: Vec<Tell<Option<Ours>>>,
+    pub(super) committed: Vec<Arc<Committed>>,
+    pub(super) to_committed: Vec<Tell<()>>,
+    pub(super) taken_back: Vec<Key>,
+    pub(super) to_taken_back: Vec<Tell<()>>,
+}
+
+impl FromIterator<Write> for Together {
+    fn from_iter<I: IntoIterator<Item = Write>>(writes: I) -> Self {
+        let mut all = Self::default();
+        for write in writes {
+            match write {
+                Write::Event(event, ours, tell) => {
+                    all.events.push(event);
+                    all.places.push(ours);
+                    all.to_events.push(tell);
+                }
+                Write::Committed(one, tell) => {
+                    all.committed.push(one);
+                    all.to_committed.push(tell);
+                }
+                Write::TakenBack(key, tell) => {
+                    all.taken_back.push(key);
+                    all.to_taken_back.push(tell);
+                }
+            }
+        }
+        all
+    }
+}
+
 pub(super) type Tell<A> = oneshot::Sender<Result<A, Problem>>;
 
 /// The places of those events that are in.

@@ -9,7 +9,7 @@ use super::journal::Journal;
 use super::keeping::{bring, keep};
 use super::ours::Ours;
 use super::store::{Committed, Pending, Store};
-use super::write::{Write, given, tell};
+use super::write::{Together, Write, given, tell};
 use crate::Problem;
 use crate::limits::{WRITES_TOGETHER_MAX, WRITES_WAITING_MAX};
 use crate::model::Event;
@@ -117,23 +117,15 @@ fn stopping() -> Problem {
 async fn write_all(store: Store, sender: Arc<str>, mut queue: mpsc::Receiver<Write>) {
     let mut writes = Vec::with_capacity(WRITES_TOGETHER_MAX);
     while queue.recv_many(&mut writes, WRITES_TOGETHER_MAX).await > 0 {
-        let (mut events, mut places, mut to_events) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut committed, mut to_committed) = (Vec::new(), Vec::new());
-        for write in writes.drain(..) {
-            match write {
-                Write::Event(event, ours, tell) => {
-                    events.push(event);
-                    places.push(ours);
-                    to_events.push(tell);
-                }
-                Write::Committed(one, tell) => {
-                    committed.push(one);
-                    to_committed.push(tell);
-                }
-                // Only where there is a journal.
-                Write::TakenBack(_, tell) => drop(tell),
-            }
-        }
+        // What is taken back is written only where there is a journal.
+        let Together {
+            events,
+            places,
+            to_events,
+            committed,
+            to_committed,
+            ..
+        } = writes.drain(..).collect();
         let all_noted = vec![(); committed.len()];
         let written = store.write(&sender, &events, &committed).await;
         match written.map_err(Problem::from) {

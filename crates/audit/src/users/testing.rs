@@ -265,6 +265,14 @@ pub(crate) fn email(name: &str) -> Email {
     Email::parse(&format!("{name}@farm.example")).unwrap()
 }
 
+/// A user's new address.
+pub(super) fn to_address(name: &str) -> Changes {
+    Changes {
+        email: Some(email(name)),
+        ..Changes::default()
+    }
+}
+
 pub(crate) fn password(text: &str) -> Password {
     Password::parse(Secret::from(text)).unwrap()
 }

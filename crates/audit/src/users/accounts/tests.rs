@@ -5,7 +5,8 @@ use tokio::task::JoinSet;
 
 use super::super::possession;
 use super::super::testing::{
-    Answer, House, ISSUER, PASSWORD, caller, email, kind_of, login, new, operation, password, place,
+    Answer, House, ISSUER, PASSWORD, caller, email, kind_of, login, new, operation, password,
+    place, to_address,
 };
 use super::super::{
     Caller, ChainKey, Changes, Email, KeyProof, Kind, Name, Secret, Status, UserId, Wanted,
@@ -309,10 +310,7 @@ async fn a_refused_change_leaves_all_as_it_was() {
     let house = House::open().await;
     let root = house.root().await;
     house.trail.will(Answer::Refused);
-    let changes = Changes {
-        email: Some(email("new")),
-        ..Changes::default()
-    };
+    let changes = to_address("new");
     let refused = house.users.update_user(&root, &root.user, changes).await;
     assert_eq!(kind_of(refused), "LedgerUnavailable");
     house.trail.will(Answer::Stored);

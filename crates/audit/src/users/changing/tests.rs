@@ -6,7 +6,9 @@ use tokio::task::JoinSet;
 use super::super::model::Deed;
 use super::super::store::Claim;
 use super::super::store::changes::Change;
-use super::super::testing::{Answer, House, email, kind_of, login, new, operation, place};
+use super::super::testing::{
+    Answer, House, email, kind_of, login, new, operation, place, to_address,
+};
 use super::super::{Caller, Changes, Kind, Name, Status, Wanted};
 use super::{Subject, changes, of_user, store};
 
@@ -83,10 +85,7 @@ async fn what_is_pending_in_the_ledger_counts_when_it_is_there() {
     let root = house.root().await;
     let ana = house.create(&root, Kind::Administrator, "ana").await;
     house.trail.will(Answer::Pending);
-    let changes = Changes {
-        email: Some(email("new")),
-        ..Changes::default()
-    };
+    let changes = to_address("new");
     let pending = house.users.update_user(&root, &ana.user, changes).await;
     assert_eq!(kind_of(pending), "Pending");
     // It is not made yet, nobody else takes what it will have, and no other change overtakes it.
@@ -195,10 +194,7 @@ async fn what_a_change_has_claimed_is_not_given_up_under_the_next_one() {
     house.users.finish_pending().await.unwrap();
     let ana = house.login("ana").await.user;
     house.trail.will(Answer::Pending);
-    let changes = Changes {
-        email: Some(email("new")),
-        ..Changes::default()
-    };
+    let changes = to_address("new");
     let pending = house.users.update_user(&root, &ana.id, changes).await;
     assert_eq!(kind_of(pending), "Pending");
     // Whoever asks for the same finds it claimed already, and before they reserve their change the first is refused.

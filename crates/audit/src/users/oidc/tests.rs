@@ -7,8 +7,10 @@ use super::*;
 use crate::Problem;
 use crate::limits::OIDC_HALF_LIFETIME;
 use crate::users::access::Shown;
-use crate::users::testing::{Answer, House, caller, code_of, email, kind_of, login, new, place};
-use crate::users::{Caller, Changes, Identity, Kind, Oidc, Tokens, Users};
+use crate::users::testing::{
+    Answer, House, caller, code_of, email, kind_of, login, new, place, to_address,
+};
+use crate::users::{Caller, Identity, Kind, Oidc, Tokens, Users};
 
 mod answers;
 
@@ -238,10 +240,7 @@ async fn whoever_takes_anothers_address_does_not_get_what_comes_for_it() {
     .await;
     let users = town.users();
     // Ana takes the address of a colleague who will come one day.
-    let taken = Changes {
-        email: Some(email("carla")),
-        ..Changes::default()
-    };
+    let taken = to_address("carla");
     let user = users.update_user(&town.ana, &town.ana.user, taken).await;
     assert_eq!(user.unwrap().oidc, Oidc::Refused);
     assert_eq!(kind_of(town.sign_in("carla").await), "NotLinked");
@@ -253,20 +252,14 @@ async fn whoever_takes_anothers_address_does_not_get_what_comes_for_it() {
     let refused = users.allow_oidc(&caller(&root), &waiting.id).await;
     assert_eq!(kind_of(refused), "NotPermitted");
     // Who is above Ana gives her another one, and says that she may.
-    let given = Changes {
-        email: Some(email("ana.maria")),
-        ..Changes::default()
-    };
+    let given = to_address("ana.maria");
     let user = users.update_user(&town.admin, &town.ana.user, given).await;
     assert_eq!(user.unwrap().oidc, Oidc::Refused);
     town.allow_ana().await;
     let tokens = town.sign_in("ana.maria").await.unwrap();
     assert_eq!(tokens.user.id, town.ana.user);
     // From now on her address is not what she is known by.
-    let own = Changes {
-        email: Some(email("ana")),
-        ..Changes::default()
-    };
+    let own = to_address("ana");
     let user = users.update_user(&town.ana, &town.ana.user, own).await;
     assert!(matches!(user.unwrap().oidc, Oidc::Linked(_)));
     town.sign_in("ana.maria").await.unwrap();
